@@ -1,0 +1,108 @@
+/** Contracts of the one way to Azure: connection, tokens, requests, blobs. Implementations stand beside this file. */
+import type { Readable } from 'node:stream';
+
+/** Where and as whom: made from a service connection (src/task/connection.ts) or from connection.json (cli). */
+export interface AzureConnection {
+  /** Name for messages, e.g. `arm-dev`. */
+  name: string;
+  /** Base of the resource manager, no trailing slash. */
+  resourceManager: string;
+  /** Authority host, no trailing slash. */
+  authority: string;
+  tenantId: string;
+  clientId?: string;
+  subscriptionId?: string;
+  credential:
+    | { kind: 'secret'; clientSecret: string }
+    | { kind: 'certificate'; pem: string }
+    | { kind: 'federated'; assertion: (signal?: AbortSignal) => Promise<string> }
+    | { kind: 'managedIdentity'; endpoint?: string };
+  /** PEM file or text to trust besides the system's; proxy of the agent. */
+  ca?: string;
+  proxy?: { url: string; username?: string; password?: string; bypass: RegExp[] };
+}
+
+export interface AzureRequest {
+  method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE' | 'HEAD';
+  /** Absolute, or a path below the resource manager (then `apiVersion` defaults to the pinned one). */
+  url: string;
+  apiVersion?: string | null;
+  query?: Record<string, string>;
+  headers?: Record<string, string>;
+  /** Sent as JSON unless it is a string or bytes. */
+  body?: unknown;
+  /** Token scope; default the resource manager's. `null`: no token (a log URL that carries its own SAS). */
+  scope?: string | null;
+  /** Statuses besides 2xx that are an answer, not an error. */
+  accept?: number[];
+  signal?: AbortSignal;
+  /** Retries of 429/5xx/resets. Default 5 for reads and for PUT/DELETE, 0 for POST. */
+  retries?: number;
+}
+
+export interface AzureResponse<T> {
+  status: number;
+  headers: Readonly<Record<string, string>>;
+  body: T;
+  /** The bytes as text, before parsing. */
+  text: string;
+}
+
+/** One authenticated way to one connection's Azure. A request never carries this connection's token to a host that the connection did not lead to. */
+export interface Azure {
+  readonly connection: AzureConnection;
+  token(scope: string, signal?: AbortSignal): Promise<string>;
+  request<T = unknown>(request: AzureRequest): Promise<AzureResponse<T>>;
+  /** Follows an operation to its end (Azure-AsyncOperation, Location; reference azure-ml-rest §5) and gives the last answer. */
+  complete<T = unknown>(
+    first: AzureResponse<unknown>,
+    options?: { signal?: AbortSignal; pollSeconds?: number },
+  ): Promise<AzureResponse<T>>;
+  /** Pages through `value`/`nextLink`. */
+  list<T>(request: AzureRequest): AsyncIterable<T>;
+  blobs(containerUrl: string, auth: BlobAuth): BlobContainer;
+  /** Hosts that discovery made trustworthy for tokens besides the resource manager (data plane, registry). */
+  trustHost(host: string): void;
+}
+
+export type BlobAuth = { kind: 'sas'; token: string } | { kind: 'accountKey'; account: string; key: string } | { kind: 'entra' };
+
+export interface BlobItem {
+  name: string;
+  size: number;
+  etag: string;
+  lastModified: Date;
+  md5?: string;
+}
+
+export interface BlobWriteOptions {
+  ifNoneMatch?: '*';
+  ifMatch?: string;
+  contentType?: string;
+  metadata?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+export interface BlobContainer {
+  readonly url: string;
+  list(prefix: string, signal?: AbortSignal): AsyncIterable<BlobItem>;
+  head(name: string, signal?: AbortSignal): Promise<(BlobItem & { metadata: Record<string, string> }) | undefined>;
+  /** Stream of a blob or a range of it; `undefined` when there is no such blob. */
+  read(
+    name: string,
+    options?: { offset?: number; count?: number; ifMatch?: string; signal?: AbortSignal },
+  ): Promise<{ stream: Readable; size: number; etag: string } | undefined>;
+  /** Whole small blob (at most `maxBytes`, default 16 MiB). */
+  readBytes(
+    name: string,
+    options?: { maxBytes?: number; signal?: AbortSignal },
+  ): Promise<{ bytes: Buffer; etag: string } | undefined>;
+  /** Writes small content in one request; gives the new etag. A failed condition is a Failure with code `ConditionNotMet` (status 409 or 412). */
+  writeBytes(name: string, bytes: Uint8Array, options?: BlobWriteOptions): Promise<{ etag: string }>;
+  putBlock(name: string, blockId: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void>;
+  /** Uncommitted blocks of a blob (resume). */
+  uncommittedBlocks(name: string, signal?: AbortSignal): Promise<{ id: string; size: number }[]>;
+  commitBlocks(name: string, blockIds: string[], options?: BlobWriteOptions): Promise<{ etag: string }>;
+  setMetadata(name: string, metadata: Record<string, string>, signal?: AbortSignal): Promise<void>;
+  delete(name: string, options?: { ifMatch?: string; signal?: AbortSignal }): Promise<boolean>;
+}
