@@ -1,0 +1,74 @@
+/** A lock between processes: a folder, because making one is atomic everywhere. The holder keeps touching it; one that no longer does has died. */
+import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const beatMs = 2_000;
+const staleMs = 20_000;
+
+async function owner(path: string): Promise<{ token: string; pid: number } | undefined> {
+  try {
+    return JSON.parse(await readFile(join(path, 'owner.json'), 'utf8')) as { token: string; pid: number };
+  } catch {
+    return undefined; // not written yet, or just released
+  }
+}
+
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Takes away a lock whose holder is gone. Two who try at once: the loser's rename fails, or hits a token that it did not judge and gives it back. */
+async function breakStale(path: string): Promise<void> {
+  const held = await owner(path);
+  const age = await stat(path).then(
+    (info) => Date.now() - info.mtimeMs,
+    () => 0,
+  );
+  if (held && alive(held.pid) && age < staleMs) return;
+  if (!held && age < staleMs) return;
+  const aside = `${path}.${randomUUID()}`;
+  try {
+    await rename(path, aside);
+  } catch {
+    return; // someone else was quicker
+  }
+  const taken = await owner(aside);
+  if (taken?.token !== held?.token) await rename(aside, path).catch(() => rm(aside, { recursive: true, force: true }));
+  else await rm(aside, { recursive: true, force: true });
+}
+
+/**
+ * Runs `body` while holding the lock folder `path` (its parent must exist). Waits for another holder as long as that one lives.
+ * @returns what `body` returns
+ */
+export async function withLock<R>(path: string, body: () => Promise<R>): Promise<R> {
+  const token = randomUUID();
+  for (;;) {
+    try {
+      await mkdir(path);
+      break;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      await breakStale(path);
+      await sleep(100 + Math.random() * 100);
+    }
+  }
+  await writeFile(join(path, 'owner.json'), JSON.stringify({ token, pid: process.pid }));
+  const beat = setInterval(() => {
+    const now = new Date();
+    utimes(path, now, now).catch(() => undefined); // the lock was taken from us; the marker inside decides what is whole
+  }, beatMs);
+  try {
+    return await body();
+  } finally {
+    clearInterval(beat);
+    if ((await owner(path))?.token === token) await rm(path, { recursive: true, force: true });
+  }
+}
