@@ -1,6 +1,13 @@
 /** Contracts of the one way to Azure: connection, tokens, requests, blobs. Implementations stand beside this file. */
 import type { Readable } from 'node:stream';
 
+export interface Clock {
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** Resolves after `ms`; rejects with the signal's reason when aborted. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
 /** Where and as whom: made from a service connection (src/task/connection.ts) or from connection.json (cli). */
 export interface AzureConnection {
   /** Name for messages, e.g. `arm-dev`. */
@@ -9,6 +16,8 @@ export interface AzureConnection {
   resourceManager: string;
   /** Authority host, no trailing slash. */
   authority: string;
+  /** Token scope of the resource manager where it is not `{resourceManager}/.default` (Azure Stack). */
+  scope?: string;
   tenantId: string;
   clientId?: string;
   subscriptionId?: string;
@@ -36,8 +45,14 @@ export interface AzureRequest {
   /** Statuses besides 2xx that are an answer, not an error. */
   accept?: number[];
   signal?: AbortSignal;
-  /** Retries of 429/5xx/resets. Default 5 for reads and for PUT/DELETE, 0 for POST. */
+  /** Retries of 429/5xx/resets. Default 5 for reads and for PUT/PATCH/DELETE; a POST is sent again only after a 429 (nothing was done then). */
   retries?: number;
+  /** What is being done, for messages: `read the workspace mlw-dev`. Default: method and path. */
+  operation?: string;
+  /** Until the reply's headers, and between two pieces of its body. Default 100. */
+  timeoutSeconds?: number;
+  /** Largest reply that is read. Default 64 MiB. */
+  maxBytes?: number;
 }
 
 export interface AzureResponse<T> {
@@ -46,6 +61,8 @@ export interface AzureResponse<T> {
   body: T;
   /** The bytes as text, before parsing. */
   text: string;
+  /** True when an earlier sending of this request may have been executed although its reply was lost. */
+  ambiguous: boolean;
 }
 
 /** One authenticated way to one connection's Azure. A request never carries this connection's token to a host that the connection did not lead to. */

@@ -2,6 +2,7 @@
  * The seam between a task and the agent. Everything a task knows of the outside comes through `Platform`; the agent's
  * adapter (src/task/agent-platform.ts) is the only importer of azure-pipelines-task-lib, tests use tests/support/fake-platform.ts.
  */
+import type { Clock } from '../azure/types.js';
 
 /** Result words of the agent (reference task-contract B.6.2: case-sensitive). A cancelled task says nothing: the agent does. */
 export type TaskResult = 'Succeeded' | 'SucceededWithIssues' | 'Failed';
@@ -25,12 +26,7 @@ export interface ServiceEndpoint {
   data: Readonly<Record<string, string>>;
 }
 
-export interface Clock {
-  /** Milliseconds since 1970. */
-  now(): number;
-  /** Resolves after `ms`; rejects with the signal's reason when aborted. */
-  sleep(ms: number, signal?: AbortSignal): Promise<void>;
-}
+export type { Clock };
 
 export interface Platform {
   /** An input after the agent's macro expansion, trimmed; undefined when empty. An unexpanded `$(x)` is left for the input parser to refuse. */
