@@ -1,6 +1,6 @@
 /**
- * The agent, as far as a task can notice (docs/agent.md). `createJob` makes what the steps of one agent job share, `runTask` and
- * `runScript` run a step in it, `finishJob` is the end of the job. `runTask` without a job makes and finishes one of its own.
+ * The agent, as far as a task can notice (docs/agent.md). `createJob` makes what the steps of one agent job share, `runTaskIn` and
+ * `runScriptIn` run a step in it, `job.finish()` is its end; `runTask` makes a job for one task and finishes it (all in run-task.ts).
  * Source of the rules: reference task-contract.md, section B; named where they are used.
  */
 
@@ -63,8 +63,8 @@ export interface JobOptions {
   federation?: Federation;
   /** Seconds a federated assertion lives (own collection only): 600. */
   assertionSeconds?: number;
-  /** Time in the tasks' processes runs this many times as fast (B.11; injected with NODE_OPTIONS). */
-  clockFactor?: number;
+  /** Time in the tasks' processes (injected with NODE_OPTIONS) and in the job's own services runs `factor` times as fast from `since` on (ms since 1970; default: now). */
+  clock?: { factor: number; since?: number };
   proxy?: { url: string; username?: string; password?: string; bypass?: string[] };
   waits?: Partial<AgentWaits>;
   /** The job's log as a user sees it: masked, one line a call. */

@@ -1,0 +1,59 @@
+/** Carries out the logging commands of one step (task-contract B.6): strict, with every trap that the agent has. */
+import { parseCommand, mentionsCommand, type LoggingCommand } from './command.js';
+import { handlers } from './command-handlers.js';
+import type { Restrictions } from './restrictions.js';
+import type { StepState } from './step-state.js';
+
+const reference = 'Please reference documentation (http://go.microsoft.com/fwlink/?LinkId=817296)';
+
+export class CommandEngine {
+  constructor(
+    private readonly state: StepState,
+    private readonly restrictions: Restrictions,
+    private readonly print: (line: string) => void,
+  ) {}
+
+  /** One line of the process. Prints it, or carries out the command in it. True when it held a command that was carried out. */
+  line(text: string): boolean {
+    if (this.state.dropOutput) return false;
+    const command = parseCommand(text);
+    if (!command) {
+      if (mentionsCommand(text)) {
+        this.state.warn(
+          `'${text}' contains logging command keyword '##vso', but it's not a legal command. Please see the list of accepted commands: https://go.microsoft.com/fwlink/?LinkId=817296`,
+        );
+      }
+      this.print(text);
+      return false;
+    }
+    return this.#carryOut(command);
+  }
+
+  #carryOut(command: LoggingCommand): boolean {
+    const name = `${command.area}.${command.event}`;
+    const area = handlers[command.area];
+    if (!area) {
+      this.state.warn(`Can't find command extension for ##vso[${name}]. ${reference}`);
+      return false;
+    }
+    if (!this.restrictions.commandAllowed(command.area, command.event)) {
+      this.state.warn(`##vso[${name}] is not allowed in this step due to policy restrictions. ${reference}`);
+      return false;
+    }
+    const written = `##vso[${name}${[...command.properties].map(([key, value], at) => `${at ? ';' : ' '}${key}=${value}`).join('')}]${command.data}`;
+    try {
+      const handler = area[command.event];
+      if (!handler)
+        throw new Error(`##vso[${name}] is not a recognized command for ${command.area} command extension. ${reference}`);
+      handler(command, this.state, this.restrictions);
+    } catch (error) {
+      this.state.error(`Unable to process command '${written}' successfully. ${reference}`);
+      this.state.error(error instanceof Error ? error.message : String(error));
+      this.state.commandFailed = true;
+      return true;
+    }
+    this.state.result.commands[name] = (this.state.result.commands[name] ?? 0) + 1;
+    if (this.state.debugging && name !== 'task.debug') this.print(`##[debug]Processed: ${written}`);
+    return true;
+  }
+}

@@ -1,0 +1,219 @@
+/** The commands that the agent knows, and what each does (task-contract B.6.2; agent: TaskCommandExtension.cs, Build/*.cs). */
+import { existsSync, statSync } from 'node:fs';
+import { basename, isAbsolute, relative, resolve, sep } from 'node:path';
+import type { LoggingCommand } from './command.js';
+import { mergeResults, parseResult } from './result.js';
+import type { Restrictions } from './restrictions.js';
+import type { StepState } from './step-state.js';
+import { setEndpoint, setTaskVariable, setVariable } from './set-commands.js';
+import type { TimelineRecord } from './types.js';
+
+/** Carries a command out; throws what the agent would throw (the step fails then). */
+export type CommandHandler = (command: LoggingCommand, state: StepState, restrictions: Restrictions) => void;
+
+export const needed = (command: LoggingCommand, key: string): string => {
+  const value = command.properties.get(key.toLowerCase());
+  if (!value) throw new Error(`Required field '${key}' is missing in ##vso[${command.area}.${command.event}] command.`);
+  return value;
+};
+
+/** The agent looks a path up from its own folder, not from the sources: a relative one is a mistake that shows. */
+const existing = (path: string, state: StepState, what: string): string => {
+  const full = resolve(state.job.folders.root, path.trim());
+  if (path.trim() === '' || !existsSync(full)) throw new Error(`Cannot upload ${what} ${path}, file does not exist.`);
+  return full;
+};
+
+/** Characters that a file name cannot hold, on any of the agents: names become files on the server's side. */
+const invalidName = /[\u0000-\u001f"<>|:*?\\/]/;
+const legalName = (value: string, key: string): string => {
+  if (invalidName.test(value)) throw new Error(`${key} contains invalid characters. ('${value}')`);
+  return value;
+};
+
+const whole = (text: string | undefined): number | undefined => (text && /^\d+$/.test(text.trim()) ? Number(text) : undefined);
+
+const logIssue: CommandHandler = ({ properties, data }, state) => {
+  const type = properties.get('type')?.toLowerCase();
+  if (!type) {
+    state.warn("Can't create TaskIssue from logging event.");
+    return;
+  }
+  if (type !== 'error' && type !== 'warning')
+    throw new Error(`issue type ${properties.get('type')} is not an expected issue type.`);
+  const [line, column] = [whole(properties.get('linenumber')), whole(properties.get('columnnumber'))];
+  const code = properties.get('code');
+  let path = properties.get('sourcepath');
+  let message = data;
+  if (path) {
+    const { sources } = state.job.folders;
+    const inside = relative(sources, resolve(sources, path));
+    if (isAbsolute(path) && !inside.startsWith('..')) path = inside.split(sep).join('/');
+    const place = line === undefined ? '' : `(${line},${column ?? 0})`;
+    message = `${path}${place}: ${type} ${code ? `${code}: ` : ': '}${data}`.replace(' : ', ': ');
+  }
+  state.issue({
+    type,
+    message,
+    ...(path ? { sourcepath: path } : {}),
+    ...(line === undefined ? {} : { linenumber: line }),
+    ...(column === undefined ? {} : { columnnumber: column }),
+    ...(code ? { code } : {}),
+  });
+};
+
+const complete: CommandHandler = ({ properties, data }, state) => {
+  const result = parseResult(properties.get('result'));
+  if (!result) throw new Error('Command does not have valid result value.');
+  state.outcome = mergeResults(state.outcome, result);
+  state.result.message = state.job.masker.mask(data);
+  if (properties.get('done')?.toLowerCase() === 'true') state.done?.();
+};
+
+const setProgress: CommandHandler = ({ properties, data }, state) => {
+  const value = whole(properties.get('value'));
+  // A number that is none, or above 100, changes nothing; progress never goes back.
+  const before = state.result.progress?.percent ?? 0;
+  const percent = value !== undefined && value <= 100 ? Math.max(before, value) : before;
+  state.result.progress = { percent, text: state.job.masker.mask(data) };
+};
+
+const addAttachment: CommandHandler = (command, state) => {
+  const type = legalName(needed(command, 'type'), 'type');
+  const name = legalName(needed(command, 'name'), 'name');
+  if (state.job.variables.get('agent.forbidattachments')?.value.toLowerCase() === 'true') return;
+  const path = existing(command.data, state, 'attachment file');
+  state.job.atEnd({ kind: 'attachments', state, type, name, path });
+};
+
+const uploadSummary: CommandHandler = ({ data }, state) => {
+  const path = existing(data, state, 'summary file');
+  if (!statSync(path).isFile()) throw new Error(`Cannot upload summary file, attachment file location is invalid: ${data}`);
+  state.job.atEnd({ kind: 'summaries', state, type: 'Distributedtask.Core.Summary', name: basename(path), path });
+};
+
+const uploadFile: CommandHandler = ({ data }, state) => {
+  const path = existing(data, state, 'file');
+  state.job.atEnd({ kind: 'uploads', state, type: 'DistributedTask.Core.FileAttachment', name: basename(path), path });
+};
+
+const logDetail: CommandHandler = (command, state) => {
+  const { properties, data } = command;
+  const id = needed(command, 'id').toLowerCase();
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) throw new Error('Unable to parse the id of the timeline record.');
+  let record: TimelineRecord | undefined = state.result.timeline.find((known) => known.id === id);
+  const parentId = properties.get('parentid')?.toLowerCase();
+  if (!record) {
+    const parent = parentId === undefined || state.result.timeline.some((known) => known.id === parentId);
+    if (!parent) throw new Error("Parent timeline record of this timeline record hasn't been created.");
+    record = { id, type: needed(command, 'type'), name: needed(command, 'name'), state: 'Pending' };
+    if (parentId) record.parentId = parentId;
+    state.result.timeline.push(record);
+  }
+  record.name = properties.get('name') ?? record.name;
+  record.type = properties.get('type') ?? record.type;
+  const order = whole(properties.get('order'));
+  if (order !== undefined) record.order = order;
+  const progress = whole(properties.get('progress'));
+  if (progress !== undefined && progress <= 100) record.progress = progress;
+  for (const [key, member] of [
+    ['starttime', 'startTime'],
+    ['finishtime', 'finishTime'],
+  ] as const) {
+    const value = properties.get(key);
+    if (value !== undefined && !Number.isNaN(Date.parse(value))) record[member] = value;
+  }
+  const said = properties.get('state');
+  if (said !== undefined) {
+    const word = ['Pending', 'InProgress', 'Completed'].find((known) => known.toLowerCase() === said.toLowerCase());
+    if (!word) throw new Error(`'${said}' is not a state of a timeline record.`);
+    record.state = word;
+  }
+  const result = properties.get('result');
+  if (result !== undefined) record.result = result;
+  if (data) state.log(data);
+};
+
+const addBuildTag: CommandHandler = ({ data }, state) => {
+  const tag = data.trim();
+  if (tag === '') throw new Error('Build tag is required.');
+  if (!state.result.buildTags.includes(tag)) state.result.buildTags.push(tag);
+};
+
+const updateBuildNumber: CommandHandler = ({ data }, state) => {
+  const number = data.trim();
+  if (number === '') throw new Error('Build number is required.');
+  if (/["/:<>\\|?@*]/.test(number) || number.endsWith('.') || number.length > 255) {
+    throw new Error(`The build number ${number} is not legal.`);
+  }
+  state.result.buildNumber = number;
+  state.job.variables.set('Build.BuildNumber', { value: number });
+};
+
+const uploadArtifact: CommandHandler = (command, state) => {
+  const name = legalName(needed(command, 'artifactname'), 'artifactname');
+  if (!state.job.variables.get('build.buildid')) throw new Error('Build.BuildId is not set: artifacts belong to a build.');
+  const path = existing(command.data, state, 'artifact');
+  state.job.keepArtifact(state, name, path);
+};
+
+const associateArtifact: CommandHandler = (command, state) => {
+  const name = needed(command, 'artifactname');
+  if (!command.data.trim()) throw new Error('Artifact location is required.');
+  // `type`, which the task library sends, is not read: the agent infers the type then.
+  const type = command.properties.get('artifacttype') ?? (/^#\//.test(command.data) ? 'container' : 'filepath');
+  state.result.artifacts.push({ name, type, path: command.data });
+};
+
+const publishResults: CommandHandler = (command, state) => {
+  const type = needed(command, 'type');
+  const files = (command.properties.get('resultfiles') ?? '')
+    .split(',')
+    .map((file) => file.trim())
+    .filter((file) => file !== '');
+  if (files.length === 0) throw new Error('No test result files were specified.');
+  const title = command.properties.get('runtitle') ?? '';
+  state.job.keepTestResults(
+    state,
+    type,
+    title,
+    files.map((file) => existing(file, state, 'test results')),
+  );
+};
+
+const nothing: CommandHandler = () => undefined;
+
+/** By area and event, in lower case. */
+export const handlers: Record<string, Record<string, CommandHandler>> = {
+  task: {
+    logissue: logIssue,
+    issue: logIssue,
+    complete,
+    setprogress: setProgress,
+    setvariable: setVariable,
+    settaskvariable: setTaskVariable,
+    setsecret: ({ data }, { job }) => job.masker.add(data),
+    setendpoint: setEndpoint,
+    debug: ({ data }, state) => {
+      if (state.debugging) for (const line of data.split(/\r\n|\r|\n/)) state.log(`##[debug]${line}`);
+    },
+    prependpath: ({ data }, { job }) => {
+      if (data.trim() === '') throw new Error('Path to prepend is required.');
+      job.prependedPaths.push(data.trim());
+    },
+    addattachment: addAttachment,
+    uploadsummary: uploadSummary,
+    uploadfile: uploadFile,
+    logdetail: logDetail,
+  },
+  build: { addbuildtag: addBuildTag, updatebuildnumber: updateBuildNumber, uploadlog: uploadFile },
+  artifact: { upload: uploadArtifact, associate: associateArtifact },
+  release: {
+    updatereleasename: () => {
+      throw new Error('This is a build: there is no release to rename.');
+    },
+  },
+  results: { publish: publishResults },
+  codecoverage: { publish: nothing, enable: nothing },
+  telemetry: { publish: nothing },
+};

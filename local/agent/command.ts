@@ -1,0 +1,63 @@
+/** Grammar of logging commands, exactly as the agent reads them (task-contract B.6.1; agent: Command.cs, CommandStringConvertor.cs). */
+
+export interface LoggingCommand {
+  /** Lower case. */
+  area: string;
+  event: string;
+  /** Keys in lower case, values unescaped. */
+  properties: Map<string, string>;
+  data: string;
+}
+
+const prefix = '##vso[';
+const escapes = [
+  [';', '%3B'],
+  ['\r', '%0D'],
+  ['\n', '%0A'],
+  [']', '%5D'],
+] as const;
+
+/** Undoes the writer's escapes in the agent's order; `%AZP25` last, so that an escaped percent sign starts nothing new. */
+export function unescapeCommand(text: string): string {
+  let plain = text;
+  for (const [token, escaped] of escapes) plain = plain.replaceAll(escaped, token);
+  return plain.replaceAll('%AZP25', '%');
+}
+
+/** The first command of a line, wherever it begins; undefined when the line holds none that parses. */
+export function parseCommand(line: string): LoggingCommand | undefined {
+  const start = line.indexOf(prefix);
+  if (start < 0) return undefined;
+  const end = line.indexOf(']', start);
+  if (end < 0) return undefined;
+  const info = line.slice(start + prefix.length, end);
+  const space = info.indexOf(' ');
+  const name = (space < 0 ? info : info.slice(0, space)).split('.').filter((part) => part !== '');
+  const [area, event] = name;
+  if (name.length !== 2 || area === undefined || event === undefined) return undefined;
+  const properties = new Map<string, string>();
+  if (space > 0) {
+    for (const pair of info.slice(space + 1).split(';')) {
+      const equals = pair.indexOf('=');
+      // A pair with an empty name or value is dropped.
+      if (equals > 0 && equals < pair.length - 1) {
+        properties.set(pair.slice(0, equals).trim().toLowerCase(), unescapeCommand(pair.slice(equals + 1)));
+      }
+    }
+  }
+  return { area: area.toLowerCase(), event: event.toLowerCase(), properties, data: unescapeCommand(line.slice(end + 1)) };
+}
+
+/** A line that names commands without being one: the agent warns about it (B.6.1 rule 6). */
+export const mentionsCommand = (line: string): boolean => line.includes('##vso');
+
+/**
+ * Would a reader that ignores what cannot be seen find a command here? The agent searches with the culture's rules, under which
+ * zero-width and control characters weigh nothing (task-contract D.1). Stricter than any agent: for tests of sanitizers.
+ */
+export function resemblesCommand(line: string): boolean {
+  const visible = line
+    .normalize('NFKC')
+    .replace(/[\p{Cc}\p{Cf}\p{Mn}\p{Variation_Selector}\p{Default_Ignorable_Code_Point}]/gu, '');
+  return /##vso\[/i.test(visible);
+}

@@ -1,0 +1,118 @@
+/** From the step's inputs to INPUT_ variables: defaults, aliases, macros, connections, paths (task-contract B.5, input pipeline). */
+import { isAbsolute, join } from 'node:path';
+import { Failure } from '../../src/azure/errors.js';
+import type { TaskDefinition, TaskInput } from './task-definition.js';
+import type { AgentEndpoint } from './types.js';
+import { toEnvironmentName, type JobVariables } from './variables.js';
+import { isVisible } from './visible-rule.js';
+
+export interface PreparedInputs {
+  /** By the input's own name. */
+  values: Record<string, string>;
+  environment: Record<string, string>;
+  /** Connections that the inputs name: the agent hands over these and no others. */
+  endpoints: AgentEndpoint[];
+}
+
+export interface InputContext {
+  variables: JobVariables;
+  endpoints: AgentEndpoint[];
+  sourcesFolder: string;
+}
+
+/** The input that a name or alias speaks of. */
+export function findInput(definition: TaskDefinition, name: string): TaskInput | undefined {
+  const wanted = name.toLowerCase();
+  return definition.inputs.find((input) =>
+    [input.name, ...(input.aliases ?? [])].some((known) => known.toLowerCase() === wanted),
+  );
+}
+
+/**
+ * Applies the agent's input pipeline. Errors: Failure `InputUnknown` (no such input; connection that does not exist): the server
+ * refuses both before a job starts.
+ */
+export function prepareInputs(definition: TaskDefinition, given: Record<string, string>, context: InputContext): PreparedInputs {
+  const values: Record<string, string> = {};
+  for (const input of definition.inputs) values[input.name] = String(input.defaultValue ?? '').trim();
+  for (const [name, value] of Object.entries(given)) {
+    const input = findInput(definition, name);
+    if (!input) {
+      const known = definition.inputs.map((entry) => entry.name).join(', ');
+      throw new Failure(`${definition.name}@${definition.version.Major} has no input "${name}".`, {
+        code: 'InputUnknown',
+        input: name,
+        advice: `Its inputs are: ${known}.`,
+      });
+    }
+    values[input.name] = value.trim();
+  }
+  const endpoints = new Map<string, AgentEndpoint>();
+  for (const input of definition.inputs) {
+    let value = context.variables.expand(values[input.name] ?? '');
+    if (input.type.startsWith('connectedService:') && value !== '') {
+      value = value
+        .split(',')
+        .map((wanted) => {
+          const endpoint = findEndpoint(context.endpoints, wanted.trim(), input.name);
+          endpoints.set(endpoint.id, endpoint);
+          return endpoint.id;
+        })
+        .join(',');
+    }
+    if (input.type === 'filePath' && !isAbsolute(value)) value = join(context.sourcesFolder, value);
+    values[input.name] = value;
+  }
+  const environment: Record<string, string> = {};
+  for (const [name, value] of Object.entries(values)) environment[`INPUT_${toEnvironmentName(name)}`] = value;
+  return { values, environment, endpoints: [...endpoints.values()] };
+}
+
+function findEndpoint(endpoints: AgentEndpoint[], wanted: string, input: string): AgentEndpoint {
+  const lower = wanted.toLowerCase();
+  const found = endpoints.find(({ id, name }) => id.toLowerCase() === lower || name.toLowerCase() === lower);
+  if (found) return found;
+  const known = endpoints.map(({ name }) => name).join(', ') || 'none';
+  throw new Failure(`Input ${input}: the service connection ${wanted} could not be found.`, {
+    code: 'InputUnknown',
+    input,
+    advice: `Service connections here: ${known}.`,
+  });
+}
+
+/** Required inputs that are shown and empty: what the server refuses before a job starts, and the agent does not look at. */
+export function missingInputs(definition: TaskDefinition, given: Record<string, string>): string[] {
+  const valueOf = (name: string): string => {
+    const input = findInput(definition, name);
+    if (!input) return '';
+    const key = Object.keys(given).find((entry) => findInput(definition, entry) === input);
+    return (key === undefined ? String(input.defaultValue ?? '') : (given[key] ?? '')).trim();
+  };
+  const groupRule = (input: TaskInput): string | undefined =>
+    definition.groups?.find((group) => group.name === input.groupName)?.visibleRule;
+  return definition.inputs
+    .filter((input) => input.required === true && valueOf(input.name) === '')
+    .filter((input) => isVisible(input.visibleRule, valueOf) && isVisible(groupRule(input), valueOf))
+    .map((input) => input.name);
+}
+
+const guid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** How service connections reach the process (task-contract B.5). */
+export function endpointEnvironment(endpoints: AgentEndpoint[]): Record<string, string> {
+  const environment: Record<string, string> = {};
+  for (const { id, url, scheme, parameters, data } of endpoints) {
+    const real = guid.test(id);
+    const key = real ? id.toLowerCase() : id.toUpperCase();
+    environment[`ENDPOINT_URL_${key}`] = url;
+    environment[`ENDPOINT_AUTH_${key}`] = JSON.stringify({ parameters, scheme });
+    environment[`ENDPOINT_AUTH_SCHEME_${key}`] = scheme;
+    for (const [name, value] of Object.entries(parameters)) {
+      environment[`ENDPOINT_AUTH_PARAMETER_${key}_${toEnvironmentName(name)}`] = value;
+    }
+    if (!real) continue;
+    environment[`ENDPOINT_DATA_${key}`] = JSON.stringify(data);
+    for (const [name, value] of Object.entries(data)) environment[`ENDPOINT_DATA_${key}_${toEnvironmentName(name)}`] = value;
+  }
+  return environment;
+}

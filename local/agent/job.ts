@@ -1,0 +1,209 @@
+/** What the steps of one agent job share: folders, variables, secrets, connections, and what is collected when the job ends. */
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { agentVariables, collectionVariables, networkVariables, serverVariables } from './job-variables.js';
+import { SecretMasker, parameterIsMasked } from './masker.js';
+import { killByLookupId } from './process.js';
+import { startServices, type AgentServices } from './services.js';
+import type { StepState } from './step-state.js';
+import type { AgentEndpoint, AgentWaits, JobOptions } from './types.js';
+import { JobVariables } from './variables.js';
+import { writeClockPreload } from './clock.js';
+
+export interface JobFolders {
+  /** The agent's own folder: above `_work`. */
+  root: string;
+  work: string;
+  tasks: string;
+  tools: string;
+  temp: string;
+  build: string;
+  sources: string;
+  staging: string;
+  binaries: string;
+  testResults: string;
+  /** The harness's own: raw output while a step runs, copies of what is kept. */
+  diagnostics: string;
+}
+
+/** A file that is read when the job ends, not when the command comes: the upload is queued (B.6.2). */
+interface QueuedFile {
+  kind: 'attachments' | 'summaries' | 'uploads';
+  state: StepState;
+  type: string;
+  name: string;
+  path: string;
+}
+
+export const defaultWaits: AgentWaits = { sigint: 7500, sigterm: 2500, pipes: 5000, done: 5000, retryUnit: 1000 };
+
+export class AgentJob {
+  readonly masker = new SecretMasker();
+  readonly prependedPaths: string[] = [];
+  readonly taskVariables = new Map<string, Record<string, string>>();
+  /** Counts the steps: names of their folders. */
+  steps = 0;
+  readonly #queue: QueuedFile[] = [];
+
+  constructor(
+    readonly options: JobOptions,
+    readonly folders: JobFolders,
+    readonly variables: JobVariables,
+    readonly endpoints: AgentEndpoint[],
+    readonly waits: AgentWaits,
+    /** PEM bundle for NODE_EXTRA_CA_CERTS. */
+    readonly caFile: string | undefined,
+    readonly nodeOptions: string | undefined,
+    private readonly services: AgentServices | undefined,
+  ) {
+    for (const variable of variables.all()) if (variable.isSecret) this.masker.add(variable.value);
+    for (const { parameters } of endpoints) {
+      for (const [key, value] of Object.entries(parameters)) {
+        // The id of a service principal is masked by the agent; printing it is no leak.
+        if (parameterIsMasked(key)) this.masker.add(value, { sensitive: key.toLowerCase() !== 'serviceprincipalid' });
+      }
+    }
+  }
+
+  atEnd(file: QueuedFile): void {
+    this.#queue.push(file);
+  }
+
+  /** Copies an artifact at once: the agent uploads it before it goes on to the next step. */
+  keepArtifact(state: StepState, name: string, path: string): void {
+    const target = join(state.keepFolder, 'artifacts', name);
+    mkdirSync(target, { recursive: true });
+    if (statSync(path).isDirectory()) {
+      if (readdirSync(path).length === 0)
+        state.warn(`Directory '${path}' is empty. Nothing will be added to build artifact '${name}'.`);
+      cpSync(path, target, { recursive: true });
+    } else {
+      copyFileSync(path, join(target, basename(path)));
+    }
+    if (!state.result.artifacts.some((known) => known.name === name && known.type === 'container')) {
+      state.result.artifacts.push({ name, type: 'container', path: target });
+    }
+  }
+
+  keepTestResults(state: StepState, type: string, title: string, files: string[]): void {
+    const folder = join(state.keepFolder, 'testResults', String(state.result.testResults.length + 1));
+    mkdirSync(folder, { recursive: true });
+    const copies = files.map((file) => join(folder, basename(file)));
+    for (const [index, file] of files.entries()) copyFileSync(file, copies[index] ?? '');
+    state.result.testResults.push({ type, title, files: copies });
+  }
+
+  /** The end of the job: queued files are read now, processes that were left behind are ended, `_temp` is wiped. */
+  async finish(): Promise<void> {
+    const lookupId = this.variables.get('VSTS_PROCESS_LOOKUP_ID')?.value;
+    if (lookupId) killByLookupId(lookupId);
+    for (const { kind, state, type, name, path } of this.#queue.splice(0)) {
+      if (!existsSync(path)) {
+        state.problem(`The ${type} ${path} was gone before the job's end; the agent reads it only then.`);
+        state.result.result = 'Failed';
+        continue;
+      }
+      const folder = join(state.keepFolder, kind, ...(kind === 'attachments' ? [type] : []));
+      mkdirSync(folder, { recursive: true });
+      const target = freeName(folder, name);
+      copyFileSync(path, target);
+      const leaked = this.masker.leak(readFileSync(target, 'utf8'));
+      if (leaked !== undefined) {
+        state.problem(`The ${type} ${name} holds a secret; nothing masks a file: ${leaked}`);
+        state.result.result = 'Failed';
+      }
+      if (kind === 'attachments') state.result.attachments.push({ type, name, path: target });
+      else state.result[kind].push(target);
+    }
+    rmSync(this.folders.temp, { recursive: true, force: true });
+    await this.services?.close();
+  }
+}
+
+function freeName(folder: string, name: string): string {
+  for (let index = 0; ; index += 1) {
+    const path = join(folder, index ? `${index}-${name}` : name);
+    if (!existsSync(path)) return path;
+  }
+}
+
+function makeFolders(workFolder: string, sourcesFolder: string | undefined): JobFolders {
+  const work = resolve(workFolder);
+  const build = join(work, '1');
+  const folders: JobFolders = {
+    root: resolve(work, '..'),
+    work,
+    tasks: join(work, '_tasks'),
+    tools: join(work, '_tool'),
+    temp: join(work, '_temp'),
+    build,
+    sources: sourcesFolder ? resolve(sourcesFolder) : join(build, 's'),
+    staging: join(build, 'a'),
+    binaries: join(build, 'b'),
+    testResults: join(build, 'TestResults'),
+    diagnostics: join(work, '_diag'),
+  };
+  rmSync(folders.temp, { recursive: true, force: true });
+  for (const folder of Object.values(folders) as string[]) mkdirSync(folder, { recursive: true });
+  chmodSync(folders.diagnostics, 0o700);
+  return folders;
+}
+
+/**
+ * Makes a job. Its services (OIDC endpoint over https) run until `finish`. Errors: Failure when a CA or key file cannot be read.
+ */
+export async function createJob(options: JobOptions): Promise<AgentJob> {
+  const folders = makeFolders(options.workFolder, options.sourcesFolder);
+  const since = options.clock?.since ?? Date.now();
+  const factor = options.clock?.factor ?? 1;
+  const services = options.collection
+    ? undefined
+    : await startServices({
+        ...(options.federation ? { federation: options.federation } : {}),
+        assertionSeconds: options.assertionSeconds ?? 600,
+        now: () => since + (Date.now() - since) * factor,
+        folder: join(folders.diagnostics, 'tls'),
+        connections: (id) => options.endpoints?.find((endpoint) => endpoint.id.toLowerCase() === id.toLowerCase()),
+      });
+  const collection = options.collection ?? services?.collection;
+  if (!collection) throw new Error('no collection'); // cannot be: one of the two is there
+  const pems = (options.ca ?? []).map((file) => readFileSync(file, 'utf8'));
+  const own = options.collection?.ca ? readFileSync(options.collection.ca, 'utf8') : services?.caPem;
+  if (own) pems.push(own);
+  let caFile: string | undefined;
+  if (pems.length) {
+    caFile = join(folders.diagnostics, 'ca.pem');
+    writeFileSync(caFile, [...new Set(pems)].join('\n'));
+  }
+  const clock = options.clock ? writeClockPreload(folders.diagnostics, factor, since) : undefined;
+  const variables = new JobVariables({
+    ...agentVariables(folders),
+    ...serverVariables(),
+    ...collectionVariables(collection.uri, collection.oidcRequestUri, collection.accessToken),
+    ...networkVariables(options.proxy, caFile),
+  });
+  for (const [name, variable] of Object.entries(options.variables ?? {})) variables.set(name, variable);
+  const endpoints: AgentEndpoint[] = [
+    {
+      id: 'SystemVssConnection',
+      name: 'SystemVssConnection',
+      url: collection.uri,
+      scheme: 'OAuth',
+      parameters: { AccessToken: collection.accessToken },
+      data: {},
+    },
+    ...(options.endpoints ?? []).map((endpoint) => structuredClone(endpoint)),
+  ];
+  return new AgentJob(options, folders, variables, endpoints, { ...defaultWaits, ...options.waits }, caFile, clock, services);
+}

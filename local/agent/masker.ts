@@ -1,0 +1,123 @@
+/** Secrets of a job: hidden in every later line, in all the encodings that the agent knows (task-contract B.9). */
+
+/** Endpoint parameters that the agent does not mask (agent: Worker.cs). */
+const publicParameters = new Set(
+  (
+    'Role Scope TenantId IssuedAt ExpiresAt Audience AuthenticationType AuthorizationType AccessTokenType ' +
+    'AccessTokenFetchingMethod UseWindowsSecurity Unsecured OAuthAccessTokenIsSupplied CompleteCallbackPayload AcceptUntrustedCertificates'
+  )
+    .toLowerCase()
+    .split(' '),
+);
+
+/** Is this parameter of a service connection masked? */
+export const parameterIsMasked = (key: string): boolean => !publicParameters.has(key.toLowerCase());
+
+/** Shorter ones occur by chance: they are masked, but seeing one proves no leak. */
+const shortestProof = 6;
+const urlPassword = /\b[a-z][a-z0-9+.-]*:\/\/[^\s:/?#@]+:([^\s@/]+)@/gi;
+
+const escapeRegExp = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+
+/** Base64 of text that stands at any offset of a longer encoded text: the part of it that does not depend on the neighbours. */
+function base64Forms(value: string): string[] {
+  const bytes = Buffer.from(value, 'utf8');
+  const forms = [bytes.toString('base64'), bytes.toString('base64url')];
+  for (const shift of [0, 1, 2]) {
+    const padded = Buffer.concat([Buffer.alloc(shift), bytes]).toString('base64');
+    const skip = Math.ceil((shift * 8) / 6);
+    const keep = Math.floor(((shift + bytes.length) * 8) / 6);
+    forms.push(padded.slice(skip, keep));
+  }
+  return forms;
+}
+
+function forms(value: string): string[] {
+  const all = new Set([value]);
+  const quoted = /^(["'])([\s\S]+)\1$/.exec(value)?.[2];
+  if (quoted) all.add(quoted);
+  all.add(JSON.stringify(value).slice(1, -1));
+  all.add(encodeURIComponent(value));
+  all.add(value.replaceAll('\\', '\\\\').replaceAll("'", "\\'").replaceAll('"', '\\"'));
+  all.add(value.replaceAll('%', '%AZP25').replaceAll('\r', '%0D').replaceAll('\n', '%0A'));
+  if (value.length >= shortestProof) for (const form of base64Forms(value)) if (form.length >= shortestProof) all.add(form);
+  // A log shows a value of several lines one line at a time.
+  for (const line of value.split(/\r\n|\r|\n/)) if (line.trim().length >= shortestProof) all.add(line.trim());
+  return [...all].filter((form) => form !== '');
+}
+
+export class SecretMasker {
+  /** Form -> proof of a leak when seen unmasked. */
+  readonly #forms = new Map<string, boolean>();
+  #any: RegExp | undefined;
+  #ordered: string[] = [];
+
+  /** `sensitive: false` for what the agent masks although it is no secret (a service principal's id). Empty values are ignored. */
+  add(value: string, { sensitive = true } = {}): void {
+    if (value.trim() === '') return;
+    for (const form of forms(value)) {
+      const proof = sensitive && form.length >= shortestProof;
+      if (this.#forms.get(form) === true || this.#forms.get(form) === proof) continue;
+      this.#forms.set(form, proof);
+      this.#any = undefined;
+    }
+  }
+
+  get size(): number {
+    return this.#forms.size;
+  }
+
+  #prepare(): RegExp {
+    if (!this.#any) {
+      this.#ordered = [...this.#forms.keys()].sort((a, b) => b.length - a.length);
+      this.#any = this.#ordered.length ? new RegExp(this.#ordered.map(escapeRegExp).join('|')) : /(?!)/;
+    }
+    return this.#any;
+  }
+
+  /** The line as the log shows it. Overlapping secrets become one `***`. */
+  mask(line: string): string {
+    const spans: [number, number][] = [];
+    if (this.#prepare().test(line)) {
+      for (const form of this.#ordered) {
+        for (let at = line.indexOf(form); at >= 0; at = line.indexOf(form, at + 1)) spans.push([at, at + form.length]);
+      }
+    }
+    if (line.includes('://')) {
+      for (const match of line.matchAll(urlPassword)) {
+        const at = match.index + match[0].length - 1 - (match[1]?.length ?? 0);
+        spans.push([at, match.index + match[0].length - 1]);
+      }
+    }
+    if (spans.length === 0) return line;
+    spans.sort((a, b) => a[0] - b[0]);
+    let masked = '';
+    let shown = 0;
+    for (let index = 0; index < spans.length;) {
+      const [start, firstEnd] = spans[index] as [number, number];
+      let end = firstEnd;
+      index += 1;
+      for (let next = spans[index]; next && next[0] <= end; next = spans[index]) {
+        end = Math.max(end, next[1]);
+        index += 1;
+      }
+      masked += `${line.slice(shown, start)}***`;
+      shown = end;
+    }
+    return masked + line.slice(shown);
+  }
+
+  /** Does text hold a secret that only the mask would hide? Gives the text with it masked, cut for a message; undefined when it is clean. */
+  leak(text: string): string | undefined {
+    if (!this.#prepare().test(text)) return undefined;
+    for (const form of this.#ordered) {
+      if (this.#forms.get(form) !== true) continue;
+      const at = text.indexOf(form);
+      if (at < 0) continue;
+      const line = text.slice(text.lastIndexOf('\n', at) + 1).split('\n', 1)[0] ?? '';
+      const masked = this.mask(line);
+      return masked.length > 160 ? `${masked.slice(0, 160)}...` : masked;
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,155 @@
+/** One process of a step: lines out, signals in, exactly in the agent's order (task-contract B.4, B.8; agent: ProcessInvoker.cs). */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
+import { constants } from 'node:os';
+import { LineSplitter } from './lines.js';
+import type { AgentWaits, KilledBy } from './types.js';
+
+export interface ProcessRequest {
+  file: string;
+  args: string[];
+  cwd: string;
+  env: Record<string, string>;
+  waits: AgentWaits;
+  /** The job's cancel. */
+  cancel?: AbortSignal;
+  timeoutMs?: number;
+  /** Every line of both streams, as it comes. */
+  onLine: (line: string) => void;
+  /** Resolves when the step is over although the process may live (`task.complete done=true`). */
+  done?: Promise<void>;
+}
+
+export interface ProcessEnd {
+  exitCode: number | null;
+  killedBy: KilledBy | null;
+  /** The step was cancelled before the process ended. */
+  canceled: boolean;
+  timedOut: boolean;
+  /** Why it could not be started. */
+  failure?: string;
+}
+
+const sleep = (ms: number): { over: Promise<void>; stop: () => void } => {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  return { over, stop: () => clearTimeout(timer) };
+};
+
+/** Waits for `event`, at most `ms`; true when it came. */
+async function within(event: Promise<unknown>, ms: number): Promise<boolean> {
+  const limit = sleep(ms);
+  const came = await Promise.race([event.then(() => true), limit.over.then(() => false)]);
+  limit.stop();
+  return came;
+}
+
+/** Runs a process to its end, or to the end that cancel and time limit give it. Never rejects. */
+export async function runProcess(request: ProcessRequest): Promise<ProcessEnd> {
+  const { waits } = request;
+  const end: ProcessEnd = { exitCode: null, killedBy: null, canceled: false, timedOut: false };
+  // A group of its own: Ctrl+C in a terminal reaches the harness only, which then cancels as the agent does.
+  const child = spawn(request.file, request.args, {
+    cwd: request.cwd,
+    env: request.env,
+    detached: process.platform !== 'win32',
+    windowsHide: true,
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  const started = await new Promise<boolean>((resolve) => {
+    child.once('spawn', () => resolve(true));
+    child.once('error', (error) => {
+      end.failure = error.message;
+      resolve(false);
+    });
+  });
+  if (!started) return end;
+  child.on('error', (error) => (end.failure = error.message));
+  child.stdin.on('error', () => undefined); // a process that ended at once: nothing was to be written anyway
+  child.stdin.end();
+  const splitters = [child.stdout, child.stderr].map((stream) => {
+    const splitter = new LineSplitter(request.onLine);
+    stream.on('data', (chunk: Buffer) => splitter.write(chunk));
+    return splitter;
+  });
+  const exited = new Promise<void>((resolve) => {
+    child.once('exit', (code, signal) => {
+      end.exitCode = code ?? (signal ? 128 + constants.signals[signal] : null);
+      resolve();
+    });
+  });
+  const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  const over = request.done ? Promise.race([exited, request.done]) : exited;
+
+  const stop = await Promise.race([over.then(() => undefined), stopRequest(request, over)]);
+  if (stop) {
+    end.canceled = stop === 'cancel';
+    end.timedOut = stop === 'timeout';
+    const last = await stopProcess(child, exited, waits);
+    end.killedBy = end.timedOut ? 'timeout' : last;
+  }
+  // A grandchild may hold the pipes: the agent waits a little and goes on.
+  if (end.exitCode !== null) await within(closed, waits.pipes);
+  child.stdout.destroy();
+  child.stderr.destroy();
+  for (const splitter of splitters) splitter.end();
+  child.unref();
+  return end;
+}
+
+async function stopRequest(
+  { cancel, timeoutMs }: ProcessRequest,
+  over: Promise<unknown>,
+): Promise<'cancel' | 'timeout' | undefined> {
+  const limit = timeoutMs ? sleep(timeoutMs) : undefined;
+  let listener: (() => void) | undefined;
+  try {
+    return await Promise.race([
+      over.then(() => undefined),
+      ...(limit ? [limit.over.then(() => 'timeout' as const)] : []),
+      new Promise<'cancel'>((resolve) => {
+        if (cancel?.aborted) return resolve('cancel');
+        listener = () => resolve('cancel');
+        cancel?.addEventListener('abort', listener, { once: true });
+      }),
+    ]);
+  } finally {
+    limit?.stop();
+    if (listener) cancel?.removeEventListener('abort', listener);
+  }
+}
+
+/** SIGINT, SIGTERM, SIGKILL to that one process, each with its wait; gives the last one that was needed. */
+async function stopProcess(
+  child: ChildProcess,
+  exited: Promise<void>,
+  waits: AgentWaits,
+): Promise<'SIGINT' | 'SIGTERM' | 'SIGKILL'> {
+  child.kill('SIGINT');
+  if (await within(exited, waits.sigint)) return 'SIGINT';
+  child.kill('SIGTERM');
+  if (await within(exited, waits.sigterm)) return 'SIGTERM';
+  child.kill('SIGKILL');
+  await exited;
+  return 'SIGKILL';
+}
+
+/** Ends every process of the job that is still there: they carry its VSTS_PROCESS_LOOKUP_ID (B.4). Linux only, where /proc tells. */
+export function killByLookupId(id: string): number[] {
+  if (process.platform !== 'linux') return [];
+  const killed: number[] = [];
+  for (const entry of readdirSync('/proc')) {
+    const pid = Number(entry);
+    if (!Number.isInteger(pid) || pid === process.pid) continue;
+    try {
+      if (!readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`VSTS_PROCESS_LOOKUP_ID=${id}\0`)) continue;
+      process.kill(pid, 'SIGKILL');
+      killed.push(pid);
+    } catch {
+      continue; // ended meanwhile, or not ours to see
+    }
+  }
+  return killed;
+}

@@ -1,0 +1,155 @@
+/** A step from its first line to its result: attempts, command engine, cancel, the harness's own findings (task-contract B.4 to B.9). */
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CommandEngine } from './command-engine.js';
+import { allowedEnvironment, pathWith } from './environment.js';
+import { endpointEnvironment } from './inputs.js';
+import type { AgentJob } from './job.js';
+import { runProcess, type ProcessEnd } from './process.js';
+import { RawOutput } from './raw-output.js';
+import { combineRestrictions } from './restrictions.js';
+import { mergeResults } from './result.js';
+import { StepState } from './step-state.js';
+import type { TaskDefinition } from './task-definition.js';
+import type { AgentEndpoint, ScriptStep, TaskRunResult, TaskStep } from './types.js';
+
+export interface StepProcess {
+  file: string;
+  args: string[];
+  cwd: string;
+  /** On top of the job's environment: inputs, task variables. */
+  env: Record<string, string>;
+  endpoints: AgentEndpoint[];
+  definition?: TaskDefinition;
+  displayName: string;
+  /** Lines below the step's title. */
+  header: string[];
+  /** Looked at after the last attempt; each line is a finding that fails the run. */
+  findings?: () => string[];
+}
+
+/** PATH, HOME and the like, the step's `env`, the job's variables and connections: in the agent's order, the later wins. */
+function environment(job: AgentJob, step: TaskStep | ScriptStep, process: StepProcess): Record<string, string> {
+  const stepEnv = Object.fromEntries(Object.entries(step.env ?? {}).map(([name, value]) => [name, job.variables.expand(value)]));
+  const base = { ...allowedEnvironment(), ...stepEnv };
+  const path = job.variables.get('path')?.value ?? base['PATH'];
+  const system = job.endpoints.filter(({ id }) => id === 'SystemVssConnection');
+  return {
+    ...base,
+    ...(job.nodeOptions ? { NODE_OPTIONS: [base['NODE_OPTIONS'], job.nodeOptions].filter(Boolean).join(' ') } : {}),
+    ...(job.caFile ? { NODE_EXTRA_CA_CERTS: job.caFile } : {}),
+    ...process.env,
+    ...endpointEnvironment([...system, ...process.endpoints]),
+    ...job.variables.toEnvironment(),
+    TF_BUILD: 'True',
+    ...(path === undefined ? {} : { PATH: pathWith(job.prependedPaths, path) }),
+  };
+}
+
+function setStepVariables(job: AgentJob, step: TaskStep | ScriptStep, displayName: string): void {
+  job.variables.set('Task.DisplayName', { value: displayName });
+  job.variables.set('System.TaskDisplayName', { value: displayName });
+  job.variables.set('System.TaskInstanceName', { value: step.step ?? '' });
+  job.variables.set('System.TaskInstanceId', { value: stepId(job.steps) });
+}
+
+/** A GUID for a step that is the same in every run of the same job: names derived from it survive a retry. */
+const stepId = (index: number): string => `00000000-0000-4000-8000-${String(index).padStart(12, '0')}`;
+
+/** Runs a prepared process as a step of the job. */
+export async function runStep(job: AgentJob, step: TaskStep | ScriptStep, process: StepProcess): Promise<TaskRunResult> {
+  const began = Date.now();
+  const write = step.onLine ?? job.options.onLine ?? (() => undefined);
+  const print = (line: string): void => write(job.masker.mask(line));
+  const keepFolder = step.keepFolder ?? join(job.folders.work, '_kept', String(job.steps));
+  const state = new StepState(job, process.definition, step.step, keepFolder, print);
+  const engine = new CommandEngine(state, combineRestrictions(process.definition, step.target), print);
+  const raw = new RawOutput(join(job.folders.diagnostics, `step-${job.steps}.raw`));
+  const { result } = state;
+  try {
+    setStepVariables(job, step, process.displayName);
+    print(`##[section]Starting: ${process.displayName}`);
+    for (const line of process.header) print(line);
+    const attempts = 1 + Math.min(Math.max(step.retryCountOnTaskFailure ?? 0, 0), 10);
+    for (let attempt = 1; attempt <= attempts; attempt += 1) {
+      result.attempts = attempt;
+      const end = await runAttempt(job, step, process, state, engine, raw);
+      if (end.canceled || end.timedOut || result.result !== 'Failed' || attempt === attempts) break;
+      const wait = (attempt + 1) ** 2 * job.waits.retryUnit;
+      state.warn(
+        `RetryHelper encountered task failure, will retry (attempt #: ${attempt} out of ${attempts - 1}) after ${wait} ms`,
+      );
+      await sleep(wait, undefined, step.signal ? { signal: step.signal } : {}).catch(() => undefined);
+      if (step.signal?.aborted) {
+        result.result = 'Canceled';
+        break;
+      }
+    }
+    const leaks = await raw.leaks(job.masker);
+    for (const leak of leaks) state.problem(`The step printed a secret and relied on masking: ${leak}`);
+    for (const finding of process.findings?.() ?? []) state.problem(finding);
+    if (result.problems.length && result.result !== 'Canceled') result.result = 'Failed';
+    if (result.result === 'Failed' && step.continueOnError && result.problems.length === 0) result.result = 'SucceededWithIssues';
+    print(`##[section]Finishing: ${process.displayName}`);
+  } finally {
+    raw.remove();
+  }
+  result.durationMs = Date.now() - began;
+  return result;
+}
+
+async function runAttempt(
+  job: AgentJob,
+  step: TaskStep | ScriptStep,
+  process: StepProcess,
+  state: StepState,
+  engine: CommandEngine,
+  raw: RawOutput,
+): Promise<ProcessEnd> {
+  const { result } = state;
+  state.outcome = undefined;
+  state.dropOutput = false;
+  const done = new Promise<void>((resolve) => {
+    state.done = () => {
+      setTimeout(() => {
+        state.dropOutput = true;
+        resolve();
+      }, job.waits.done);
+    };
+  });
+  const end = await runProcess({
+    file: process.file,
+    args: process.args,
+    cwd: process.cwd,
+    env: environment(job, step, process),
+    waits: job.waits,
+    ...(step.signal ? { cancel: step.signal } : {}),
+    ...(step.timeoutMs ? { timeoutMs: step.timeoutMs } : {}),
+    done,
+    onLine: (line) => {
+      raw.line(line);
+      engine.line(line);
+    },
+  });
+  result.exitCode = end.exitCode;
+  result.killedBy = end.killedBy;
+  if (end.canceled) {
+    state.error('The operation was canceled.');
+    result.result = 'Canceled';
+    return end;
+  }
+  if (end.timedOut) {
+    state.error('The task has timed out.');
+    state.outcome = 'Failed';
+  } else if (end.failure !== undefined) {
+    state.error(`The process could not be started: ${end.failure}`);
+    state.outcome = 'Failed';
+  } else if (end.exitCode !== null && end.exitCode !== 0) {
+    const quoted = process.args.map((argument) => (/\s/.test(argument) ? `"${argument}"` : argument)).join(' ');
+    state.error(`Exit code ${end.exitCode} returned from process: file name '${process.file}', arguments '${quoted}'.`);
+    state.outcome = 'Failed';
+  }
+  const outcome = state.outcome ?? 'Succeeded';
+  result.result = state.commandFailed ? mergeResults(outcome, 'Failed') : outcome;
+  return end;
+}

@@ -1,0 +1,137 @@
+/** From a VSIX or a built folder to the task's own folder below `_work/_tasks`, as the agent unpacks it (task-contract B.2). */
+import { createHash } from 'node:crypto';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join, posix, relative, sep } from 'node:path';
+import AdmZip from 'adm-zip';
+import { Failure } from '../../src/azure/errors.js';
+import { checkDefinition, type TaskDefinition } from './task-definition.js';
+
+export interface UnpackedTask {
+  folder: string;
+  definition: TaskDefinition;
+  /** Changes when anything in the folder does. */
+  fingerprint: string;
+}
+
+interface Found {
+  definition: TaskDefinition;
+  /** Puts the task's files into a folder. */
+  copyTo: (folder: string) => void;
+}
+
+const parseDefinition = (text: string, where: string): TaskDefinition => {
+  try {
+    return JSON.parse(text.replace(/^\uFEFF/, '')) as TaskDefinition;
+  } catch (error) {
+    throw new Failure(`${where} is not JSON: ${(error as Error).message}`, { code: 'TaskInvalid', file: where });
+  }
+};
+
+function inVsix(file: string): Found[] {
+  let zip: AdmZip;
+  try {
+    zip = new AdmZip(file);
+  } catch (error) {
+    throw new Failure(`${file} is not a VSIX: ${(error as Error).message}`, { code: 'TaskInvalid', file, cause: error });
+  }
+  const entries = zip.getEntries().filter((entry) => !entry.isDirectory);
+  return entries
+    .filter((entry) => posix.basename(entry.entryName) === 'task.json')
+    .map((entry) => {
+      const root = posix.dirname(entry.entryName);
+      return {
+        definition: parseDefinition(entry.getData().toString('utf8'), `${file}!/${entry.entryName}`),
+        copyTo: (folder) => {
+          for (const member of entries) {
+            const path = posix.relative(root, decodeURI(member.entryName));
+            // What leaves the folder belongs to another task, or is an attack (zip-slip).
+            if (path.startsWith('..') || posix.isAbsolute(path) || path.includes('\\')) continue;
+            const target = join(folder, ...path.split('/'));
+            mkdirSync(dirname(target), { recursive: true });
+            writeFileSync(target, member.getData());
+          }
+        },
+      };
+    });
+}
+
+function inFolder(folder: string): Found[] {
+  const roots = existsSync(join(folder, 'task.json'))
+    ? [folder]
+    : readdirSync(folder, { withFileTypes: true })
+        .filter((entry) => entry.isDirectory() && existsSync(join(folder, entry.name, 'task.json')))
+        .map((entry) => join(folder, entry.name));
+  return roots.map((root) => ({
+    definition: parseDefinition(readFileSync(join(root, 'task.json'), 'utf8'), join(root, 'task.json')),
+    copyTo: (target) => cpSync(root, target, { recursive: true, dereference: true }),
+  }));
+}
+
+/** Size, time and place of every file: a task that writes beside its own code is seen. */
+export function fingerprintFolder(folder: string): string {
+  const hash = createHash('sha256');
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).map((entry) => join(entry.parentPath, entry.name));
+  for (const file of files.sort()) {
+    const info = statSync(file);
+    hash.update(`${relative(folder, file).split(sep).join('/')}\t${info.isFile() ? `${info.size}\t${info.mtimeMs}` : 'd'}\n`);
+  }
+  return hash.digest('hex');
+}
+
+/** Read-only or writable again; a no-op where the file system does not know it. */
+export function setWritable(folder: string, writable: boolean): void {
+  if (!existsSync(folder)) return;
+  const folders = [folder];
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    if (entry.isDirectory()) folders.push(path);
+    else if (entry.isFile()) chmodSync(path, writable ? 0o644 : 0o444);
+  }
+  for (const path of folders) chmodSync(path, writable ? 0o755 : 0o555);
+}
+
+/** `RunAmlPipeline`, `RunAmlPipeline@1`, `publisher.extension.contribution.RunAmlPipeline@1` or the id. */
+function matches(definition: TaskDefinition, wanted: string): boolean {
+  const [name = '', major] = wanted.toLowerCase().split('@');
+  if (major !== undefined && major.split('.')[0] !== String(definition.version.Major)) return false;
+  return [definition.name.toLowerCase(), definition.id.toLowerCase()].includes(name.slice(name.lastIndexOf('.') + 1));
+}
+
+/**
+ * Finds a task in a VSIX, a task's folder or a folder of tasks, checks its task.json and unpacks it read-only. A task that is there
+ * already in this version is used as it is, as by the agent; then it must not have been touched since.
+ * Errors: Failure `TaskInvalid`, `TaskUnknown`.
+ */
+export function unpackTask(from: string, name: string | undefined, tasksFolder: string): UnpackedTask {
+  if (!existsSync(from))
+    throw new Failure(`There is no task at ${from}.`, {
+      code: 'TaskUnknown',
+      file: from,
+      advice: 'Run `npm run build` (folder) or `npm run package` (VSIX) first.',
+    });
+  const all = statSync(from).isDirectory() ? inFolder(from) : inVsix(from);
+  const found = name === undefined ? all : all.filter(({ definition }) => matches(definition, name));
+  const [task, second] = found;
+  if (!task || (second && name === undefined)) {
+    const known = all.map(({ definition }) => `${definition.name}@${definition.version.Major}`).join(', ') || 'none';
+    throw new Failure(`${from} holds no task ${name ?? '(name one)'}; there are: ${known}.`, { code: 'TaskUnknown', file: from });
+  }
+  const { definition } = task;
+  const { Major, Minor, Patch } = definition.version ?? {};
+  const folder = join(tasksFolder, `${definition.name}_${definition.id}`, `${Major}.${Minor}.${Patch}`);
+  const watermark = `${folder}.completed`;
+  if (!existsSync(watermark)) {
+    mkdirSync(folder, { recursive: true });
+    task.copyTo(folder);
+    const wrong = checkDefinition(definition, folder);
+    if (wrong.length) {
+      throw new Failure(`The task ${definition.name} is not valid:\n${wrong.map((line) => `  ${line}`).join('\n')}`, {
+        code: 'TaskInvalid',
+        file: from,
+      });
+    }
+    setWritable(folder, false);
+    writeFileSync(watermark, fingerprintFolder(folder));
+  }
+  return { folder, definition, fingerprint: readFileSync(watermark, 'utf8') };
+}

@@ -1,0 +1,236 @@
+/** What the agent makes of a task's words and deeds (task-contract B.11: the verified scenarios and the traps of B.5 to B.9). */
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createJob, runScriptIn, runTask, runTaskIn } from '../../../local/agent/run-task.js';
+import { setWritable } from '../../../local/agent/task-folder.js';
+import type { JobOptions, TaskRunResult, TaskStep } from '../../../local/agent/types.js';
+
+const fixture = join(import.meta.dirname, 'fixtures', 'Probe');
+const quick = { sigint: 600, sigterm: 300, pipes: 300, done: 100, retryUnit: 1 };
+const arm = {
+  id: '11111111-2222-3333-4444-555555555555',
+  name: 'arm-dev',
+  url: 'https://localhost:1/',
+  scheme: 'ServicePrincipal',
+  parameters: { TenantId: 'tenant-1', ServicePrincipalId: 'client-id-1', ServicePrincipalKey: 'client-secret-1' },
+  data: { subscriptionId: 'sub-1', environment: 'AzureCloud' },
+};
+
+describe('agent harness', function () {
+  this.timeout(120_000);
+  let workFolder: string;
+  let log: string[];
+
+  beforeEach(() => {
+    workFolder = join(mkdtempSync(join(tmpdir(), 'amlops-agent-')), '_work');
+    log = [];
+  });
+  afterEach(() => {
+    setWritable(workFolder, true);
+    rmSync(join(workFolder, '..'), { recursive: true, force: true });
+  });
+
+  const run = (scenario: string, more: Partial<JobOptions & TaskStep> = {}): Promise<TaskRunResult> =>
+    runTask({
+      from: fixture,
+      name: 'Probe@1',
+      workFolder,
+      waits: quick,
+      endpoints: [arm],
+      step: 'probe',
+      onLine: (line) => log.push(line),
+      ...more,
+      inputs: { scenario, ...more.inputs },
+    });
+  const errors = (result: TaskRunResult): string[] =>
+    result.issues.filter(({ type }) => type === 'error').map(({ message }) => message);
+
+  it('reads words of both streams: outputs, issues, progress, tags, result', async () => {
+    const result = await run('ok');
+    assert.equal(result.result, 'SucceededWithIssues');
+    assert.equal(result.exitCode, 0);
+    assert.deepEqual(result.outputVariables, {
+      'out.var': { value: 'a;b]c%d\n2nd', isSecret: false },
+      listed: { value: 'listed value', isSecret: false },
+    });
+    assert.deepEqual(result.variables, { plain: { value: 'plain value', isSecret: false } });
+    assert.deepEqual(result.progress, { percent: 40, text: 'back' });
+    assert.deepEqual(result.buildTags, ['tag one']);
+    assert.deepEqual(result.issues[0], {
+      type: 'warning',
+      message: 'src/a.py(3,0): warning E1: w;]%',
+      sourcepath: 'src/a.py',
+      linenumber: 3,
+      code: 'E1',
+    });
+    assert.match(result.issues[1]?.message ?? '', /forbidden/);
+    assert.ok(log.includes('from stderr') && log.includes('hello'));
+    assert.ok(log.includes('##[section]Starting: Probe ok') && log.includes('##[section]Finishing: Probe ok'));
+    assert.ok(!log.some((line) => line.includes('##vso[')));
+  });
+
+  for (const node of [20, 24] as const) {
+    it(`builds the environment from an allow-list (Node ${node})`, async function () {
+      process.env['AMLOPS_LEAKS_IN'] = '1';
+      const result = await run('environment', {
+        node,
+        env: { MINE: 'is $(some.name) and $(none)' },
+        inputs: { azureSubscription: 'arm-dev', text: '$(Some.Name)$(secret one)', file: 'jobs/a.yml' },
+        variables: { 'some.name': { value: 'open' }, 'secret one': { value: 'closed-secret', isSecret: true } },
+      }).finally(() => delete process.env['AMLOPS_LEAKS_IN']);
+      // The environment was written to a file, secrets and all: the harness must have seen that.
+      assert.equal(result.result, 'Failed');
+      assert.match(result.problems[0] ?? '', /env\.json holds a secret/);
+      const { env, version, cwd } = JSON.parse(readFileSync(result.attachments[0]?.path ?? '', 'utf8'));
+      assert.equal(version.split('.')[0], `v${node}`);
+      assert.equal(cwd, join(workFolder, '1', 's'));
+      assert.equal(env.AMLOPS_LEAKS_IN, undefined);
+      assert.equal(env.MINE, 'is open and $(none)');
+      assert.equal(env.INPUT_TEXT, 'openclosed-secret');
+      assert.equal(env.INPUT_FILE, join(cwd, 'jobs', 'a.yml'));
+      assert.equal(env.INPUT_CONNECTION, arm.id);
+      assert.equal(env.SOME_NAME, 'open');
+      assert.equal(env.SECRET_ONE, undefined);
+      assert.equal(env.SECRET_SECRET_ONE, 'closed-secret');
+      assert.deepEqual(JSON.parse(env.VSTS_SECRET_VARIABLES).sort(), ['System.AccessToken', 'secret one']);
+      assert.equal(env[`ENDPOINT_AUTH_PARAMETER_${arm.id}_SERVICEPRINCIPALKEY`], 'client-secret-1');
+      assert.equal(env[`ENDPOINT_DATA_${arm.id}_SUBSCRIPTIONID`], 'sub-1');
+      assert.equal(env.TF_BUILD, 'True');
+      assert.equal(env['agent.jobstatus'], 'Succeeded');
+      assert.equal(env.NODE_EXTRA_CA_CERTS, env.AGENT_CAINFO);
+      assert.match(env.SYSTEM_OIDCREQUESTURI, /^https:\/\/localhost:\d+\/.*oidctoken$/);
+      assert.equal(env.SYSTEM_ACCESSTOKEN, undefined);
+    });
+  }
+
+  it('masks in every encoding and fails what relied on it', async () => {
+    const result = await run('secret');
+    assert.equal(result.result, 'Failed');
+    assert.match(result.problems[0] ?? '', /relied on masking/);
+    assert.ok(!JSON.stringify([log, result]).includes('s3cr3t'));
+    assert.match(log.find((line) => line.startsWith('url encoded')) ?? '', /^url encoded \*\*\* base64 .*\*\*\*/);
+    assert.match((await run('late')).problems[0] ?? '', /the token is \*\*\*/);
+    assert.equal((await run('hush')).result, 'Succeeded');
+    assert.match(errors(await run('multiline')).join(), /multiple lines/);
+  });
+
+  it('turns wrong words into failures', async () => {
+    assert.equal((await run('cancelled')).result, 'Failed');
+    const exited = await run('exit3');
+    assert.equal(exited.result, 'Failed');
+    assert.match(errors(exited)[0] ?? '', /^Exit code 3 returned from process: file name /);
+    const unknown = await run('unknown');
+    assert.equal(unknown.result, 'Failed');
+    assert.equal(unknown.issueCounts.error, 2);
+    const area = await run('area');
+    assert.equal(area.result, 'Succeeded');
+    assert.equal(area.issueCounts.warning, 2);
+    const many = await run('issues');
+    assert.deepEqual([many.result, many.issues.length, many.issueCounts.error], ['Succeeded', 10, 15]);
+  });
+
+  it('collects attachments, summaries and artifacts, at the end of the job', async () => {
+    const kept = await run('attachments');
+    assert.equal(kept.result, 'Succeeded');
+    assert.deepEqual(
+      kept.attachments.map(({ type, name, path }) => [type, name, readFileSync(path, 'utf8')]),
+      [['aml.run', 'a.json', '{}']],
+    );
+    assert.equal(readFileSync(kept.summaries[0] ?? '', 'utf8'), '# s');
+    assert.deepEqual(readdirSync(kept.artifacts[0]?.path ?? ''), ['x.txt']);
+    assert.match(errors(await run('missing')).join(), /file does not exist/);
+    const early = await run('early');
+    assert.equal(early.result, 'Failed');
+    assert.match(early.problems[0] ?? '', /gone before the job's end/);
+    assert.match((await run('leakingFile')).problems[0] ?? '', /holds a secret/);
+    assert.match((await run('writesHome')).problems[0] ?? '', /wrote into its own folder/);
+  });
+
+  it('cancels with SIGINT, SIGTERM, SIGKILL; a time limit fails', async () => {
+    const cancel = async (scenario: string): Promise<TaskRunResult> => {
+      const abort = new AbortController();
+      return await run(scenario, {
+        signal: abort.signal,
+        onLine: (line) => line === 'waiting' && setTimeout(() => abort.abort(), 50),
+      });
+    };
+    const graceful = await cancel('graceful');
+    assert.deepEqual([graceful.result, graceful.killedBy, graceful.exitCode], ['Canceled', 'SIGINT', 0]);
+    assert.equal(graceful.outputVariables['listed']?.value, 'stopped');
+    const dies = await cancel('dies');
+    assert.deepEqual([dies.result, dies.killedBy, dies.exitCode], ['Canceled', 'SIGINT', 130]);
+    assert.equal((await cancel('terminated')).killedBy, 'SIGTERM');
+    const deaf = await cancel('deaf');
+    assert.deepEqual([deaf.result, deaf.killedBy, deaf.exitCode], ['Canceled', 'SIGKILL', 137]);
+    const late = await run('deaf', { timeoutMs: 300 });
+    assert.deepEqual([late.result, late.killedBy], ['Failed', 'timeout']);
+    assert.deepEqual(errors(late), ['The task has timed out.']);
+  });
+
+  it('goes on without processes that were left behind', async () => {
+    const done = await run('done');
+    assert.equal(done.result, 'Succeeded');
+    const job = await createJob({ workFolder, waits: quick });
+    const child = await runTaskIn(job, { from: fixture, inputs: { scenario: 'child' } });
+    assert.equal(child.result, 'Succeeded');
+    const id = job.variables.get('VSTS_PROCESS_LOOKUP_ID')?.value ?? '';
+    await job.finish();
+    await sleep(100);
+    assert.ok(id.startsWith('vsts_'));
+    if (process.platform === 'linux') assert.deepEqual(carriers(id), []);
+  });
+
+  it('retries, and continues on error where asked', async () => {
+    const again = await run('retry', { retryCountOnTaskFailure: 2 });
+    assert.deepEqual([again.result, again.attempts, again.message], ['Succeeded', 2, 'second']);
+    assert.equal((await run('exit3', { continueOnError: true })).result, 'SucceededWithIssues');
+  });
+
+  it('shares outputs, paths and secrets between the steps of a job', async () => {
+    const job = await createJob({ workFolder, waits: quick, onLine: (line) => log.push(line) });
+    await runTaskIn(job, { from: fixture, step: 'first', inputs: { scenario: 'ok' } });
+    await runTaskIn(job, { from: fixture, step: 'quiet', inputs: { scenario: 'hush' } });
+    const script = await runScriptIn(job, {
+      file: process.execPath,
+      args: [
+        '-e',
+        'const e = process.env; console.log(JSON.stringify([e.FIRST_OUT_VAR, e.LISTED, e.PLAIN, e.X, e.HUSH, e.SECRET_HUSH]))',
+      ],
+      env: { X: '$(first.listed)' },
+    });
+    await job.finish();
+    assert.match(script.problems[0] ?? '', /relied on masking/); // it printed the secret of the step before
+    assert.ok(log.includes('["a;b]c%d\\n2nd",null,"plain value","listed value",null,"***"]'));
+    assert.equal(job.variables.get('hush')?.isSecret, true);
+  });
+
+  it('closes stdin, cuts lines as .NET does, and can run a faster clock', async () => {
+    await run('stdin');
+    await run('lines');
+    await run('clock', { clock: { factor: 600 } });
+    for (const line of ['stdin is closed', 'a', 'b', 'c', 'ä']) assert.ok(log.includes(line), line);
+    assert.ok(log.some((line) => /^waited 6\d s$/.test(line)));
+  });
+
+  it('refuses what the server refuses', async () => {
+    await assert.rejects(run('ok', { inputs: { nosuch: '1' } }), /no input "nosuch"/);
+    await assert.rejects(run('ok', { inputs: { connection: 'arm-nope' } }), /arm-nope could not be found/);
+    await assert.rejects(run('hidden', { serverChecks: true }), /required inputs are missing: hidden/);
+    assert.equal((await run('ok', { serverChecks: true })).result, 'SucceededWithIssues');
+    await assert.rejects(run('ok', { name: 'Other@1' }), /no task Other@1.*Probe@1/);
+    assert.ok(existsSync(workFolder));
+  });
+});
+
+function carriers(id: string): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/environ`, 'utf8').includes(id);
+    } catch {
+      return false;
+    }
+  });
+}
