@@ -1,4 +1,5 @@
 /** One Azure ML workspace as the other files of this room use it. */
+import { Failure } from '../azure/errors.js';
 import type { Azure } from '../azure/types.js';
 
 export interface WorkspaceRef {
@@ -29,4 +30,81 @@ export interface Workspace extends WorkspaceRef {
 
 export function workspaceId(ref: WorkspaceRef): string {
   return `/subscriptions/${ref.subscriptionId}/resourceGroups/${ref.resourceGroup}/providers/Microsoft.MachineLearningServices/workspaces/${ref.workspace}`;
+}
+
+/** Makes no request by itself. `facts` reads the workspace and its discovery document once, however many ask, and again after a failure. */
+export function openWorkspace(azure: Azure, ref: WorkspaceRef): Workspace {
+  const id = workspaceId(ref);
+  let facts: Promise<WorkspaceFacts> | undefined;
+  return {
+    ...ref,
+    azure,
+    id,
+    facts: (signal) => {
+      facts ??= readFacts(azure, ref, id, signal).catch((error: unknown) => {
+        facts = undefined;
+        throw error;
+      });
+      return facts;
+    },
+  };
+}
+
+interface WorkspaceBody {
+  id?: string;
+  location?: string;
+  properties?: {
+    workspaceId?: string;
+    discoveryUrl?: string;
+    mlFlowTrackingUri?: string;
+    publicNetworkAccess?: string;
+    storageAccount?: string;
+  };
+}
+
+async function readFacts(azure: Azure, ref: WorkspaceRef, id: string, signal?: AbortSignal): Promise<WorkspaceFacts> {
+  const operation = `read the workspace ${ref.workspace} in resource group ${ref.resourceGroup}`;
+  const extra = signal ? { signal } : {};
+  const { body } = await azure.request<WorkspaceBody>({ method: 'GET', url: id, operation, ...extra });
+  const properties = body?.properties ?? {};
+  const discovery = properties.discoveryUrl;
+  if (!discovery?.startsWith('https://') || !properties.workspaceId) {
+    throw new Failure(`Workspace ${ref.workspace} names no discovery address.`, {
+      code: 'WorkspaceIncomplete',
+      advice: 'Check in Azure Machine Learning studio that the workspace was created completely.',
+    });
+  }
+  // The resource manager vouches for the discovery address, and that document for the data plane.
+  const { body: hosts } = await azure.request<{ api?: string }>({
+    method: 'GET',
+    url: discovery,
+    scope: null,
+    operation: `read the discovery document of workspace ${ref.workspace}`,
+    ...extra,
+  });
+  const api = hosts?.api?.replace(/\/+$/, '') ?? '';
+  if (!api.startsWith('https://')) {
+    throw new Failure(`The discovery document of workspace ${ref.workspace} names no data plane.`, {
+      code: 'WorkspaceIncomplete',
+    });
+  }
+  azure.trustHost(new URL(discovery).host);
+  azure.trustHost(new URL(api).host);
+  return {
+    armId: body.id ?? id,
+    location: body.location ?? '',
+    workspaceId: properties.workspaceId,
+    api,
+    mlflowTrackingUri: properties.mlFlowTrackingUri ?? '',
+    ...(properties.publicNetworkAccess ? { publicNetworkAccess: properties.publicNetworkAccess } : {}),
+    ...(properties.storageAccount ? { storageAccount: properties.storageAccount } : {}),
+  };
+}
+
+/** Audience of the user token `x-azureml-token` and of batch endpoints, by cloud (reference azure-ml-rest §0). */
+export function amlScope(azure: Azure): string {
+  const host = new URL(azure.connection.resourceManager).hostname;
+  if (host.endsWith('.chinacloudapi.cn')) return 'https://ml.azure.cn/.default';
+  if (host.endsWith('.usgovcloudapi.net')) return 'https://ml.azure.us/.default';
+  return 'https://ml.azure.com/.default';
 }
