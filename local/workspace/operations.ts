@@ -1,0 +1,138 @@
+/**
+ * Long-running operations: what the poll URLs answer. The outcome is stored with the write that started it (`due` = when it shows
+ * as done), so a restart neither loses nor repeats it.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Answer, Ctx } from './context.js';
+import { ServiceError } from './errors.js';
+import type { Router } from './router.js';
+import type { Store, Tx } from './store.js';
+
+export interface OperationRecord {
+  id: string;
+  /** Address shape of the poll: see `path`. */
+  style: 'mfe' | 'assetstore' | 'environment' | 'compute';
+  location: string;
+  subscriptionId: string;
+  startTime: string;
+  /** Epoch milliseconds from which on it is done. */
+  due: number;
+  error?: { code: string; message: string };
+  /** Poll count, to move the URL when faults say so. */
+  moves?: number;
+}
+
+const table = 'operations';
+
+export class Operations {
+  readonly #store: Store;
+  readonly #base: () => string;
+  readonly #checks = new Map<string, (id: string) => 'running' | 'done' | { error: { code: string; message: string } }>();
+
+  constructor(store: Store, base: () => string) {
+    this.#store = store;
+    this.#base = base;
+  }
+
+  /** Adds an operation to the running transaction. `id` e.g. `oe:{wsid}:{guid}`; default a GUID. `seconds` until it is done. */
+  create(
+    tx: Tx,
+    options: { style: OperationRecord['style']; location: string; subscriptionId: string; id?: string; seconds: number; now: Date },
+  ): OperationRecord {
+    const record: OperationRecord = {
+      id: options.id ?? randomUUID(),
+      style: options.style,
+      location: options.location,
+      subscriptionId: options.subscriptionId,
+      startTime: options.now.toISOString().replace('Z', '0000+00:00'),
+      due: options.now.getTime() + options.seconds * 1000,
+    };
+    tx.put(table, record.id, record);
+    return record;
+  }
+
+  /** Operations whose id begins with `prefix:` are not stored: `check` says how they stand (job cancel: `jc`). */
+  ask(prefix: string, check: (id: string) => 'running' | 'done' | { error: { code: string; message: string } }): void {
+    this.#checks.set(prefix, check);
+  }
+
+  /** Where the state is read: `Azure-AsyncOperation`. */
+  statusUrl(record: Pick<OperationRecord, 'id' | 'style' | 'location' | 'subscriptionId'>, apiVersion: string): string {
+    const kind = record.style === 'compute' ? 'computeOperationsStatus' : 'mfeOperationsStatus';
+    return `${this.#base()}/subscriptions/${record.subscriptionId}/providers/Microsoft.MachineLearningServices/locations/${record.location}/${kind}/${record.id}?api-version=${apiVersion}${record.style === 'compute' ? '&service=new' : ''}`;
+  }
+
+  /** Where the result is read: `Location`. */
+  resultUrl(record: Pick<OperationRecord, 'id' | 'style' | 'location' | 'subscriptionId'>, apiVersion: string): string {
+    if (record.style === 'assetstore') return `${this.#base()}/assetstore/v1.0/operations/${record.id}`;
+    if (record.style === 'environment') return `${this.#base()}/environment/v1.0/operations/${record.id}`;
+    return `${this.#base()}/subscriptions/${record.subscriptionId}/providers/Microsoft.MachineLearningServices/locations/${record.location}/mfeOperationResults/${record.id}?api-version=${apiVersion}`;
+  }
+
+  #state(id: string, now: number): { state: 'running' | 'done'; record?: OperationRecord; error?: { code: string; message: string } } {
+    const check = this.#checks.get(id.split(':')[0] ?? '');
+    if (check) {
+      const said = check(id);
+      return typeof said === 'object' ? { state: 'done', error: said.error } : { state: said };
+    }
+    const record = this.#store.get<OperationRecord>(table, id);
+    if (!record) throw new ServiceError(404, 'UserError', `Operation ${id} was not found.`, { inner: ['NotFoundError'] });
+    return { state: now >= record.due ? 'done' : 'running', record, ...(record.error ? { error: record.error } : {}) };
+  }
+
+  /** Registers the poll routes (reference azure-ml-observed §1, §5, §7, §8, §9). */
+  register(router: Router, ctx: Ctx): void {
+    const now = () => ctx.clock.now().getTime();
+    const moved = (id: string): string => (ctx.faults.operationsMove ? `&moved=${randomUUID().slice(0, 8)}` : id && '');
+    const prefix = '/subscriptions/:sub/providers/Microsoft.MachineLearningServices/locations/:location';
+    router.public('GET', `${prefix}/mfeOperationsStatus/:id`, 'read', (call): Answer => {
+      const { state, record, error } = this.#state(call.params['id'] ?? '', now());
+      const done = state === 'done';
+      const status = !done ? 'Updating' : error ? 'Failed' : 'Succeeded';
+      const path = `/subscriptions/${call.params['sub']}/providers/Microsoft.MachineLearningServices/locations/${call.params['location']}/mfeOperationResults/${call.params['id']}`;
+      return {
+        ...(done || !ctx.faults.operationsMove
+          ? {}
+          : { headers: { 'Azure-AsyncOperation': `${ctx.urls.base}${call.path}?api-version=${call.apiVersion}${moved('')}` } }),
+        body: {
+          id: path,
+          name: call.params['id'],
+          status,
+          startTime: record?.startTime,
+          ...(done ? { endTime: new Date(record?.due ?? now()).toISOString().replace('Z', '+00:00') } : { percentComplete: 0 }),
+          ...(error ? { error } : {}),
+        },
+      };
+    });
+    router.public('GET', `${prefix}/mfeOperationResults/:id`, 'read', (call): Answer => {
+      const { state, error } = this.#state(call.params['id'] ?? '', now());
+      if (state === 'running')
+        return {
+          status: 202,
+          headers: { Location: `${ctx.urls.base}${call.path}?api-version=${call.apiVersion}${moved('')}`, 'x-ms-async-operation-timeout': 'PT1H' },
+          body: {},
+        };
+      if (error) throw new ServiceError(400, error.code, error.message);
+      return { status: 200 };
+    });
+    router.public('GET', `${prefix}/computeOperationsStatus/:id`, 'read', (call): Answer => {
+      const { state, error } = this.#state(call.params['id'] ?? '', now());
+      if (state === 'running') return { body: { status: 'InProgress' } };
+      return { body: error ? { status: 'Failed', error } : { status: 'Succeeded', percentComplete: 100 } };
+    });
+    for (const [path, done] of [
+      ['/assetstore/v1.0/operations/:id', 204],
+      ['/environment/v1.0/operations/:id', 200],
+    ] as const)
+      router.public('GET', path, 'read', (call): Answer => {
+        const { state, error } = this.#state(call.params['id'] ?? '', now());
+        if (state === 'running')
+          return {
+            status: 202,
+            ...(ctx.faults.operationsMove ? { headers: { Location: `${ctx.urls.base}${call.path}?${moved('').slice(1)}` } } : {}),
+          };
+        if (error) throw new ServiceError(400, error.code, error.message, { envelope: 'data', component: 'assetstore' });
+        return { status: done };
+      });
+  }
+}

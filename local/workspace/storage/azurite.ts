@@ -1,0 +1,109 @@
+/** Starts and stops the blob service (azurite.worker.ts) and waits for one that an earlier, killed parent left closing. */
+import { fork, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Failure } from '../../../src/azure/errors.js';
+import { writePrivate } from '../files.js';
+import type { ParentMessage, StartMessage, WorkerMessage } from './azurite.worker.js';
+import type { GuardState } from './guard.js';
+
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as { code?: string }).code === 'EPERM';
+  }
+}
+
+/** True when process `pid` is a blob service of ours (pids are given out again). */
+function isOurs(pid: number): boolean {
+  if (!alive(pid)) return false;
+  if (process.platform !== 'linux') return true;
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('azurite.worker');
+  } catch (_error) {
+    return false;
+  }
+}
+
+export class Azurite {
+  readonly #folder: string;
+  readonly #pidFile: string;
+  #child: ChildProcess | undefined;
+  #stopping = false;
+  port = 0;
+
+  /** `folder`: where the blobs and the index live. */
+  constructor(folder: string) {
+    this.#folder = folder;
+    this.#pidFile = join(folder, 'pid');
+  }
+
+  /** Begins loading the child; call `serve` when the certificates and accounts are known. */
+  load(): void {
+    mkdirSync(this.#folder, { recursive: true });
+    const own = import.meta.url;
+    const typescript = own.endsWith('.ts');
+    this.#child = fork(fileURLToPath(new URL(typescript ? './azurite.worker.ts' : './azurite.worker.js', own)), [], {
+      execArgv: typescript ? ['--import', 'tsx'] : [],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      detached: true,
+    });
+    this.#child.unref();
+  }
+
+  /**
+   * Serves on `port` (0: any). Waits up to `patience` ms for a former child that is still writing its index.
+   * `onExit` is told when the child dies unasked. Throws Failure `StorageFailed`.
+   */
+  async serve(message: Omit<StartMessage, 'kind' | 'folder'>, onExit: (code: number | null) => void, patience = 60_000): Promise<number> {
+    const former = existsSync(this.#pidFile) ? Number(readFileSync(this.#pidFile, 'utf8')) : 0;
+    for (const end = Date.now() + patience; former > 0 && isOurs(former); await sleep(25))
+      if (Date.now() > end)
+        throw new Failure(`The blob service of an earlier start (process ${former}) is still writing in ${this.#folder}.`, {
+          code: 'StorageFailed',
+          advice: 'Wait for it to end, or use another --state folder.',
+        });
+    const child = this.#child;
+    if (!child?.pid) throw new Failure('The blob service could not be started.', { code: 'StorageFailed' });
+    writePrivate(this.#pidFile, String(child.pid));
+    const ready = new Promise<number>((resolve, reject) => {
+      const failed = (text: string, code: string) => reject(new Failure(`The blob service did not start: ${text}.`, { code }));
+      child.on('message', (said: WorkerMessage) => {
+        if (said.kind === 'ready') resolve(said.port);
+        else failed(said.message, said.code === 'EADDRINUSE' ? 'PortInUse' : 'StorageFailed');
+      });
+      child.once('exit', (code) => {
+        failed(`it ended with exit code ${code}`, 'StorageFailed');
+        rmSync(this.#pidFile, { force: true });
+        if (!this.#stopping) onExit(code);
+      });
+    });
+    this.#send({ kind: 'start', folder: this.#folder, ...message });
+    this.port = await ready;
+    return this.port;
+  }
+
+  #send(message: ParentMessage): void {
+    this.#child?.send(message);
+  }
+
+  /** New roles or accounts. */
+  setGuard(guard: GuardState): void {
+    this.#send({ kind: 'guard', guard });
+  }
+
+  /** Ends the child after it has written its index. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    if (child.connected) this.#send({ kind: 'stop' });
+    else child.kill('SIGTERM');
+    await ended;
+  }
+}

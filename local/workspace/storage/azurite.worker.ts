@@ -1,0 +1,141 @@
+/**
+ * The blob service as a child process: Azurite behind a guard. The guard knows what Azurite does not: signatures of Entra tokens,
+ * blob roles, and accounts that refuse keys. When the parent is gone, however it went, Azurite is closed in order, because it keeps
+ * its index in memory for seconds. (A process of its own, in its own group, so that Ctrl-C and `kill -9` of the parent pass it by.)
+ */
+import { createPublicKey, verify, type KeyObject } from 'node:crypto';
+import { createRequire } from 'node:module';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { judge, type GuardState } from './guard.js';
+
+/** First message from the parent. */
+export interface StartMessage {
+  kind: 'start';
+  folder: string;
+  port: number;
+  certFile: string;
+  keyFile: string;
+  /** `account:key;account:key`. */
+  accounts: string;
+  guard: GuardState;
+}
+export type ParentMessage = StartMessage | { kind: 'guard'; guard: GuardState } | { kind: 'stop' };
+export type WorkerMessage = { kind: 'ready'; port: number } | { kind: 'failed'; code?: string; message: string };
+
+interface BlobServer {
+  httpServer: Server;
+  start(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const require = createRequire(import.meta.url);
+
+/** Azurite loads its telemetry client even when unused; an empty one in its place halves the start. */
+function withoutTelemetry(): void {
+  const from = createRequire(require.resolve('azurite/package.json'));
+  const path = from.resolve('applicationinsights');
+  const empty = { exports: {}, id: path, filename: path, loaded: true, children: [], paths: [] };
+  (require.cache as Record<string, unknown>)[path] = empty;
+}
+
+let guard: GuardState = { identityOnly: [], roles: [], jwk: {}, issuer: '' };
+let key: KeyObject | undefined;
+
+function setGuard(state: GuardState): void {
+  guard = state;
+  key = createPublicKey({ key: state.jwk as never, format: 'jwk' });
+}
+
+function signatureHolds(input: string, signature: Buffer): boolean {
+  return key !== undefined && verify('RSA-SHA256', Buffer.from(input), key, signature);
+}
+
+function refuse(response: ServerResponse, status: number, code: string, message: string): void {
+  const body = `<?xml version="1.0" encoding="utf-8"?><Error><Code>${code}</Code><Message>${message}</Message></Error>`;
+  response.writeHead(status, {
+    'content-type': 'application/xml',
+    'x-ms-error-code': code,
+    ...(status === 401 ? { 'WWW-Authenticate': `Bearer authorization_uri=${guard.issuer} resource_id=https://storage.azure.com` } : {}),
+  });
+  response.end(body);
+}
+
+async function start(message: StartMessage): Promise<BlobServer> {
+  process.env['AZURITE_ACCOUNTS'] = message.accounts;
+  withoutTelemetry();
+  const { default: Configuration } = require('azurite/dist/src/blob/BlobConfiguration') as {
+    default: new (...options: unknown[]) => object;
+  };
+  const { default: Service } = require('azurite/dist/src/blob/BlobServer') as { default: new (configuration: object) => BlobServer };
+  setGuard(message.guard);
+  const persistence = [{ locationId: 'Default', locationPath: `${message.folder}/blobs`, maxConcurrency: 50 }];
+  const server = new Service(
+    new Configuration(
+      '127.0.0.1',
+      message.port,
+      60,
+      `${message.folder}/index.json`,
+      `${message.folder}/extents.json`,
+      persistence,
+      false,
+      undefined,
+      false,
+      undefined,
+      true,
+      true,
+      message.certFile,
+      message.keyFile,
+      '',
+      'basic',
+    ),
+  );
+  const [inner] = server.httpServer.listeners('request') as ((request: IncomingMessage, response: ServerResponse) => void)[];
+  if (!inner) throw new Error('Azurite has no request listener.');
+  server.httpServer.removeAllListeners('request');
+  server.httpServer.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    const verdict = judge(guard, request.method ?? 'GET', request.headers, request.url ?? '/', Date.now(), signatureHolds);
+    if (verdict) {
+      request.resume();
+      refuse(response, verdict.status, verdict.code, verdict.message);
+    } else inner(request, response);
+  });
+  await server.start();
+  return server;
+}
+
+let server: Promise<BlobServer> | undefined;
+let stopping = false;
+
+function stop(): void {
+  if (stopping) return;
+  stopping = true;
+  void (server ?? Promise.resolve(undefined))
+    .then((running) => running?.close())
+    .catch(() => undefined)
+    .then(() => process.exit(0));
+}
+
+const tell = (message: WorkerMessage): void => void process.send?.(message);
+
+process.on('message', (message: ParentMessage) => {
+  if (message.kind === 'stop') stop();
+  else if (message.kind === 'guard') setGuard(message.guard);
+  else {
+    server = start(message);
+    server.then(
+      (running) => {
+        const address = running.httpServer.address();
+        tell({ kind: 'ready', port: typeof address === 'object' && address ? address.port : message.port });
+      },
+      (error: unknown) => {
+        const code = (error as { code?: string }).code;
+        tell({ kind: 'failed', ...(code === undefined ? {} : { code }), message: error instanceof Error ? error.message : String(error) });
+        process.exitCode = 1;
+        process.disconnect?.();
+      },
+    );
+  }
+});
+process.on('disconnect', stop);
+process.on('SIGINT', stop);
+process.on('SIGTERM', stop);

@@ -1,0 +1,241 @@
+/** The workspaces, registries, principals and keys of a state folder: made on first start, read on every other. */
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { Failure } from '../../src/azure/errors.js';
+import { newKey, type KeyMaterial } from './identity/issuer.js';
+import type { Assignment } from './identity/rights.js';
+import type { StoredPrincipal } from './identity/signin.js';
+import type { RegistryRecord, Scope, WorkspaceRecord, World } from './context.js';
+import type { Store, Tx } from './store.js';
+
+export interface WorldOptions {
+  workspaces: string[];
+  registry: string;
+  storage: 'keys' | 'identity';
+}
+
+/** One-off values of a state folder. */
+interface Identity {
+  tenantId: string;
+  subscriptions: [string, string];
+  issuerKey: KeyMaterial;
+  federationKey: KeyMaterial;
+}
+
+interface Secret {
+  clientId: string;
+  secret: string;
+}
+
+const location = 'eastus';
+const namePattern = /^[a-zA-Z0-9][a-zA-Z0-9_-]{1,32}$/;
+
+/** Storage account names are 3 to 24 lower-case letters and digits, unique per state folder. */
+function accountName(prefix: string, name: string, guid: string): string {
+  const plain = name.toLowerCase().replace(/[^a-z0-9]/g, '').slice(0, 10);
+  return `${prefix}${plain}${guid.replaceAll('-', '').slice(0, 8)}`;
+}
+
+export class StoredWorld implements World {
+  readonly root: string;
+  readonly caFile: string;
+  readonly #store: Store;
+  readonly identity: Identity;
+  #workspaces: WorkspaceRecord[] = [];
+  #registries: RegistryRecord[] = [];
+  readonly #principals = new Map<string, StoredPrincipal>();
+  readonly #keys = new Map<string, string>();
+
+  private constructor(root: string, caFile: string, store: Store, identity: Identity) {
+    this.root = root;
+    this.caFile = caFile;
+    this.#store = store;
+    this.identity = identity;
+  }
+
+  /** Reads the world of a store, making what is missing. Throws Failure `NameInvalid` for a name that Azure would refuse. */
+  static async open(root: string, caFile: string, store: Store, options: WorldOptions): Promise<StoredWorld> {
+    for (const name of [...options.workspaces, options.registry])
+      if (!namePattern.test(name))
+        throw new Failure(`'${name}' is not a workspace or registry name.`, {
+          code: 'NameInvalid',
+          advice: 'Use 2 to 33 letters, digits, - or _, beginning with a letter or digit.',
+        });
+    let identity = store.get<Identity>('world', 'identity');
+    if (!identity) {
+      const [issuerKey, federationKey] = await Promise.all([newKey(), newKey()]);
+      const made: Identity = { tenantId: randomUUID(), subscriptions: [randomUUID(), randomUUID()], issuerKey, federationKey };
+      await store.write((tx) => tx.put('world', 'identity', made));
+      identity = made;
+    }
+    const world = new StoredWorld(root, caFile, store, identity);
+    await world.#complete(options);
+    world.#load();
+    return world;
+  }
+
+  async #complete(options: WorldOptions): Promise<void> {
+    await this.#store.write((tx) => {
+      const now = new Date().toISOString();
+      options.workspaces.forEach((name, index) => {
+        if (tx.get('workspaces', name.toLowerCase())) return;
+        this.#addWorkspace(tx, name, index === 0 ? 0 : 1, options.storage, now);
+      });
+      for (const [name, made] of [
+        [options.registry, 0],
+        ['azureml', 1],
+      ] as const) {
+        if (tx.get('registries', name.toLowerCase())) continue;
+        this.#addRegistry(tx, name, made, now);
+      }
+    });
+  }
+
+  #addWorkspace(tx: Tx, name: string, subscription: 0 | 1, storageMode: 'keys' | 'identity', createdAt: string): void {
+    const guid = randomUUID();
+    const subscriptionId = this.identity.subscriptions[subscription];
+    const resourceGroup = `rg-${name}`;
+    const record: WorkspaceRecord = {
+      kind: 'workspace',
+      name,
+      subscriptionId,
+      resourceGroup,
+      location,
+      guid,
+      armId: `/subscriptions/${subscriptionId}/resourceGroups/${resourceGroup}/providers/Microsoft.MachineLearningServices/workspaces/${name}`,
+      account: accountName('st', name, guid),
+      createdAt,
+      tags: {},
+      blobContainer: `azureml-blobstore-${guid}`,
+      storageMode,
+    };
+    tx.put('workspaces', name.toLowerCase(), record);
+    tx.put('accounts', record.account, randomBytes(64).toString('base64'));
+    const account = `/subscriptions/${subscriptionId}/resourceGroups/${resourceGroup}/providers/Microsoft.Storage/storageAccounts/${record.account}`;
+    const group = `/subscriptions/${subscriptionId}/resourceGroups/${resourceGroup}`;
+    this.#addPrincipal(tx, `arm-${name}`, [
+      { role: 'Contributor', scope: group },
+      { role: 'Storage Blob Data Contributor', scope: account },
+    ]);
+    this.#addPrincipal(tx, `arm-${name}-read`, [
+      { role: 'Reader', scope: group },
+      { role: 'Storage Blob Data Reader', scope: account },
+    ]);
+  }
+
+  #addRegistry(tx: Tx, name: string, builtIn: 0 | 1, createdAt: string): void {
+    const guid = randomUUID();
+    const subscriptionId = this.identity.subscriptions[0];
+    const resourceGroup = `rg-${name}`;
+    const record: RegistryRecord = {
+      kind: 'registry',
+      name,
+      subscriptionId,
+      resourceGroup,
+      location,
+      guid,
+      armId: `/subscriptions/${subscriptionId}/resourceGroups/${resourceGroup}/providers/Microsoft.MachineLearningServices/registries/${name}`,
+      account: accountName('reg', name, guid),
+      createdAt,
+      tags: {},
+      regions: builtIn ? ['*'] : [location],
+    };
+    tx.put('registries', name.toLowerCase(), record);
+    tx.put('accounts', record.account, randomBytes(64).toString('base64'));
+    for (const { value } of tx.entries<StoredPrincipal>('principals'))
+      this.#assign(tx, value.clientId, [
+        { role: builtIn || value.name.endsWith('-read') ? 'Reader' : 'Contributor', scope: record.armId },
+      ]);
+  }
+
+  #addPrincipal(tx: Tx, name: string, roles: Omit<Assignment, 'clientId'>[]): void {
+    const secret = randomBytes(30).toString('base64url');
+    const principal: StoredPrincipal = {
+      name,
+      clientId: randomUUID(),
+      objectId: randomUUID(),
+      tenantId: this.identity.tenantId,
+      secretHash: createHash('sha256').update(secret).digest('hex'),
+      connections: [name],
+    };
+    tx.put('principals', principal.clientId, principal);
+    tx.put('secrets', name, { clientId: principal.clientId, secret } satisfies Secret);
+    this.#assign(tx, principal.clientId, roles);
+    for (const { value } of tx.entries<RegistryRecord>('registries'))
+      this.#assign(tx, principal.clientId, [{ role: name.endsWith('-read') ? 'Reader' : 'Contributor', scope: value.armId }]);
+  }
+
+  #assign(tx: Tx, clientId: string, roles: Omit<Assignment, 'clientId'>[]): void {
+    for (const { role, scope } of roles) tx.put('roles', `${clientId} ${role} ${scope.toLowerCase()}`, { clientId, role, scope });
+  }
+
+  /** Reads everything into memory again (after a change through the admin route). */
+  #load(): void {
+    this.#workspaces = this.#store.entries<WorkspaceRecord>('workspaces').map(({ value }) => value);
+    this.#registries = this.#store.entries<RegistryRecord>('registries').map(({ value }) => value);
+    for (const { value } of this.#store.entries<StoredPrincipal>('principals')) this.#principals.set(value.clientId, value);
+    for (const { key, value } of this.#store.entries<string>('accounts')) this.#keys.set(key, value);
+    // The workspaces' own identity: what the engine and asset resolution act as.
+    this.#principals.set(this.service.clientId, { ...this.service, secretHash: '0'.repeat(64), connections: [] });
+  }
+
+  /** The service's own principal; holds no secret, tokens for it are minted inside only. */
+  readonly service = {
+    name: 'workspace-identity',
+    clientId: '00000000-0000-0000-0000-00000000a31b',
+    objectId: '00000000-0000-0000-0000-00000000a31c',
+    get tenantId(): string {
+      return '';
+    },
+  };
+
+  get tenantId(): string {
+    return this.identity.tenantId;
+  }
+  folder(name: string): string {
+    const path = join(this.root, name);
+    mkdirSync(path, { recursive: true });
+    return path;
+  }
+  workspaces(): WorkspaceRecord[] {
+    return this.#workspaces;
+  }
+  registries(): RegistryRecord[] {
+    return this.#registries;
+  }
+  workspace(subscriptionId: string, resourceGroup: string, name: string): WorkspaceRecord | undefined {
+    const same = (a: string, b: string) => a.toLowerCase() === b.toLowerCase();
+    return this.#workspaces.find(
+      (entry) => same(entry.name, name) && same(entry.subscriptionId, subscriptionId) && same(entry.resourceGroup, resourceGroup),
+    );
+  }
+  workspaceByGuid(guid: string): WorkspaceRecord | undefined {
+    return this.#workspaces.find((entry) => entry.guid === guid.toLowerCase());
+  }
+  registry(name: string): RegistryRecord | undefined {
+    return this.#registries.find((entry) => entry.name.toLowerCase() === name.toLowerCase());
+  }
+  principal(clientId: string): StoredPrincipal | undefined {
+    return this.#principals.get(clientId.toLowerCase());
+  }
+  principals(): StoredPrincipal[] {
+    return [...this.#principals.values()];
+  }
+  /** Storage account name to key. */
+  accountKeys(): ReadonlyMap<string, string> {
+    return this.#keys;
+  }
+  scopeOfAccount(account: string): Scope | undefined {
+    return [...this.#workspaces, ...this.#registries].find((entry) => entry.account === account);
+  }
+  secret(connection: string): Secret | undefined {
+    return this.#store.get<Secret>('secrets', connection);
+  }
+  /** Changes a principal (certificates); durable when it resolves. */
+  async update(principal: StoredPrincipal): Promise<void> {
+    await this.#store.write((tx) => tx.put('principals', principal.clientId, principal));
+    this.#principals.set(principal.clientId, principal);
+  }
+}
+
