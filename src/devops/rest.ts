@@ -1,6 +1,6 @@
 /** The one way to Azure DevOps: azure-devops-node-api over the agent's proxy and CA, its token only for the collection's own hosts. */
 import { existsSync, readFileSync } from 'node:fs';
-import { rootCertificates } from 'node:tls';
+import { createSecureContext, rootCertificates } from 'node:tls';
 import { Failure } from '../azure/errors.js';
 // Types only: the package is loaded when first needed, and only the part that is needed.
 import type { IRequestHandler, IRequestOptions } from 'azure-devops-node-api/interfaces/common/VsoBaseInterfaces.js';
@@ -43,7 +43,8 @@ export function access(collectionUri: string, token: DevOpsToken, network: DevOp
   const hosts = tokenHosts(collectionUri);
   const authorization =
     token.kind === 'bearer' ? `Bearer ${token.token}` : `Basic ${Buffer.from(`:${token.token}`).toString('base64')}`;
-  const ca = network.ca === undefined ? undefined : trusted(network.ca);
+  // Made once: parsing the roots anew for every connection takes longer than the requests.
+  const secureContext = network.ca === undefined ? undefined : createSecureContext({ ca: trusted(network.ca) });
   const handler = {
     prepareRequest(options: {
       host?: string;
@@ -54,7 +55,7 @@ export function access(collectionUri: string, token: DevOpsToken, network: DevOp
       if (hosts.has(`${options.host?.toLowerCase()}:${options.port ?? 443}`))
         options.headers = { ...options.headers, Authorization: authorization, 'X-TFS-FedAuthRedirect': 'Suppress' };
       // The package's own `cert.caFile` would replace the system's roots; the agent's CA is meant to come on top.
-      if (ca && options.agent) options.agent.options = { ...options.agent.options, ca };
+      if (secureContext && options.agent) options.agent.options = { ...options.agent.options, secureContext };
     },
     canHandleAuthentication: () => false,
     handleAuthentication: () => Promise.reject(new Error('not used')),
