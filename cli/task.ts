@@ -1,12 +1,160 @@
-import type { Command } from 'commander';
+/** `amlops task`: one built task, run as the agent would, against a local workspace. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { InvalidArgumentError, type Command } from 'commander';
+import { Failure } from '../src/azure/errors.js';
+import { missingInputs } from '../local/agent/inputs.js';
+import { agentEndpoints, fillInputs } from '../local/agent/local-connections.js';
+import { builtTasks } from '../local/agent/built-tasks.js';
+import { resultFiles, writeResult } from '../local/agent/result-file.js';
+import { createJob, runTaskIn } from '../local/agent/run-task.js';
+import { readDefinition, setWritable } from '../local/agent/task-folder.js';
+import type { JobVariable, NodeVersion, TaskRunResult } from '../local/agent/types.js';
+import { readConnectionFile } from '../local/connection-file.js';
+
+interface TaskOptions {
+  connection: string;
+  workspace: string;
+  input: Record<string, string>;
+  env: Record<string, string>;
+  variable: Record<string, string>;
+  secret: Record<string, string>;
+  node: NodeVersion;
+  from?: string;
+  result?: string;
+  root: string;
+  step: string;
+  timeout?: number;
+  retries?: number;
+  clock?: number;
+  debug?: boolean;
+}
+
+/** Collects `k=v`; a value may hold `=` and line ends. */
+function pair(entry: string, known: Record<string, string>): Record<string, string> {
+  const equals = entry.indexOf('=');
+  if (equals < 1) throw new InvalidArgumentError(`"${entry}" is not name=value.`);
+  return { ...known, [entry.slice(0, equals)]: entry.slice(equals + 1) };
+}
+
+function number(entry: string): number {
+  const value = Number(entry);
+  if (!(value > 0)) throw new InvalidArgumentError(`"${entry}" is not a number above zero.`);
+  return value;
+}
+
+function nodeVersion(entry: string): NodeVersion {
+  if (entry === '20' || entry === '24') return Number(entry) as NodeVersion;
+  throw new InvalidArgumentError('Tasks run on 20 or 24.');
+}
 
 export function register(program: Command): void {
   program
     .command('task')
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .action(() => {
-      process.stderr.write('amlops task is not built yet.\n');
-      process.exitCode = 1;
+    .description('run one built task as the agent would; its log on standard output')
+    .argument('<name>', 'task, e.g. RunAmlPipeline')
+    .requiredOption('--connection <file>', 'connection.json of `amlops up`', '.amlops/connection.json')
+    .requiredOption('--workspace <name>', 'workspace whose service connection the task uses')
+    .option('--input <name=value>', 'an input of the task (repeat)', pair, {})
+    .option('--env <name=value>', "the step's env (repeat); a name such as BUILD_BUILDID sets that variable", pair, {})
+    .option('--variable <name=value>', 'a pipeline variable (repeat)', pair, {})
+    .option('--secret <name=@file>', 'a secret variable, read from a file (repeat)', pair, {})
+    .option('--node <version>', 'Node of the agent: 20 or 24', nodeVersion, 20)
+    .option('--from <path>', 'folder of tasks, task folder or VSIX (default: what `npm run build` made)')
+    .option('--result <file>', 'write the result as JSON, kept files beside it')
+    .option('--root <folder>', 'the sources: where relative paths start', '.')
+    .option('--step <name>', 'name of the step, prefix of its output variables', 'task')
+    .option('--timeout <minutes>', 'timeoutInMinutes of the step', number)
+    .option('--retries <count>', 'retryCountOnTaskFailure of the step', number)
+    .option('--clock <factor>', 'time in the task runs this many times as fast', number)
+    .option('--debug', 'show debug lines (System.Debug)')
+    .action(async (name: string, options: TaskOptions) => {
+      process.exitCode = await taskCommand(name, options);
     });
+}
+
+/** The command; gives the exit code. Human text goes to standard error, the task's log to standard output. */
+async function taskCommand(name: string, options: TaskOptions): Promise<number> {
+  const abort = new AbortController();
+  const cancel = (): void => {
+    if (!abort.signal.aborted) process.stderr.write('Cancelling, as the agent does: SIGINT, then SIGTERM, then the end.\n');
+    abort.abort();
+  };
+  process.on('SIGINT', cancel);
+  process.on('SIGTERM', cancel);
+  const work = mkdtempSync(join(tmpdir(), 'amlops-task-'));
+  try {
+    return await runOnce(name, options, join(work, '_work'), abort.signal);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    process.stderr.write(`amlops task: ${error.message}${error.details.advice ? `\n${error.details.advice}` : ''}\n`);
+    return 2;
+  } finally {
+    process.off('SIGINT', cancel);
+    process.off('SIGTERM', cancel);
+    setWritable(join(work, '_work', '_tasks'), true);
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+async function runOnce(name: string, options: TaskOptions, workFolder: string, signal: AbortSignal): Promise<number> {
+  const file = readConnectionFile(options.connection);
+  const from = options.from ?? builtTasks();
+  const definition = readDefinition(from, name);
+  const inputs = fillInputs(definition, options.input, file, options.workspace);
+  for (const missing of missingInputs(definition, inputs)) {
+    process.stderr.write(`Input ${missing} is required: Azure Pipelines would not start this step.\n`);
+  }
+  const job = await createJob({
+    workFolder,
+    sourcesFolder: options.root,
+    ca: [file.ca],
+    endpoints: agentEndpoints(file),
+    ...(file.federation ? { federation: file.federation } : {}),
+    ...(options.clock ? { clock: { factor: options.clock } } : {}),
+    variables: pipelineVariables(options),
+    onLine: (line) => process.stdout.write(`${line}\n`),
+  });
+  const env: Record<string, string> = {};
+  for (const [key, value] of Object.entries(options.env)) {
+    // The agent's own variables win over a step's env; who names one here means the variable.
+    const variable = job.variables.byEnvironmentName(key);
+    if (variable && !variable.isSecret) job.variables.set(variable.name, { value, isReadOnly: true });
+    else env[key] = value;
+  }
+  const kept = options.result === undefined ? undefined : resultFiles(options.result);
+  let result: TaskRunResult;
+  try {
+    result = await runTaskIn(job, {
+      from,
+      name,
+      inputs,
+      env,
+      node: options.node,
+      step: options.step,
+      signal,
+      ...(options.timeout ? { timeoutMs: options.timeout * 60_000 } : {}),
+      ...(options.retries ? { retryCountOnTaskFailure: options.retries } : {}),
+      ...(kept ? { keepFolder: kept } : {}),
+    });
+  } finally {
+    await job.finish();
+  }
+  if (options.result !== undefined) writeResult(options.result, result);
+  process.stderr.write(`${definition.name}: ${result.result}${result.message ? ` (${result.message.split('\n', 1)[0]})` : ''}\n`);
+  return result.result === 'Succeeded' || result.result === 'SucceededWithIssues' ? 0 : 1;
+}
+
+function pipelineVariables(options: TaskOptions): Record<string, JobVariable> {
+  const variables: Record<string, JobVariable> = {};
+  for (const [name, value] of Object.entries(options.variable)) variables[name] = { value };
+  for (const [name, value] of Object.entries(options.secret)) {
+    if (!value.startsWith('@')) {
+      throw new Failure(`--secret ${name}: give the file as @FILE; a value on the command line is no secret.`, { code: 'Usage' });
+    }
+    variables[name] = { value: readFileSync(value.slice(1), 'utf8').trimEnd(), isSecret: true };
+  }
+  if (options.debug) variables['System.Debug'] = { value: 'true' };
+  return variables;
 }

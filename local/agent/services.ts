@@ -2,7 +2,7 @@
  * What a task asks of Azure DevOps while no local Azure DevOps runs: the OIDC endpoint of federated connections, over https on
  * localhost (task-contract C.2), and the `OPTIONS /_apis` that node clients begin with. Everything else is 501: never a fake success.
  */
-import { createPrivateKey, generateKeyPairSync, randomBytes, randomUUID, type KeyObject } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, randomBytes, randomUUID, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { createServer } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -38,7 +38,7 @@ export function assertionSigner(federation: Federation | undefined, seconds: num
   let key: KeyObject;
   if (federation) {
     try {
-      key = createPrivateKey(readFileSync(federation.keyFile));
+      key = readKey(federation.keyFile);
     } catch (error) {
       throw new Failure(`The key for federated assertions cannot be read: ${(error as Error).message}`, {
         code: 'FederationKey',
@@ -64,6 +64,13 @@ export function assertionSigner(federation: Federation | undefined, seconds: num
       .setJti(randomUUID())
       .sign(key);
   };
+}
+
+/** A private key file: PEM, or a JWK. */
+function readKey(file: string): KeyObject {
+  const text = readFileSync(file, 'utf8');
+  if (!text.trimStart().startsWith('{')) return createPrivateKey(text);
+  return createPrivateKey({ key: JSON.parse(text) as JsonWebKey, format: 'jwk' });
 }
 
 const connectionDatum = ({ data, parameters }: AgentEndpoint, key: string): string | undefined =>

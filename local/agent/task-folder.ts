@@ -97,25 +97,33 @@ function matches(definition: TaskDefinition, wanted: string): boolean {
   return [definition.name.toLowerCase(), definition.id.toLowerCase()].includes(name.slice(name.lastIndexOf('.') + 1));
 }
 
+/** The task of that name. Errors: Failure `TaskUnknown`, `TaskInvalid`. */
+function findTask(from: string, name: string | undefined): Found {
+  if (!existsSync(from)) {
+    throw new Failure(`There is no task at ${from}.`, {
+      code: 'TaskUnknown',
+      file: from,
+      advice: 'Run `npm run build` (folder) or `npm run package` (VSIX) first.',
+    });
+  }
+  const all = statSync(from).isDirectory() ? inFolder(from) : inVsix(from);
+  const found = name === undefined ? all : all.filter(({ definition }) => matches(definition, name));
+  const [task, second] = found;
+  if (task && (name !== undefined || !second)) return task;
+  const known = all.map(({ definition }) => `${definition.name}@${definition.version.Major}`).join(', ') || 'none';
+  throw new Failure(`${from} holds no task ${name ?? '(name one)'}; there are: ${known}.`, { code: 'TaskUnknown', file: from });
+}
+
+/** task.json of a task in a VSIX or folder. Errors as of `unpackTask`. */
+export const readDefinition = (from: string, name: string | undefined): TaskDefinition => findTask(from, name).definition;
+
 /**
  * Finds a task in a VSIX, a task's folder or a folder of tasks, checks its task.json and unpacks it read-only. A task that is there
  * already in this version is used as it is, as by the agent; then it must not have been touched since.
  * Errors: Failure `TaskInvalid`, `TaskUnknown`.
  */
 export function unpackTask(from: string, name: string | undefined, tasksFolder: string): UnpackedTask {
-  if (!existsSync(from))
-    throw new Failure(`There is no task at ${from}.`, {
-      code: 'TaskUnknown',
-      file: from,
-      advice: 'Run `npm run build` (folder) or `npm run package` (VSIX) first.',
-    });
-  const all = statSync(from).isDirectory() ? inFolder(from) : inVsix(from);
-  const found = name === undefined ? all : all.filter(({ definition }) => matches(definition, name));
-  const [task, second] = found;
-  if (!task || (second && name === undefined)) {
-    const known = all.map(({ definition }) => `${definition.name}@${definition.version.Major}`).join(', ') || 'none';
-    throw new Failure(`${from} holds no task ${name ?? '(name one)'}; there are: ${known}.`, { code: 'TaskUnknown', file: from });
-  }
+  const task = findTask(from, name);
   const { definition } = task;
   const { Major, Minor, Patch } = definition.version ?? {};
   const folder = join(tasksFolder, `${definition.name}_${definition.id}`, `${Major}.${Minor}.${Patch}`);
