@@ -142,8 +142,6 @@ export interface ExpandedDocument {
   variables?: ExpandedVariable[];
   lockBehavior?: string;
   appendCommitMessageToRunName?: string;
-  /** The root `parameters` block as written. */
-  parameters?: Normal;
   stages: ExpandedStage[];
 }
 
@@ -161,6 +159,8 @@ export interface ExpandedPipeline {
   document: ExpandedDocument;
   /** Values of the root parameters, as text (objects as JSON). */
   parameters: Record<string, string>;
+  /** The root `parameters` block as written; the text form repeats it. */
+  parametersBlock?: Normal;
   files: UsedFile[];
   /** What the service accepts but a person should know, e.g. an unknown task without a catalogue. */
   warnings: { message: string; position?: Position }[];

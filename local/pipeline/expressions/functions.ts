@@ -49,8 +49,16 @@ function coalesce(args: readonly Thunk[]): Value {
   return value;
 }
 
+/** Texts that grow without bound (a format of a format of a format…) end here; the service has a memory limit. */
+const longest = 10_000_000;
+
+function bounded(length: number): void {
+  if (length > longest) throw new ExpressionError('Maximum object size exceeded');
+}
+
 function join(separator: Value, value: Value): Value {
   if (!Array.isArray(value)) return toText(value);
+  bounded(value.length * toText(separator).length);
   return value.map((item) => (kindOf(item) === 'Object' || kindOf(item) === 'Array' ? '' : toText(item))).join(toText(separator));
 }
 
@@ -61,7 +69,10 @@ function split(value: Value, delimiter: Value): Value {
 
 function replace(value: Value, search: Value, by: Value): Value {
   const what = toText(search);
-  return what === '' ? toText(value) : toText(value).replaceAll(what, () => toText(by));
+  if (what === '') return toText(value);
+  const parts = toText(value).split(what);
+  bounded(toText(value).length + parts.length * toText(by).length);
+  return parts.join(toText(by));
 }
 
 function length(value: Value): Value {
@@ -89,6 +100,7 @@ export function format(pattern: string, args: readonly Value[]): string {
         throw new ExpressionError(`The following format string references more arguments than were supplied: ${pattern}`);
       }
       result += specified(args[position] ?? null, match[2]);
+      bounded(result.length);
       index += match[0].length - 1;
     }
   }
@@ -113,6 +125,12 @@ function specified(value: Value, specifier: string | undefined): string {
     ss: two(date.getUTCSeconds()),
   };
   return specifier.replaceAll(/yyyy|yy|MM|dd|HH|mm|ss/g, (part) => parts[part] ?? part);
+}
+
+function json(value: Value): string {
+  const text = toJson(value);
+  bounded(text.length);
+  return text;
 }
 
 /** Functions that every position knows, by lower-case name. */
@@ -144,7 +162,7 @@ export const generalFunctions: ReadonlyMap<string, FunctionDefinition> = new Map
   ['upper', eager(1, 1, (value = null) => toText(value).toUpperCase())],
   ['trim', eager(1, 1, (value = null) => toText(value).trim())],
   ['length', eager(1, 1, (value = null) => length(value))],
-  ['converttojson', eager(1, 1, (value = null) => toJson(value))],
+  ['converttojson', eager(1, 1, (value = null) => json(value))],
 ]);
 
 /** `counter(prefix, seed)`: only in root variables, at run time. */

@@ -90,22 +90,21 @@ class Parser {
     const { min, max } = this.arity.get(token.raw.toLowerCase()) ?? { min: 0, max: Infinity };
     const args: Expression[] = [];
     this.index++;
-    if (this.peek()?.raw === ')') return this.close(token, args, min);
+    if (this.peek()?.raw === ')') return this.close(token, args, min, max);
     for (;;) {
       const first = this.peek();
       if (!first) throw problem('Unclosed function', token, this.text);
-      if (args.length === max) throw this.unexpected(first);
       args.push(this.expression(depth + 1));
       const after = this.peek();
       if (!after) throw problem('Unclosed function', token, this.text);
-      if (after.raw === ')' && after.kind === 'punctuation') return this.close(token, args, min);
+      if (after.raw === ')' && after.kind === 'punctuation') return this.close(token, args, min, max);
       if (after.raw !== ',' || after.kind !== 'punctuation' || args.length >= max) throw this.unexpected(after);
       this.index++;
     }
   }
 
-  private close(token: Token, args: Expression[], min: number): Expression {
-    if (args.length < min) throw this.unexpected(this.peek() as Token);
+  private close(token: Token, args: Expression[], min: number, max: number): Expression {
+    if (args.length < min || args.length > max) throw this.unexpected(this.peek() as Token);
     this.index++;
     return { kind: 'call', token, args };
   }

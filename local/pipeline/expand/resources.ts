@@ -1,0 +1,105 @@
+/** `trigger`, `pr`, `schedules` and `resources`. */
+import type { Context } from './context.js';
+import { any, list, object, readObject, type Reader, staticText, text, unexpected, unique } from './shapes.js';
+import type { NormalMapping } from './types.js';
+import { entries, items, settle } from './unravel.js';
+
+const patterns = object({
+  properties: {
+    include: list(text, { orScalar: true, noDirectives: true }),
+    exclude: list(text, { orScalar: true, noDirectives: true }),
+  },
+  noDirectives: true,
+});
+
+const triggerShape = {
+  properties: { batch: text, autoCancel: text, drafts: text, branches: patterns, paths: patterns, tags: patterns },
+  noDirectives: true,
+};
+
+/** `none` → `{enabled: false}`, a list → branches to include. Values expand here, directives do not. */
+export const trigger: Reader = (context, slot) => {
+  const node = settle(context, slot);
+  if (!node) return undefined;
+  if (node.kind === 'scalar') {
+    if (node.text === 'none') return context.mark({ enabled: 'false' }, node.place);
+    if (node.empty || node.text === '') return context.mark({}, node.place);
+    return unexpected(context, node);
+  }
+  if (node.kind === 'sequence') {
+    const include = list(text, { noDirectives: true })(context, { node, frame: slot.frame });
+    return include && context.mark({ branches: { include } }, node.place);
+  }
+  return readObject(context, node, slot, triggerShape);
+};
+
+export const schedules: Reader = list(
+  object({
+    properties: { cron: text, displayName: text, branches: patterns, always: text, batch: text },
+  }),
+);
+
+const repository = object({
+  properties: {
+    repository: staticText,
+    type: staticText,
+    name: staticText,
+    endpoint: text,
+    ref: text,
+    trigger,
+  },
+  noDirectives: true,
+});
+
+const repositories: Reader = (context, slot) => {
+  const node = settle(context, slot);
+  if (!node) return undefined;
+  if (node.kind !== 'sequence') return unexpected(context, node);
+  const result: NormalMapping[] = context.mark([], node.place);
+  for (const item of items(context, node, slot.frame, { directives: false })) {
+    const found = repository(context, item) as NormalMapping | undefined;
+    if (!found) continue;
+    result.push(found);
+    const alias = found['repository'];
+    if (typeof alias !== 'string') continue;
+    const name = typeof found['name'] === 'string' ? found['name'] : alias;
+    const ref = typeof found['ref'] === 'string' ? found['ref'] : 'refs/heads/main';
+    context.repositories.set(alias.toLowerCase(), { alias, name, ref });
+  }
+  return result;
+};
+
+const packages: Reader = (context, slot) => {
+  const found = any(context, slot);
+  for (const item of Array.isArray(found) ? found : []) {
+    const alias = (item as NormalMapping)['package'];
+    if (typeof alias === 'string') context.packages.add(alias.toLowerCase());
+  }
+  return found;
+};
+
+export const resources: Reader = (context: Context, slot) => {
+  const node = settle(context, slot);
+  if (!node) return undefined;
+  if (node.kind === 'sequence') return any(context, slot);
+  if (node.kind !== 'mapping') return unexpected(context, node);
+  const readers: Record<string, Reader> = {
+    repositories,
+    packages,
+    containers: any,
+    pipelines: any,
+    builds: any,
+    webhooks: any,
+  };
+  const result: NormalMapping = context.mark({}, node.place);
+  for (const entry of unique(context, entries(context, node, slot.frame, { directives: true }))) {
+    const reader = Object.hasOwn(readers, entry.key) ? readers[entry.key] : undefined;
+    const value = reader?.(context, entry.value);
+    if (!reader) context.error(entry.place, `Unexpected value '${entry.key}'`);
+    else if (value !== undefined) {
+      result[entry.key] = value;
+      context.markProperty(result, entry.key, entry.place);
+    }
+  }
+  return result;
+};
