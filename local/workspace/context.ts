@@ -101,6 +101,8 @@ export interface Hooks {
   jobOutput?: (ws: WorkspaceRecord, job: string, output: string) => Promise<string | undefined>;
   /** True when a job of that name exists (runs). */
   jobExists?: (ws: WorkspaceRecord, job: string) => boolean;
+  /** A compute by name (any casing) and how many nodes it may have; `undefined` when there is none (computes; asked by runs). */
+  compute?: (ws: WorkspaceRecord, name: string) => { name: string; maxNodes: number } | undefined;
   /** Checks and completes the job definition of a schedule (runs). */
   completeJob?: (ws: WorkspaceRecord, job: Record<string, unknown>) => Record<string, unknown>;
 }
