@@ -1,0 +1,164 @@
+/** Bytes between storage and the folders of a job: snapshots, inputs, outputs. */
+import { constants } from 'node:fs';
+import { chmod, cp, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { createHash, randomUUID } from 'node:crypto';
+import { dirname, join, relative, resolve, sep } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import type { BlobEntry, BlobPlace, Storage } from '../storage/types.js';
+import { JobFailure } from './types.js';
+
+/** Runs `work` for each item, so many at once. */
+export async function eachOf<T>(
+  items: Iterable<T> | AsyncIterable<T>,
+  atOnce: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const running = new Set<Promise<void>>();
+  for await (const item of items) {
+    const one = work(item).finally(() => running.delete(one));
+    // The first failure is thrown below; without this it would count as unhandled until then.
+    one.catch(() => undefined);
+    running.add(one);
+    if (running.size >= atOnce) await Promise.race(running);
+  }
+  await Promise.all(running);
+}
+
+/** Path of a blob below `folder`. @throws JobFailure `PathLeavesFolder` when its name leads out of it */
+export function insideFolder(folder: string, name: string): string {
+  const path = resolve(folder, name);
+  if (name.includes('\0') || name.includes('\\') || (path !== folder && !path.startsWith(folder + sep)))
+    throw new JobFailure(`The path '${name}' leaves its folder.`, 'UserError', { innerCode: 'PathLeavesFolder' });
+  return path;
+}
+
+async function download(storage: Storage, place: BlobPlace, size: number, to: string): Promise<void> {
+  await mkdir(dirname(to), { recursive: true });
+  if (size <= 1_000_000) {
+    const bytes = await storage.read(place);
+    if (!bytes) throw new JobFailure(`${place.container}/${place.path} has vanished while it was read.`);
+    await writeFile(to, bytes);
+    return;
+  }
+  const stream = await storage.stream(place);
+  if (!stream) throw new JobFailure(`${place.container}/${place.path} has vanished while it was read.`);
+  await pipeline(stream, createWriteStream(to));
+}
+
+/** Blobs at a place: the one of that name, or those below it as a folder. */
+export async function blobsAt(storage: Storage, place: BlobPlace): Promise<{ single: boolean; entries: BlobEntry[] }> {
+  const path = place.path.replace(/\/+$/, '');
+  if (path !== '' && !place.path.endsWith('/')) {
+    const head = await storage.head({ ...place, path });
+    // Folders of hierarchical accounts show up as empty blobs with this mark.
+    if (head && head.metadata['hdi_isfolder'] !== 'true') return { single: true, entries: [{ ...head, name: path }] };
+  }
+  const prefix = path === '' ? '' : `${path}/`;
+  const entries: BlobEntry[] = [];
+  for await (const entry of storage.list({ ...place, path: prefix })) if (entry.name.length > prefix.length) entries.push(entry);
+  return { single: false, entries };
+}
+
+/**
+ * Copies a file or folder of the storage to this machine.
+ * @param to the folder that stands for the place; a single file lands in it under its own name
+ * @returns path of the file or folder; undefined when nothing is there
+ */
+export async function fetchPlace(storage: Storage, place: BlobPlace, to: string): Promise<string | undefined> {
+  const { single, entries } = await blobsAt(storage, place);
+  if (entries.length === 0) return undefined;
+  await mkdir(to, { recursive: true });
+  const prefix = place.path.replace(/\/+$/, '');
+  const strip = single ? prefix.length - (prefix.split('/').pop() ?? '').length : prefix === '' ? 0 : prefix.length + 1;
+  await eachOf(entries, 8, (entry) =>
+    download(storage, { ...place, path: entry.name }, entry.size, insideFolder(to, entry.name.slice(strip))),
+  );
+  return single ? join(to, prefix.slice(strip)) : to;
+}
+
+/** A name for what a place holds right now: equal bytes, equal name. */
+export async function fingerprint(storage: Storage, place: BlobPlace): Promise<string> {
+  const { entries } = await blobsAt(storage, place);
+  const hash = createHash('sha256');
+  const prefix = place.path.replace(/\/+$/, '');
+  const lines = entries.map(({ name, size, md5, etag }) => `${name.slice(prefix.length)}\t${size}\t${md5 ?? etag}`);
+  for (const line of lines.sort()) hash.update(`${line}\n`);
+  return hash.digest('hex');
+}
+
+/** Files below a folder (or the file itself), with paths relative to it and `/` between folders. */
+export async function filesOf(path: string): Promise<{ file: string; name: string }[]> {
+  const info = await stat(path).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (!info) return [];
+  if (!info.isDirectory()) return [{ file: path, name: '' }];
+  const found: { file: string; name: string }[] = [];
+  for (const entry of await readdir(path, { recursive: true, withFileTypes: true })) {
+    const file = join(entry.parentPath, entry.name);
+    const isFile = entry.isFile() || (entry.isSymbolicLink() && (await stat(file).catch(() => undefined))?.isFile());
+    if (isFile) found.push({ file, name: relative(path, file).split(sep).join('/') });
+  }
+  return found.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Uploads a file or the content of a folder to a place. @returns number of files */
+export async function storePath(storage: Storage, path: string, place: BlobPlace): Promise<number> {
+  const files = await filesOf(path);
+  const base = place.path.replace(/\/+$/, '');
+  await eachOf(files, 8, ({ file, name }) => storage.writeFile({ ...place, path: name === '' ? base : `${base}/${name}` }, file));
+  return files.length;
+}
+
+/** Copies a folder or file on this machine; copy-on-write where the file system can. */
+export async function copyPath(from: string, to: string): Promise<void> {
+  await mkdir(dirname(to), { recursive: true });
+  await cp(from, to, { recursive: true, mode: constants.COPYFILE_FICLONE, verbatimSymlinks: true });
+}
+
+/** Makes everything below a path read-only (mounts); best effort, as root may write anyway. */
+export async function makeReadOnly(path: string): Promise<void> {
+  for (const { file } of await filesOf(path)) await chmod(file, 0o444);
+}
+
+/**
+ * Snapshots of code, fetched once and kept by the address of their content.
+ */
+export class SnapshotCache {
+  readonly #folder: string;
+  readonly #pending = new Map<string, Promise<string>>();
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** Folder with the snapshot of `key`; filled by `fill` when it is not there. Read-only by agreement. */
+  get(key: string, fill: (folder: string) => Promise<void>): Promise<string> {
+    let pending = this.#pending.get(key);
+    if (!pending) {
+      pending = this.#fetch(key, fill);
+      this.#pending.set(key, pending);
+      pending.catch(() => this.#pending.delete(key));
+    }
+    return pending;
+  }
+
+  async #fetch(key: string, fill: (folder: string) => Promise<void>): Promise<string> {
+    const folder = join(this.#folder, createHash('sha256').update(key).digest('hex').slice(0, 32));
+    if (await stat(folder).catch(() => undefined)) return folder;
+    const making = `${folder}.${randomUUID()}`;
+    await mkdir(making, { recursive: true });
+    try {
+      await fill(making);
+      await rename(making, folder);
+    } catch (error) {
+      await rm(making, { recursive: true, force: true });
+      // Another process of the same state folder was quicker: what it fetched is the same.
+      if (['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) return folder;
+      throw error;
+    }
+    return folder;
+  }
+}

@@ -1,0 +1,348 @@
+/** One command as one run: environment, slot, files, process, outputs. */
+import { mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ServiceError } from '../errors.js';
+import { artifactPlace, locate } from './locate.js';
+import { buildEnvironment, planEnvironment, type BuiltEnvironment, type EnvironmentPlan } from './environment/resolve.js';
+import { copyPath, fetchPlace, insideFolder, makeReadOnly, storePath, type SnapshotCache } from './data.js';
+import { amend, enter } from './life.js';
+import { pumpLog } from './log.js';
+import { asText } from './plan.js';
+import { runProcess } from './process.js';
+import { registerOutput } from './register.js';
+import { jobEnvironment, type Site } from './site.js';
+import type { Slots } from './slots.js';
+import { fillCommand, fillOutputPath } from './text.js';
+import {
+  Canceled,
+  JobFailure,
+  type CommandSpec,
+  type DataValue,
+  type InputValue,
+  type OutputTarget,
+  type RunOutcome,
+  type Task,
+} from './types.js';
+import { historyType } from './uris.js';
+
+/** What the engine keeps for all runs. */
+export interface Shared {
+  site: Site;
+  snapshots: SnapshotCache;
+  slots(wsGuid: string, compute: string | undefined): Slots;
+  /** Builds of environments in this process, by reference; many nodes share one. */
+  environments: Map<string, Promise<{ plan: EnvironmentPlan; built: BuiltEnvironment }>>;
+  processStarted(mark: string, pid: number): void;
+  processEnded(mark: string): void;
+}
+
+const logName = 'user_logs/std_log.txt';
+const buildLogName = 'azureml-logs/20_image_build_log.txt';
+
+async function environmentOf(task: Task, shared: Shared, reference: string): Promise<BuiltEnvironment> {
+  const { tree } = task;
+  const key = `${tree.rootRunId} ${reference}`;
+  let pending = shared.environments.get(key);
+  if (!pending) {
+    pending = planEnvironment(tree.ctx, tree.ws, reference).then(async (plan) => ({
+      plan,
+      built: await buildEnvironment(plan, tree.signal),
+    }));
+    shared.environments.set(key, pending);
+    pending.catch(() => undefined);
+  }
+  return (await pending).built;
+}
+
+function stopIfCanceled(signal: AbortSignal): void {
+  if (signal.aborted) throw new Canceled();
+}
+
+/** Name for a path segment that came from a job: no separators, no dots that climb. */
+const segment = (name: string): string => name.replace(/[^\w.-]+/g, '_').replace(/^\.+/, '_') || '_';
+
+/**
+ * Runs a command as `task.run` up to (not including) its end state.
+ * @throws JobFailure the run failed and why · Canceled it was cancelled
+ */
+export async function execute(
+  task: Task,
+  shared: Shared,
+  spec: CommandSpec,
+  inputs: ReadonlyMap<string, InputValue>,
+  targets: ReadonlyMap<string, OutputTarget>,
+): Promise<RunOutcome> {
+  const { tree, run, signal } = task;
+  const { ctx, ws } = tree;
+  const artifacts = (path: string) => artifactPlace(ws, run.dataContainerId, path);
+  await enter(task, 'Preparing');
+  let environment: BuiltEnvironment;
+  try {
+    environment = await environmentOf(task, shared, spec.environmentId);
+  } catch (error) {
+    stopIfCanceled(signal);
+    const log = (error as { log?: string }).log ?? (error instanceof JobFailure ? error.message : undefined);
+    if (log !== undefined) {
+      await ctx.storage.write(artifacts(buildLogName), log + '\n');
+      await amend(tree, run.runId, (record) => (record.logFiles = [buildLogName]));
+    }
+    throw error;
+  }
+  stopIfCanceled(signal);
+  await enter(task, 'Queued');
+  const free = await shared
+    .slots(ws.guid, task.compute)
+    .take(signal)
+    .catch(() => {
+      throw new Canceled();
+    });
+  const folder = join(tree.folder, segment(run.runId));
+  try {
+    const files = await prepareFiles(task, shared, spec, inputs, targets, folder);
+    stopIfCanceled(signal);
+    const logFile = join(folder, 'std_log.txt');
+    await writeFile(logFile, '');
+    await Promise.all([
+      enter(task, 'Running', (record) => (record.logFiles = [buildLogName, logName])),
+      ctx.storage.write(artifacts(buildLogName), environment.log),
+    ]);
+    await runCommand(task, shared, spec, environment, files, logFile);
+    await enter(task, 'Finalizing');
+    const outputs = await storeOutputs(task, files.outputs);
+    for (const name of ['outputs', 'logs']) await storePath(ctx.storage, join(files.cwd, name), artifacts(name));
+    stopIfCanceled(signal);
+    return { outputs };
+  } finally {
+    free();
+    // The log stays until it has been moved; outputs are read by later nodes of the tree.
+    await rm(join(folder, 'wd'), { recursive: true, force: true });
+    await rm(join(folder, 'in'), { recursive: true, force: true });
+  }
+}
+
+interface Files {
+  cwd: string;
+  command: string;
+  /** Variables that name inputs and outputs. */
+  variables: Record<string, string>;
+  outputs: Map<string, { target: OutputTarget; local?: string; uri: string }>;
+}
+
+async function prepareFiles(
+  task: Task,
+  shared: Shared,
+  spec: CommandSpec,
+  inputs: ReadonlyMap<string, InputValue>,
+  targets: ReadonlyMap<string, OutputTarget>,
+  folder: string,
+): Promise<Files> {
+  const { ctx, ws } = task.tree;
+  const cwd = join(folder, 'wd');
+  await mkdir(cwd, { recursive: true });
+  if (spec.codeId !== undefined) await copyPath(await snapshotOf(task, shared, spec.codeId), cwd);
+  for (const [name, text] of Object.entries(spec.extraFiles ?? {})) await writeFile(join(folder, segment(name)), text);
+  const variables: Record<string, string> = {};
+  const values = new Map<string, string | undefined>();
+  for (const [name, value] of inputs) {
+    const text = value.kind === 'literal' ? value.text : await fetchInput(task, value, join(folder, 'in', segment(name)));
+    values.set(name, text);
+    if (text !== undefined && value.kind === 'data') variables[`AZURE_ML_INPUT_${name}`] = text;
+  }
+  const outputs: Files['outputs'] = new Map();
+  const outputValues = new Map<string, string>();
+  const defaultDatastore = ctx.storage.defaultDatastore(ws);
+  for (const [name, target] of targets) {
+    const given = fillOutputPath(target.uri ?? '', { name: task.run.runId, outputName: name, defaultDatastore });
+    const uri = given !== '' ? given : ctx.storage.longUri(ws, defaultDatastore, `azureml/${task.run.runId}/${name}/`);
+    const direct = target.mode?.toLowerCase() === 'direct';
+    const local = direct ? undefined : await outputPath(target, uri, given !== '', join(folder, 'out', segment(name)));
+    outputs.set(name, { target, uri, ...(local !== undefined && { local }) });
+    outputValues.set(name, local ?? uri);
+    variables[`AZURE_ML_OUTPUT_${name}`] = local ?? uri;
+  }
+  const command = fillCommand(spec.command, {
+    inputs: values,
+    outputs: outputValues,
+    ...(spec.searchSpace && { searchSpace: spec.searchSpace }),
+  }).replaceAll('$AMLOPS_RUN_FOLDER', folder);
+  return { cwd, command, variables, outputs };
+}
+
+/** Where a job writes an output: a folder that is there, or a file in a folder that is there. */
+async function outputPath(target: OutputTarget, uri: string, named: boolean, folder: string): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  if (target.type !== 'uri_file') return folder;
+  const last = named && !uri.endsWith('/') ? (uri.split('/').pop() ?? 'data') : 'data';
+  return join(folder, segment(last));
+}
+
+async function snapshotOf(task: Task, shared: Shared, codeId: string): Promise<string> {
+  const { ctx, ws } = task.tree;
+  const code = ctx.assets.resolve(ws, codeId.replace(/^azureml:(?=\/)/, ''), 'codes');
+  const uri = asText(code.properties['codeUri']) ?? '';
+  const found = locate(ctx, ws, uri);
+  if ('url' in found) throw new JobFailure(`The code snapshot ${uri} is not in this workspace's storage.`);
+  return shared.snapshots.get(`${code.id} ${uri}`, async (folder) => {
+    const place = { ...found.place, path: found.place.path.replace(/\/?$/, '/') };
+    if ((await fetchPlace(ctx.storage, place, folder)) === undefined) throw new JobFailure(`The code snapshot ${uri} is empty.`);
+  });
+}
+
+/** Path (or, with mode direct, the URI) that stands for a data input. */
+async function fetchInput(task: Task, value: DataValue, folder: string): Promise<string> {
+  const { ctx, ws } = task.tree;
+  const mode = value.mode?.toLowerCase() ?? 'readonlymount';
+  if (mode === 'direct') {
+    const found = locate(ctx, ws, value.uri);
+    return 'place' in found ? directUri(task, value.uri) : found.url;
+  }
+  await mkdir(folder, { recursive: true });
+  let path: string | undefined;
+  if (value.local !== undefined && (await stat(value.local).catch(() => undefined))) {
+    path = join(folder, value.type === 'uri_file' ? segment(value.local.split(/[/\\]/).pop() ?? 'data') : 'data');
+    await copyPath(value.local, path);
+  } else {
+    const found = locate(ctx, ws, value.uri);
+    path =
+      'url' in found ? await fetchUrl(found.url, value, folder, task.signal) : await fetchPlace(ctx.storage, found.place, folder);
+  }
+  if (path === undefined) {
+    if (!value.mayBeEmpty)
+      throw new JobFailure(`No data was found at input path '${value.uri}'.`, 'UserError', { innerCode: 'DataNotFound' });
+    return value.type === 'uri_file' ? join(folder, 'data') : folder;
+  }
+  if (!/download|readwrite/.test(mode)) await makeReadOnly(path);
+  return path;
+}
+
+/** A URI that a process can open with a client library: the long form. */
+function directUri(task: Task, uri: string): string {
+  const match = /^azureml:\/\/datastores\/([^/]+)\/(?:paths\/)?(.*)$/i.exec(uri);
+  return match ? task.tree.ctx.storage.longUri(task.tree.ws, match[1] ?? '', match[2] ?? '') : uri;
+}
+
+async function fetchUrl(url: string, value: DataValue, folder: string, signal: AbortSignal): Promise<string> {
+  if (value.type !== 'uri_file')
+    throw new JobFailure(`Input '${url}' is a web address; only a uri_file can be read from one here.`);
+  try {
+    const response = await fetch(url, { signal });
+    if (!response.ok) throw new Error(`it answered ${response.status}`);
+    const path = insideFolder(folder, segment(new URL(url).pathname.split('/').pop() ?? 'data'));
+    await writeFile(path, Buffer.from(await response.arrayBuffer()));
+    return path;
+  } catch (error) {
+    stopIfCanceled(signal);
+    const cause = error instanceof Error ? ((error.cause as Error | undefined)?.message ?? error.message) : String(error);
+    throw new JobFailure(`Input data '${url}' cannot be read: ${cause}`, 'UserError', { innerCode: 'DataUnreachable' });
+  }
+}
+
+async function runCommand(
+  task: Task,
+  shared: Shared,
+  spec: CommandSpec,
+  environment: BuiltEnvironment,
+  files: Files,
+  logFile: string,
+): Promise<void> {
+  const { tree, run, signal } = task;
+  const { ctx, ws } = tree;
+  const mark = `${ws.guid}/${run.runId}`;
+  const variables = { ...environment.variables, ...files.variables, ...spec.environmentVariables };
+  const env = jobEnvironment({ task, site: shared.site, venv: environment.venv, token: await tree.token(), variables });
+  const pump = pumpLog(ctx.storage, logFile, artifactPlace(ws, run.dataContainerId, logName));
+  try {
+    const end = await runProcess({
+      command: files.command,
+      cwd: files.cwd,
+      env,
+      logFile,
+      mark,
+      signal,
+      ...(spec.timeout !== undefined && { timeout: spec.timeout }),
+      onStart: (pid) => {
+        shared.processStarted(mark, pid);
+      },
+    });
+    if (signal.aborted) throw new Canceled();
+    if (end.timedOut)
+      throw new JobFailure(`The job ran longer than its limit of ${spec.timeout} seconds and was ended.`, 'UserError', {
+        innerCode: 'JobTimeout',
+      });
+    if (end.code !== 0) throw await processFailure(end.code, end.signal, logFile);
+  } finally {
+    shared.processEnded(mark);
+    await pump.finish();
+  }
+}
+
+/** The service's words for a process that failed, with the end of the log. */
+async function processFailure(code: number | null, signal: string | null, logFile: string): Promise<JobFailure> {
+  const how = code === null ? `was ended by ${signal}` : `exited with status code ${code}`;
+  const tail = await lastBytes(logFile, 6_000);
+  const traceback = tail.lastIndexOf('Traceback (most recent call last)');
+  const shown = (traceback >= 0 ? tail.slice(traceback) : tail.split('\n').slice(-12).join('\n')).trim();
+  return new JobFailure(
+    `Execution failed. User process '/bin/bash' ${how}. Please check log file '${logName}' for error details. Error: ${shown}`,
+    'UserError',
+    { innerCode: 'UserExecutionFailed' },
+  );
+}
+
+async function lastBytes(path: string, count: number): Promise<string> {
+  const { size } = await stat(path);
+  if (size <= count) return readFile(path, 'utf8');
+  const handle = await open(path, 'r');
+  try {
+    const buffer = Buffer.alloc(count);
+    const { bytesRead } = await handle.read(buffer, 0, count, size - count);
+    return buffer.toString('utf8', 0, bytesRead);
+  } finally {
+    await handle.close();
+  }
+}
+
+async function storeOutputs(task: Task, outputs: Files['outputs']): Promise<Map<string, DataValue>> {
+  const { tree, run } = task;
+  const { ctx, ws } = tree;
+  const stored = new Map<string, DataValue>();
+  for (const [name, { target, uri, local }] of outputs) {
+    let place: ReturnType<typeof locate>;
+    try {
+      place = locate(ctx, ws, uri);
+    } catch (error) {
+      if (error instanceof ServiceError) throw new JobFailure(`Output '${name}': ${error.message}`);
+      throw error;
+    }
+    if ('url' in place)
+      throw new JobFailure(`Output '${name}' cannot be written to ${uri}: it is not in this workspace's storage.`);
+    if (local !== undefined) {
+      const file =
+        target.type === 'uri_file' && uri.endsWith('/')
+          ? `${place.place.path}${local.split(/[/\\]/).pop() ?? 'data'}`
+          : place.place.path;
+      await storePath(ctx.storage, local, { ...place.place, path: file });
+    }
+    const long = longForm(task, uri, target, local);
+    stored.set(name, { kind: 'data', uri: long, type: target.type, mayBeEmpty: true, ...(local !== undefined && { local }) });
+  }
+  await amend(tree, run.runId, (record) => {
+    for (const [name, value] of stored) {
+      const assetId = `azureml://locations/${ws.location}/workspaces/${ws.guid}/data/azureml_${run.runId}_output_data_${name}/versions/1`;
+      record.outputs[name] = { assetId, type: historyType(value.type), uri: value.uri };
+    }
+  });
+  for (const [name, { target }] of outputs) {
+    const value = stored.get(name);
+    if (target.assetName !== undefined && value) await registerOutput(task, name, target, value.uri);
+  }
+  return stored;
+}
+
+/** Output URIs in the long form that the service answers; a file in a default folder names the file. */
+function longForm(task: Task, uri: string, target: OutputTarget, local: string | undefined): string {
+  const long = directUri(task, uri);
+  return target.type === 'uri_file' && long.endsWith('/') && local !== undefined
+    ? long + (local.split(/[/\\]/).pop() ?? 'data')
+    : long;
+}

@@ -1,0 +1,76 @@
+/** How a run moves through its states. A run that has ended never changes its state again. */
+import type { Tx } from '../store.js';
+import { getRun, putRun, tree as runsOf, updateRun } from '../runs/access.js';
+import { isTerminal, type RunError, type RunRecord, type RunStatus } from '../runs/record.js';
+import type { Task, Tree } from './types.js';
+
+/** Enters a state, and stays in it as long as `--latency` says. Ended runs stay as they are. */
+export async function enter(task: Task, status: RunStatus, change?: (run: RunRecord) => void): Promise<void> {
+  const { ctx, ws } = task.tree;
+  const now = ctx.clock.now();
+  await ctx.store.write((tx) =>
+    updateRun(
+      tx,
+      ws.guid,
+      task.run.runId,
+      (run) => {
+        if (isTerminal(run.status)) return;
+        // A run that is to be cancelled shows that until it has ended.
+        if (run.status !== 'CancelRequested') run.status = status;
+        if (status === 'Running') run.startedAt ??= now.toISOString();
+        change?.(run);
+      },
+      now,
+    ),
+  );
+  await ctx.latency.wait(status, task.signal);
+}
+
+/** Changes a run without touching its state. */
+export async function amend(tree: Tree, runId: string, change: (run: RunRecord) => void): Promise<void> {
+  await tree.ctx.store.write((tx) => updateRun(tx, tree.ws.guid, runId, change, tree.ctx.clock.now()));
+}
+
+export interface End {
+  status: 'Completed' | 'Failed' | 'Canceled';
+  error?: RunError;
+  change?: (run: RunRecord) => void;
+}
+
+/** Ends a run; `also` runs in the same transaction. Gives the record as it now is. */
+export async function finish(tree: Tree, runId: string, end: End, also?: (tx: Tx) => void): Promise<RunRecord | undefined> {
+  const now = tree.ctx.clock.now();
+  return tree.ctx.store.write((tx) => {
+    const run = updateRun(
+      tx,
+      tree.ws.guid,
+      runId,
+      (record) => {
+        if (isTerminal(record.status)) return;
+        record.status = end.status;
+        record.endedAt = now.toISOString();
+        if (end.error) record.error = end.error;
+        end.change?.(record);
+      },
+      now,
+    );
+    also?.(tx);
+    return run;
+  });
+}
+
+/** Adds a child run. */
+export async function addChild(tree: Tree, run: RunRecord): Promise<RunRecord> {
+  return tree.ctx.store.write((tx) => putRun(tx, run));
+}
+
+/** Ends every run of the tree that is still open: after a cancel or a crash nothing may stay "Running". */
+export async function endOpenRuns(tree: Tree, end: End): Promise<void> {
+  for (const run of runsOf(tree.ctx.store, tree.ws.guid, tree.rootRunId))
+    if (!isTerminal(run.status) && run.runId !== tree.rootRunId) await finish(tree, run.runId, end);
+}
+
+/** The record as it is now. */
+export function current(tree: Tree, runId: string): RunRecord | undefined {
+  return getRun(tree.ctx.store, tree.ws.guid, runId);
+}

@@ -1,0 +1,46 @@
+/** Concurrency: each compute runs as many nodes at once as it has; who waits longest is next. */
+
+export class Slots {
+  readonly #limit: () => number;
+  #used = 0;
+  readonly #waiting: { start: () => void; signal: AbortSignal }[] = [];
+
+  /** `limit` is read at each turn: a compute may be resized. */
+  constructor(limit: () => number) {
+    this.#limit = limit;
+  }
+
+  get used(): number {
+    return this.#used;
+  }
+
+  /** Waits for a slot. Gives the function that frees it (call it once). @throws the signal's reason when aborted before */
+  async take(signal: AbortSignal): Promise<() => void> {
+    signal.throwIfAborted();
+    if (this.#used >= Math.max(1, this.#limit()))
+      await new Promise<void>((resolve, reject) => {
+        const waiter = {
+          signal,
+          start: () => {
+            signal.removeEventListener('abort', leave);
+            resolve();
+          },
+        };
+        const leave = (): void => {
+          const at = this.#waiting.indexOf(waiter);
+          if (at >= 0) this.#waiting.splice(at, 1);
+          reject(signal.reason as Error);
+        };
+        signal.addEventListener('abort', leave, { once: true });
+        this.#waiting.push(waiter);
+      });
+    this.#used++;
+    let freed = false;
+    return () => {
+      if (freed) return;
+      freed = true;
+      this.#used--;
+      if (this.#used < Math.max(1, this.#limit())) this.#waiting.shift()?.start();
+    };
+  }
+}
