@@ -1,0 +1,114 @@
+// One bundle per task: dist/tasks/<Name>/{index.js, chunks of lazy imports, task.json, icon.png}, CommonJS for Node 20.
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync, copyFileSync, renameSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { root } from './setup.mjs';
+
+/** What a bundle may weigh (design, numbers to hold), in bytes. */
+export const budgets = { minified: 2 * 1024 * 1024, zipped: 600 * 1024, vsix: 4 * 1024 * 1024 };
+
+/** Folders below tasks/ that hold a task. */
+export function taskNames() {
+  return readdirSync(join(root, 'tasks'), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && existsSync(join(root, 'tasks', entry.name, 'index.ts')))
+    .map((entry) => entry.name)
+    .sort();
+}
+
+/**
+ * Builds every task. A lazy `import()` becomes a file of its own beside index.js, and code that both need a third: nothing is there twice
+ * (a second copy of the task library would see no inputs, a second `Failure` class would not be recognised). esbuild splits ES modules
+ * only, so the split is made as ES modules and each file is then turned into CommonJS, which the agent's `node index.js` starts faster.
+ */
+export async function buildTasks({ quiet = false } = {}) {
+  const esbuild = await import('esbuild');
+  const version = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version;
+  const built = [];
+  for (const name of taskNames()) built.push(await buildTask(esbuild, name, version));
+  if (!quiet)
+    for (const { name, bytes, files } of built) console.error(`tasks/${name}: ${Math.round(bytes / 1024)} KB in ${files} files`);
+  return built;
+}
+
+/**
+ * Bundles one entry point. Gives the files by name (`index.js` and the chunks of lazy imports) and esbuild's metafile.
+ * A bare package imported lazily is a chunk named after its entry file; a room imported lazily one named after its index.
+ */
+export async function bundle(esbuild, entry) {
+  const split = await esbuild.build({
+    absWorkingDir: root,
+    entryPoints: { index: entry },
+    outdir: 'dist/tasks',
+    chunkNames: '[name]-[hash]',
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    mainFields: ['module', 'main'],
+    target: 'node20',
+    legalComments: 'none',
+    metafile: true,
+    write: false,
+    logLevel: 'warning',
+  });
+  const files = {};
+  for (const file of split.outputFiles) {
+    const { code } = await esbuild.transform(file.text, {
+      format: 'cjs',
+      platform: 'node',
+      target: 'node20',
+      minify: true,
+      legalComments: 'none',
+      // `import()` as `require()`: our chunks are CommonJS, and the module loader costs start-up time.
+      supported: { 'dynamic-import': false },
+      logLevel: 'warning',
+    });
+    // A lazily imported CommonJS package: esbuild gives it a default export only, Node would have given its names too.
+    const wrapped = /\bexport default require_\w+\(\);\s*$/.test(file.text);
+    files[basename(file.path)] = wrapped ? `${code.trimEnd()}\nmodule.exports=module.exports.default;\n` : code;
+  }
+  return { files, metafile: split.metafile };
+}
+
+async function buildTask(esbuild, name, version) {
+  const source = join(root, 'tasks', name);
+  const { files, metafile } = await bundle(esbuild, join(source, 'index.ts'));
+  // Built aside and put in place whole: a task that starts meanwhile sees the old bundle or the new one.
+  const target = join(root, 'dist', 'tasks', name);
+  const fresh = `${target}.${process.pid}`;
+  rmSync(fresh, { recursive: true, force: true });
+  mkdirSync(fresh, { recursive: true });
+  let bytes = 0;
+  for (const [file, code] of Object.entries(files)) {
+    bytes += Buffer.byteLength(code);
+    writeFileSync(join(fresh, file), code);
+  }
+  writeFileSync(join(fresh, 'task.json'), `${JSON.stringify(stamp(readJson(join(source, 'task.json')), version), null, 2)}\n`);
+  for (const extra of ['icon.png']) if (existsSync(join(source, extra))) copyFileSync(join(source, extra), join(fresh, extra));
+  mkdirSync(join(root, 'dist', 'meta'), { recursive: true });
+  writeFileSync(join(root, 'dist', 'meta', `${name}.json`), JSON.stringify(packagesOf(metafile)));
+  const old = `${target}.old${process.pid}`;
+  if (existsSync(target)) renameSync(target, old);
+  renameSync(fresh, target);
+  rmSync(old, { recursive: true, force: true });
+  return { name, bytes, files: Object.keys(files).length };
+}
+
+/** The version stands in package.json only: a task's Minor and Patch are the extension's, its Major is its own contract (`@1`). */
+function stamp(task, version) {
+  const [, minor, patch] = version.split('.').map(Number);
+  return { ...task, version: { Major: task.version.Major, Minor: minor, Patch: patch } };
+}
+
+/** Packages that a bundle holds code of, with the bytes each brings. */
+function packagesOf(metafile) {
+  const bytes = {};
+  for (const output of Object.values(metafile.outputs)) {
+    for (const [path, { bytesInOutput }] of Object.entries(output.inputs)) {
+      const name = /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1];
+      if (name && bytesInOutput > 0) bytes[name] = (bytes[name] ?? 0) + bytesInOutput;
+    }
+  }
+  return bytes;
+}
+
+const readJson = (file) => JSON.parse(readFileSync(file, 'utf8'));
