@@ -1,5 +1,5 @@
 /** The expanded document as text: YAML as the service writes it. */
-import { stringify } from 'yaml';
+import { Document, Scalar, visit } from 'yaml';
 import type { ExpandedPipeline } from './types.js';
 
 /**
@@ -8,12 +8,11 @@ import type { ExpandedPipeline } from './types.js';
  */
 export function writeYaml({ document, parametersBlock }: ExpandedPipeline): string {
   const whole = parametersBlock === undefined ? document : { parameters: parametersBlock, ...document };
-  const text = stringify(whole, {
-    schema: 'failsafe',
-    indentSeq: false,
-    singleQuote: true,
-    lineWidth: 0,
-    aliasDuplicateObjects: false,
+  const yaml = new Document(whole, { schema: 'failsafe', aliasDuplicateObjects: false });
+  visit(yaml, {
+    Scalar(_key, node) {
+      if (node.value === '') node.type = Scalar.QUOTE_SINGLE;
+    },
   });
-  return `${text}\n`;
+  return `${yaml.toString({ indentSeq: false, singleQuote: true, lineWidth: 0 })}\n`;
 }

@@ -95,7 +95,7 @@ class Reader {
     const plain = node.type === Scalar.PLAIN;
     const text = typeof node.value === 'string' ? node.value : '';
     const empty = plain && ['', '~', 'null', 'Null', 'NULL'].includes(text);
-    return { kind: 'scalar', text: empty && text === '~' ? '' : text, place: this.place(node.range?.[0] ?? 0), plain, empty };
+    return { kind: 'scalar', text: empty ? '' : text, place: this.place(node.range?.[0] ?? 0), plain, empty };
   }
 
   private value(scalar: ScalarNode): void {
