@@ -110,7 +110,7 @@ class ConnectedAzure implements Azure {
       ...(body === undefined ? {} : { body }),
       signal: request.signal,
       retries: request.retries ?? 5,
-      throttleOnly: post && request.retries === undefined,
+      throttleOnly: request.throttleOnly ?? (post && request.retries === undefined),
       operation,
       ...(request.timeoutSeconds === undefined ? {} : { timeoutMs: request.timeoutSeconds * 1000 }),
       ...(request.maxBytes === undefined ? {} : { maxBytes: request.maxBytes }),
@@ -126,6 +126,12 @@ class ConnectedAzure implements Azure {
       reply = await this.http.send(sending);
     }
     const text = reply.bytes.toString('utf8');
+    // Log reads carry their own signature in the address and hold foreign text; everything else may hold a SAS that is new to us.
+    if (scope !== null && text.includes('sig=')) {
+      for (const [, value = ''] of text.matchAll(/[?&;]sig=([^&"'\s\\<]+)/g)) this.#signature(value);
+    } else if (scope === null) {
+      this.#signature(url.searchParams.get('sig') ?? '');
+    }
     const expected = (reply.status >= 200 && reply.status < 300) || request.accept?.includes(reply.status);
     if (!expected) throw replyFailure(operation, reply.status, reply.headers, text);
     const response: AzureResponse<T> = {
@@ -133,6 +139,7 @@ class ConnectedAzure implements Azure {
       headers: reply.headers,
       body: decode(text, reply.headers['content-type']) as T,
       text,
+      bytes: reply.bytes,
       ambiguous: reply.ambiguous,
     };
     this.#origins.set(response, { method: request.method, url: url.href, scope, operation });
@@ -191,9 +198,21 @@ class ConnectedAzure implements Azure {
 
   blobs(containerUrl: string, auth: BlobAuth): BlobContainer {
     if (auth.kind === 'entra') this.#hosts.checkStorage(new URL(containerUrl));
-    if (auth.kind === 'sas') this.#onSecret(new URLSearchParams(auth.token.replace(/^\?/, '')).get('sig') ?? '');
+    if (auth.kind === 'sas') this.#signature(new URLSearchParams(auth.token.replace(/^\?/, '')).get('sig') ?? '');
     if (auth.kind === 'accountKey') this.#onSecret(auth.key);
     return openContainer(this.http, containerUrl, auth, (scope, signal) => this.#tokens.get(scope, signal));
+  }
+
+  /** Both forms in which a signature shows up. */
+  #signature(value: string): void {
+    if (value === '') return;
+    this.#onSecret(value);
+    try {
+      const other = value.includes('%') ? decodeURIComponent(value) : encodeURIComponent(value);
+      if (other !== value) this.#onSecret(other);
+    } catch {
+      return;
+    }
   }
 
   close(): void {

@@ -47,6 +47,8 @@ export interface AzureRequest {
   signal?: AbortSignal;
   /** Retries of 429/5xx/resets. Default 5 for reads and for PUT/PATCH/DELETE; a POST is sent again only after a 429 (nothing was done then). */
   retries?: number;
+  /** Send again only after a 429, as for a POST: the caller reads back what a lost reply hides. */
+  throttleOnly?: boolean;
   /** What is being done, for messages: `read the workspace mlw-dev`. Default: method and path. */
   operation?: string;
   /** Until the reply's headers, and between two pieces of its body. Default 100. */
@@ -61,6 +63,7 @@ export interface AzureResponse<T> {
   body: T;
   /** The bytes as text, before parsing. */
   text: string;
+  bytes: Buffer;
   /** True when an earlier sending of this request may have been executed although its reply was lost. */
   ambiguous: boolean;
 }

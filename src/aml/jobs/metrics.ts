@@ -1,0 +1,101 @@
+/** Metrics of a job and its steps through MLflow REST (reference azure-ml-rest §2.5). They are eventually consistent (§8): read again for a while. */
+import type { Clock } from '../../azure/types.js';
+import type { Workspace } from '../workspace.js';
+
+export interface Metrics {
+  /** Finite numbers by name. The job's own win; a step's are there by their name, or as `step.name` where two steps log the same name differently. */
+  values: Record<string, number>;
+  /** Names whose last value is NaN or infinite, or that several steps log: said to the user, never judged. */
+  remarks: string[];
+}
+
+interface RunReply {
+  run?: { data?: { metrics?: { key?: string; value?: number | string; timestamp?: number | string; step?: number | string }[] } };
+}
+
+export async function mlflowBase(workspace: Workspace, signal?: AbortSignal): Promise<string> {
+  const { api } = await workspace.facts(signal);
+  return `${api}/mlflow/v2.0${workspace.id}/api/2.0/mlflow`;
+}
+
+/** Last values of one run; empty when it has logged nothing or has no MLflow run. */
+export async function runMetrics(workspace: Workspace, runId: string, signal?: AbortSignal): Promise<Record<string, number>> {
+  const { status, body } = await workspace.azure.request<RunReply>({
+    method: 'GET',
+    url: `${await mlflowBase(workspace, signal)}/runs/get`,
+    query: { run_id: runId },
+    accept: [404],
+    operation: `read the metrics of run ${runId}`,
+    ...(signal ? { signal } : {}),
+  });
+  const found: Record<string, number> = {};
+  if (status === 404) return found;
+  for (const { key, value } of body?.run?.data?.metrics ?? []) if (key) found[key] = Number(value);
+  return found;
+}
+
+export interface MetricSource {
+  runId: string;
+  /** Step name, for names that collide. Empty for the job itself. */
+  name: string;
+}
+
+/** One look at everything. */
+export async function readMetrics(
+  workspace: Workspace,
+  sources: readonly MetricSource[],
+  signal?: AbortSignal,
+): Promise<Metrics> {
+  const all: { name: string; values: Record<string, number> }[] = [];
+  let next = 0;
+  const worker = async () => {
+    for (let at = next++; at < sources.length; at = next++) {
+      const source = sources[at] as MetricSource;
+      all[at] = { name: source.name, values: await runMetrics(workspace, source.runId, signal) };
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(8, sources.length) }, worker));
+  return merge(all);
+}
+
+function merge(all: readonly { name: string; values: Record<string, number> }[]): Metrics {
+  const values: Record<string, number> = {};
+  const remarks: string[] = [];
+  const by = new Map<string, { name: string; value: number }[]>();
+  for (const { name, values: own } of all) {
+    for (const [key, value] of Object.entries(own)) {
+      if (Number.isFinite(value)) by.set(key, [...(by.get(key) ?? []), { name, value }]);
+      else remarks.push(`${name ? `${name}.` : ''}${key} is ${value}: left out`);
+    }
+  }
+  for (const [key, found] of by) {
+    const own = found.find(({ name }) => name === '');
+    const same = found.every(({ value }) => value === found[0]?.value);
+    if (own || same) values[key] = (own ?? found[0])?.value ?? 0;
+    else remarks.push(`${key} is logged by ${found.map(({ name }) => name).join(', ')}: given as <step>.${key}`);
+    if (!same) for (const { name, value } of found) if (name) values[`${name}.${key}`] = value;
+  }
+  return { values, remarks };
+}
+
+/**
+ * Reads until two looks agree, at most for `patienceMs` (default 8 s): the last values of a job that has just completed may be late.
+ * A job without metrics costs the whole patience once.
+ */
+export async function settledMetrics(
+  workspace: Workspace,
+  sources: readonly MetricSource[],
+  options: { clock: Clock; signal?: AbortSignal; patienceMs?: number },
+): Promise<Metrics> {
+  const { clock, signal, patienceMs = 8_000 } = options;
+  const started = clock.now();
+  let last = await readMetrics(workspace, sources, signal);
+  for (let wait = 500; clock.now() - started + wait <= patienceMs; wait = Math.min(wait * 2, 4_000)) {
+    await clock.sleep(wait, signal);
+    const again = await readMetrics(workspace, sources, signal);
+    const agrees = JSON.stringify(again.values) === JSON.stringify(last.values);
+    last = again;
+    if (agrees && Object.keys(again.values).length > 0) break;
+  }
+  return last;
+}

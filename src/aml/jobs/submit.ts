@@ -1,0 +1,55 @@
+/** Sends a compiled job once (design §3, issue "Submit"): a reply that was lost is read back, never sent again blindly. */
+import { passesByItself } from '../../azure/advice.js';
+import { backOff } from '../../azure/http.js';
+import type { Clock } from '../../azure/types.js';
+import type { CompiledJob } from '../compile/types.js';
+import { amlScope, type Workspace } from '../workspace.js';
+import { jobState, readJob, type JobState } from './job.js';
+import { submissionProperty } from './name.js';
+
+export interface Submission {
+  job: JobState;
+  /** True when the reply was lost and the job was found afterwards. */
+  readBack: boolean;
+}
+
+/**
+ * PUTs the job with our mark in its properties. 429 is waited out (nothing was done then). After a lost line or a 5xx the job is looked up,
+ * and only when it is not there is the PUT repeated. Errors: `Failure` of the service, with its own words.
+ */
+export async function submitJob(
+  workspace: Workspace,
+  compiled: Pick<CompiledJob, 'name' | 'path' | 'query' | 'body' | 'needsAmlToken'>,
+  submission: string,
+  options: { clock: Clock; signal?: AbortSignal },
+): Promise<Submission> {
+  const { azure } = workspace;
+  const { signal } = options;
+  const extra = signal ? { signal } : {};
+  const { properties } = compiled.body;
+  const own = properties['properties'] as Record<string, unknown> | undefined;
+  const body = { ...compiled.body, properties: { ...properties, properties: { ...own, [submissionProperty]: submission } } };
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const headers = compiled.needsAmlToken ? { 'x-azureml-token': await azure.token(amlScope(azure), signal) } : {};
+      const { body: reply } = await azure.request({
+        method: 'PUT',
+        url: compiled.path,
+        apiVersion: compiled.query['api-version'],
+        headers,
+        body,
+        throttleOnly: true,
+        operation: `submit job ${compiled.name}`,
+        ...extra,
+      });
+      return { job: jobState(reply, workspace, compiled.name), readBack: false };
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!passesByItself(error)) throw error;
+      const there = await readJob(workspace, compiled.name, extra);
+      if (there?.properties[submissionProperty] === submission) return { job: there, readBack: true };
+      if (there || attempt >= 5) throw error;
+      await options.clock.sleep(backOff(attempt), signal);
+    }
+  }
+}

@@ -1,0 +1,257 @@
+/**
+ * The wait for a job: looks at it, at its steps and at their logs, each when it is due (schedule.ts), until it has really ended.
+ * Survives what passes: expired tokens, 429 and 5xx, resets, an outage of Azure, NotResponding. Ends with what is so, never with a guess.
+ */
+import { passesByItself } from '../../azure/advice.js';
+import { Failure } from '../../azure/errors.js';
+import type { Clock } from '../../azure/types.js';
+import type { Workspace } from '../workspace.js';
+import { readJob, type JobState } from './job.js';
+import { JobLogs } from './logs.js';
+import { Allowance, jobInterval, stepsInterval } from './schedule.js';
+import { StepReader, type StepState } from './steps.js';
+
+export interface WatchSink {
+  /** The job's own status word has changed (also the first time). */
+  status(job: JobState): void;
+  /** Some step is new or has changed. */
+  steps(steps: readonly StepState[]): void;
+  /** Foreign text of a step's log, as it came. */
+  text(step: StepState, text: string): void;
+  notice(level: 'info' | 'warning', text: string): void;
+}
+
+export interface WatchOptions {
+  clock: Clock;
+  signal: AbortSignal;
+  /** Whether logs are followed, and steps closely. */
+  logs: boolean;
+  /** Our own limit, from now on. */
+  limitMs?: number;
+  /** How long NotResponding or Unknown is waited for (default an hour), Paused (ten minutes), Azure without an answer (an hour). */
+  stalledMs?: number;
+  pausedMs?: number;
+  outageMs?: number;
+}
+
+export interface WatchEnd {
+  /** `lost`: the job is not there any more. `limit`: our own time limit; the job goes on. */
+  end: 'completed' | 'failed' | 'canceled' | 'paused' | 'stalled' | 'lost' | 'limit';
+  job: JobState;
+  steps: StepState[];
+}
+
+const lostMs = 120_000;
+
+export async function watchJob(workspace: Workspace, first: JobState, sink: WatchSink, options: WatchOptions): Promise<WatchEnd> {
+  return new Watch(workspace, first, sink, options).run();
+}
+
+class Watch {
+  readonly #started: number;
+  readonly #reader: StepReader;
+  readonly #logs: JobLogs;
+  readonly #allowance: Allowance;
+  readonly #parentHasSteps: boolean;
+  #job: JobState;
+  #steps: StepState[] = [];
+  #seen = '';
+  #changed: number;
+  #jobDue = 0;
+  #stepsDue = 0;
+  /** Since when the present trouble lasts. */
+  #missing: number | undefined;
+  #stalled: number | undefined;
+  #outage: { since: number; tries: number; said: boolean } | undefined;
+  #refused = 0;
+
+  constructor(
+    readonly workspace: Workspace,
+    first: JobState,
+    readonly sink: WatchSink,
+    readonly options: WatchOptions,
+  ) {
+    this.#started = options.clock.now();
+    this.#changed = this.#started;
+    this.#job = first;
+    this.#reader = new StepReader(workspace, first.name);
+    this.#logs = new JobLogs(workspace, ({ step, text }) => sink.text(step, text));
+    this.#allowance = new Allowance(this.#started);
+    this.#parentHasSteps = !/^(command|spark)$/i.test(first.type);
+    this.#jobDue = this.#started + jobInterval(0);
+  }
+
+  async run(): Promise<WatchEnd> {
+    const { clock, signal, limitMs } = this.options;
+    this.sink.status(this.#job);
+    for (;;) {
+      signal.throwIfAborted();
+      const end = this.#end();
+      if (end) return this.#finish(end);
+      const now = clock.now();
+      if (limitMs !== undefined && now - this.#started >= limitMs) return { end: 'limit', job: this.#job, steps: this.#steps };
+      await this.#guarded(async () => {
+        if (now >= this.#jobDue) await this.#lookAtJob(now);
+        if (this.#followsSteps() && now >= this.#stepsDue) await this.#lookAtSteps(now);
+        if (this.options.logs) await this.#logs.poll(now, this.#allowance, signal);
+      });
+      if (this.#end()) continue;
+      await clock.sleep(this.#pause(clock.now()), signal);
+    }
+  }
+
+  #followsSteps(): boolean {
+    return this.options.logs;
+  }
+
+  #pause(now: number): number {
+    if (this.#outage) return Math.min(60_000, 2_000 * 2 ** Math.min(this.#outage.tries, 6));
+    const due = [this.#jobDue];
+    if (this.#followsSteps()) due.push(this.#stepsDue);
+    const log = this.options.logs ? this.#logs.nextDue() : undefined;
+    if (log !== undefined) due.push(log);
+    if (this.options.limitMs !== undefined) due.push(this.#started + this.options.limitMs);
+    return Math.max(200, Math.min(...due) - now);
+  }
+
+  #end(): WatchEnd['end'] | undefined {
+    const now = this.options.clock.now();
+    const { phase } = this.#job;
+    if (this.#missing !== undefined && now - this.#missing >= lostMs) return 'lost';
+    if (phase === 'completed' || phase === 'failed' || phase === 'canceled') return phase;
+    if (this.#stalled === undefined) return undefined;
+    const limit = phase === 'paused' ? (this.options.pausedMs ?? 600_000) : (this.options.stalledMs ?? 3_600_000);
+    if (now - this.#stalled < limit) return undefined;
+    return phase === 'paused' ? 'paused' : 'stalled';
+  }
+
+  async #lookAtJob(now: number): Promise<void> {
+    const job = await readJob(this.workspace, this.#job.name, { signal: this.options.signal, retries: 2 });
+    this.#jobDue = this.#nextJobLook(now);
+    if (!job) {
+      this.#missing ??= now;
+      this.#jobDue = now + 15_000;
+      return;
+    }
+    this.#missing = undefined;
+    const before = this.#job;
+    this.#job = job;
+    if (job.status !== before.status) {
+      this.#changed = now;
+      this.#stepsDue = now;
+      this.sink.status(job);
+    }
+    this.#judgeStall(now);
+    if (!this.#parentHasSteps && this.options.logs) this.#takeSteps([this.#itself(job)], now);
+  }
+
+  #judgeStall(now: number): void {
+    const { phase, status } = this.#job;
+    if (phase !== 'stalled' && phase !== 'paused') {
+      if (this.#stalled !== undefined) this.sink.notice('info', `The job answers again: ${status}.`);
+      this.#stalled = undefined;
+      return;
+    }
+    if (this.#stalled !== undefined) return;
+    this.#stalled = now;
+    const text =
+      phase === 'paused'
+        ? 'The job is paused. Somebody has to resume it in the studio; otherwise this step fails in a few minutes.'
+        : `The service says ${status || 'nothing'} about the job's state. That may pass; still waiting.`;
+    this.sink.notice('warning', text);
+  }
+
+  /** While steps are followed closely the job itself changes only after one of them. */
+  #nextJobLook(now: number): number {
+    const interval = jobInterval(now - this.#started);
+    const covered =
+      this.options.logs && this.#parentHasSteps && this.#steps.some(({ group, phase }) => !group && phase === 'active');
+    return now + (covered ? Math.max(interval, 60_000) : interval);
+  }
+
+  async #lookAtSteps(now: number): Promise<void> {
+    if (!this.#parentHasSteps) {
+      this.#stepsDue = now + 3_600_000;
+      this.#takeSteps([this.#itself(this.#job)], now);
+      return;
+    }
+    this.#stepsDue = now + stepsInterval(now - this.#changed);
+    this.#takeSteps(await this.#reader.read(this.options.signal), now);
+  }
+
+  #takeSteps(steps: StepState[], now: number): void {
+    const picture = steps.map(({ runId, status }) => `${runId} ${status}`).join('\n');
+    this.#steps = steps;
+    if (picture !== this.#seen) {
+      this.#seen = picture;
+      this.#changed = now;
+      this.#stepsDue = Math.min(this.#stepsDue, now + stepsInterval(0));
+      // A step that has ended may be the last one.
+      if (this.#parentHasSteps && !steps.some(({ group, phase }) => !group && phase === 'active')) this.#jobDue = now;
+      if (steps.some(({ phase }) => phase === 'failed' || phase === 'canceled')) this.#jobDue = now;
+      this.sink.steps(steps);
+    }
+    if (this.options.logs) this.#logs.follow(steps, now);
+  }
+
+  /** A job without steps is its own leaf. */
+  #itself(job: JobState): StepState {
+    const { name, status, phase } = job;
+    return { runId: name, name: job.displayName || name, status, phase, group: false, reused: false, logsOf: name };
+  }
+
+  /** Goes on over what passes by itself; a refusal (401, 403, sign-in) gets three tries, because rights and tokens flicker too. */
+  async #guarded(body: () => Promise<void>): Promise<void> {
+    const { clock, signal } = this.options;
+    try {
+      await body();
+      this.#refused = 0;
+      if (this.#outage?.said) this.sink.notice('info', `Azure answers again after ${minutes(clock.now() - this.#outage.since)}.`);
+      this.#outage = undefined;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof Failure)) throw error;
+      const now = clock.now();
+      const passing = passesByItself(error);
+      if (!passing && ++this.#refused >= 3) throw error;
+      this.#outage ??= { since: now, tries: 0, said: false };
+      this.#outage.tries += 1;
+      if (now - this.#outage.since > (this.options.outageMs ?? 3_600_000))
+        throw gaveUp(this.#job, now - this.#outage.since, error);
+      if (this.#outage.tries === 2) {
+        this.#outage.said = true;
+        this.sink.notice('warning', `${error.message} Still waiting; the job is not affected by that.`);
+      }
+    }
+  }
+
+  async #finish(end: WatchEnd['end']): Promise<WatchEnd> {
+    const { clock, signal } = this.options;
+    // The end is known; what is read now only explains it.
+    try {
+      const steps = this.#parentHasSteps ? await this.#reader.read(signal) : [this.#itself(this.#job)];
+      this.#takeSteps(steps, clock.now());
+      if (this.options.logs) await this.#logs.drain(steps, clock.now(), signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      const what = error instanceof Error ? error.message : String(error);
+      this.sink.notice('warning', `The last log lines may be missing here: ${what}`);
+    }
+    return { end, job: this.#job, steps: this.#steps };
+  }
+}
+
+function minutes(ms: number): string {
+  return ms < 120_000 ? `${Math.round(ms / 1000)} s` : `${Math.round(ms / 60_000)} minutes`;
+}
+
+function gaveUp(job: JobState, ms: number, cause: Failure): Failure {
+  return new Failure(
+    `Azure has not answered for ${minutes(ms)}; the wait for job ${job.name} ends here. The job may run on. ${cause.message}`,
+    {
+      code: 'OutageTooLong',
+      advice: 'Run the step again: it attaches to the same job while it is active, or takes its result when it has completed.',
+      cause,
+    },
+  );
+}
