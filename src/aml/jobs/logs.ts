@@ -2,6 +2,7 @@
  * Logs of a job's steps, each read from where it was left (reference azure-ml-rest §2.4). An address carries its own signature, which
  * expires after eight hours: it is asked for again when it is refused. The text is foreign; whoever prints it cleans it.
  */
+import { TextDecoder } from 'node:util';
 import type { Workspace } from '../workspace.js';
 import { logInterval, type Allowance } from './schedule.js';
 import { readDetails, type StepState } from './steps.js';

@@ -79,7 +79,7 @@ function merge(all: readonly { name: string; values: Record<string, number> }[])
 }
 
 /**
- * Reads until two looks agree, at most for `patienceMs` (default 8 s): the last values of a job that has just completed may be late.
+ * Reads until two looks agree, at most for `patienceMs` (default 6 s): the last values of a job that has just completed may be late.
  * A job without metrics costs the whole patience once.
  */
 export async function settledMetrics(
@@ -87,7 +87,7 @@ export async function settledMetrics(
   sources: readonly MetricSource[],
   options: { clock: Clock; signal?: AbortSignal; patienceMs?: number },
 ): Promise<Metrics> {
-  const { clock, signal, patienceMs = 8_000 } = options;
+  const { clock, signal, patienceMs = 6_000 } = options;
   const started = clock.now();
   let last = await readMetrics(workspace, sources, signal);
   for (let wait = 500; clock.now() - started + wait <= patienceMs; wait = Math.min(wait * 2, 4_000)) {

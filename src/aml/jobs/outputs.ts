@@ -1,0 +1,176 @@
+/** Where a job's named outputs lie, and fetching them (reference azure-ml-rest §2.6, azure-ml-observed §2 and §3). */
+import { createHash } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join, relative, resolve, sep } from 'node:path';
+import { Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { Failure } from '../../azure/errors.js';
+import type { BlobContainer, BlobItem } from '../../azure/types.js';
+import { locate, openDatastore } from '../datastore.js';
+import { parseDatastoreUri } from '../uris.js';
+import type { Workspace } from '../workspace.js';
+import type { JobState } from './job.js';
+import { historyBase } from './steps.js';
+
+export interface LocatedOutput {
+  name: string;
+  container: BlobContainer;
+  /** Path in the container; a folder's without a final slash. */
+  path: string;
+  /** `azureml://…/paths/…` */
+  uri: string;
+}
+
+interface RunData {
+  runMetadata?: { outputs?: Record<string, { assetId?: string | null; type?: string | null } | null> | null } | null;
+}
+
+/** Names of the outputs that a user may ask for: those of the job's file. `default` is the service's own. */
+export function outputNames(job: JobState): string[] {
+  return Object.keys(job.outputs).filter((name) => name !== 'default');
+}
+
+/**
+ * Finds an output's bytes: the address that ARM gives, else the asset that run history names, resolved by the data plane, else the places
+ * where the service puts outputs by default. Errors: `Failure` `OutputNotFound`.
+ */
+export async function locateOutput(
+  workspace: Workspace,
+  job: JobState,
+  name: string,
+  signal?: AbortSignal,
+): Promise<LocatedOutput> {
+  const there = job.outputs[name]?.uri;
+  const uri = there && parseDatastoreUri(there) ? there : await resolvedUri(workspace, job.name, name, signal);
+  if (uri && parseDatastoreUri(uri)) {
+    const { datastore, path } = await locate(workspace, uri, signal);
+    return { name, container: datastore.container, path: path.replace(/\/+$/, ''), uri };
+  }
+  const datastore = await openDatastore(workspace, undefined, signal);
+  for (const path of [`azureml/${job.name}/${name}`, `dataset/${job.name}/${name}`]) {
+    for await (const _item of datastore.container.list(`${path}/`, signal)) {
+      return { name, container: datastore.container, path, uri: `azureml://datastores/${datastore.name}/paths/${path}/` };
+    }
+  }
+  const names = outputNames(job);
+  throw new Failure(`Job ${job.name} has no output "${name}" with anything in it.`, {
+    code: 'OutputNotFound',
+    advice: names.length > 0 ? `Its outputs: ${names.join(', ')}.` : 'Its file names no outputs.',
+  });
+}
+
+async function resolvedUri(workspace: Workspace, runId: string, name: string, signal?: AbortSignal): Promise<string | undefined> {
+  const extra = signal ? { signal } : {};
+  const { status, body } = await workspace.azure.request<RunData>({
+    method: 'POST',
+    url: `${await historyBase(workspace, signal)}/rundata`,
+    body: { runId, selectRunMetadata: true, selectRunDefinition: false, selectJobSpecification: false },
+    accept: [404],
+    retries: 5,
+    operation: `read the outputs of job ${runId}`,
+    ...extra,
+  });
+  const output = status === 404 ? undefined : body?.runMetadata?.outputs?.[name];
+  if (!output?.assetId) return undefined;
+  if (parseDatastoreUri(output.assetId)) return output.assetId;
+  const { api } = await workspace.facts(signal);
+  const room = /\/models\//i.test(output.assetId) ? 'modelregistry/v1.0' : 'data/v1.0';
+  const tail = room === 'data/v1.0' ? 'dataversion/batchGetResolvedUris' : 'models/batchGetResolvedUris';
+  const reply = await workspace.azure.request<{ values?: Record<string, { uri?: string } | string | null> }>({
+    method: 'POST',
+    url: `${api}/${room}${workspace.id}/${tail}`,
+    body: { values: [output.assetId] },
+    accept: [400, 404],
+    retries: 5,
+    operation: `find the bytes of output ${name}`,
+    ...extra,
+  });
+  const found = Object.values(reply.body?.values ?? {})[0];
+  return typeof found === 'string' ? found : found?.uri;
+}
+
+export interface OutputFile {
+  /** Below the output, `/` between folders. */
+  path: string;
+  size: number;
+  sha256: string;
+}
+
+export interface FetchedOutput {
+  name: string;
+  folder: string;
+  files: OutputFile[];
+  bytes: number;
+  /** `sha256:<hex>` over the lines `path TAB size TAB sha256 LF` (design §6). */
+  digest: string;
+}
+
+/** Fetches one output into `folder`, 16 files at a time; every file's size is checked, and no name leads out of the folder. */
+export async function fetchOutput(output: LocatedOutput, folder: string, signal?: AbortSignal): Promise<FetchedOutput> {
+  const items: { item: BlobItem; path: string }[] = [];
+  // `model` must not fetch `model2/…`: the exact blob, or what lies below it.
+  for await (const item of output.container.list(output.path, signal)) {
+    if (item.name === output.path) items.push({ item, path: item.name.split('/').at(-1) ?? item.name });
+    else if (output.path === '' || item.name.startsWith(`${output.path}/`)) {
+      const path = output.path === '' ? item.name : item.name.slice(output.path.length + 1);
+      if (path !== '' && !path.endsWith('/')) items.push({ item, path });
+    }
+  }
+  // A Data Lake account lists folders as empty blobs of the folder's name.
+  const folders = new Set(items.map(({ path }) => dirname(path)));
+  const wanted = items.filter(
+    ({ item, path }) => !(item.size === 0 && (folders.has(path) || (item.name === output.path && items.length > 1))),
+  );
+  const files: OutputFile[] = [];
+  let next = 0;
+  const worker = async () => {
+    for (let one = wanted[next++]; one; one = wanted[next++]) {
+      const target = insideOf(folder, one.path);
+      files.push({ path: one.path, size: one.item.size, sha256: await fetchFile(output.container, one.item, target, signal) });
+    }
+  };
+  await mkdir(folder, { recursive: true });
+  await Promise.all(Array.from({ length: 16 }, worker));
+  files.sort((a, b) => Buffer.compare(Buffer.from(a.path), Buffer.from(b.path)));
+  const bytes = files.reduce((sum, { size }) => sum + size, 0);
+  return { name: output.name, folder, files, bytes, digest: digestOf(files) };
+}
+
+export function digestOf(files: readonly OutputFile[]): string {
+  const hash = createHash('sha256');
+  for (const { path, size, sha256 } of files) hash.update(`${path}\t${size}\t${sha256}\n`);
+  return `sha256:${hash.digest('hex')}`;
+}
+
+/** A blob's name as a path below `folder`; refuses names that lead out, and what Windows would read as a drive. */
+export function insideOf(folder: string, path: string): string {
+  const target = resolve(folder, ...path.split('/'));
+  const way = relative(resolve(folder), target);
+  if (way === '' || way === '..' || way.startsWith(`..${sep}`) || resolve(folder, way) !== target || /[\\:\u0000]/.test(path)) {
+    throw new Failure(`The output holds a file named ${JSON.stringify(path)}, which leads out of its folder.`, {
+      code: 'PathOutside',
+      advice: 'Nothing was written there. Find out which step writes such a name.',
+    });
+  }
+  return join(resolve(folder), way);
+}
+
+async function fetchFile(container: BlobContainer, item: BlobItem, target: string, signal?: AbortSignal): Promise<string> {
+  await mkdir(dirname(target), { recursive: true });
+  const got = await container.read(item.name, { ...(item.etag ? { ifMatch: item.etag } : {}), ...(signal ? { signal } : {}) });
+  if (!got) throw new Failure(`The file ${item.name} went away while it was fetched.`, { code: 'OutputChanged' });
+  const hash = createHash('sha256');
+  let size = 0;
+  const count = new Transform({
+    transform(piece: Buffer, _encoding, done) {
+      size += piece.length;
+      hash.update(piece);
+      done(null, piece);
+    },
+  });
+  await pipeline(got.stream, count, createWriteStream(target), ...(signal ? [{ signal }] : []));
+  if (size !== item.size)
+    throw new Failure(`The file ${item.name} has ${item.size} bytes, but ${size} arrived.`, { code: 'OutputChanged' });
+  return hash.digest('hex');
+}
