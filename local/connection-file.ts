@@ -38,7 +38,8 @@ export interface FederationEntry {
   audience: string;
   /** Private key, PKCS8 PEM or JWK JSON; relative to connection.json. */
   keyFile: string;
-  keyId: string;
+  /** `kid` of the assertions. */
+  keyId?: string;
 }
 
 export interface ConnectionFile {

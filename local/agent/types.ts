@@ -77,7 +77,8 @@ export interface Federation {
   audience: string;
   /** PEM file of the private key (PKCS8, RSA or P-256). */
   keyFile: string;
-  keyId: string;
+  /** `kid` of the assertions. */
+  keyId?: string;
 }
 
 interface StepOptions {
