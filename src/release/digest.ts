@@ -32,7 +32,6 @@ export function checkedPath(path: string): string {
   const bad =
     path === '' ||
     path.startsWith('/') ||
-     
     /[\u0000-\u001f\u007f\\]/.test(path) ||
     LONE_SURROGATE.test(path) ||
     path.split('/').some((part) => part === '' || part === '.' || part === '..');

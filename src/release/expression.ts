@@ -263,7 +263,7 @@ function walk(node: ASTNode, found: Found, place: Place): void {
 
 /** Indexes and arguments of functions are counted in CEL's ints; every other number of a gate is a double. */
 function keepsInt(node: ASTNode, parent: ASTNode | undefined): boolean {
-  if (parent?.op === '[]' || parent?.op === '[?]') return (parent.args[1]) === node;
+  if (parent?.op === '[]' || parent?.op === '[?]') return parent.args[1] === node;
   return parent?.op === 'rcall' && parent.args[2].includes(node);
 }
 

@@ -97,11 +97,9 @@ export function verdictJUnit(verdict: Verdict, suite: string): string {
 }
 
 function xml(text: string): string {
-  return (
-    text
-       
-      .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|\p{Surrogate}/gu, '\ufffd')
-      .replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`)
-      .replace(/[\n\r\t]/g, (char) => `&#${char.charCodeAt(0)};`)
-  );
+  return text
+
+    .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|\p{Surrogate}/gu, '\ufffd')
+    .replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`)
+    .replace(/[\n\r\t]/g, (char) => `&#${char.charCodeAt(0)};`);
 }

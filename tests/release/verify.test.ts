@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict';
+import { canonicalJson, sha256Hex } from '../../src/release/canonical.js';
+import { modelDigest } from '../../src/release/digest.js';
+import { compileGate } from '../../src/release/gate.js';
+import { cutValue, evaluationFingerprint, metricsEntries, metricsOf, stableName } from '../../src/release/lineage.js';
+import { planPromotion } from '../../src/release/plan.js';
+import type { RunFacts } from '../../src/release/ports.js';
+import { applyPlan } from '../../src/release/promote.js';
+import type { Pointer, PromotionRecord } from '../../src/release/record.js';
+import { verifyAgainstService, verifyRecords } from '../../src/release/verify.js';
+import { recordsOf } from '../../src/release/lineage.js';
+import { MemoryWorld, random } from '../support/memory-release.js';
+
+const run = (runId: string) => ({ collectionUri: 'https://dev.azure.com/org/', runId, stageAttempt: 1 }) as RunFacts;
+
+/** Three promotions in place; the files as `amlops records` fetches them. */
+async function chain() {
+  const world = new MemoryWorld();
+  const prod = world.workspace('prod');
+  for (const version of ['1', '2', '3']) {
+    prod.seed('m', version, { 'model.pkl': version, 'é/a': 'x' }, { accuracy: 0.7 + Number(version) / 10 });
+    const ports = world.ports(prod, prod);
+    const planned = await planPromotion(
+      {
+        name: 'm',
+        version,
+        targetName: 'm',
+        gate: compileGate('accuracy >= champion.accuracy # better'),
+        onNoChampion: 'pass',
+        onRejected: 'fail',
+        champion: 'champion',
+        run: run(version),
+        requireApproval: false,
+      },
+      ports,
+    );
+    await applyPlan(planned, ports, {
+      run: run(version),
+      approvals: { readable: true, approvals: [] },
+      onRejected: 'fail',
+      requireApproval: false,
+    });
+  }
+  const folder = 'amlops/records/m/';
+  const files = new Map(
+    [...prod.blobs].filter(([name]) => name.startsWith(folder)).map(([name, { bytes }]) => [name.slice(folder.length), bytes]),
+  );
+  const pointer = JSON.parse(prod.blobs.get('amlops/champions/m.json')!.bytes.toString()) as Pointer;
+  const vouched = new Map([...prod.models.values()].map((model) => [model.id.toLowerCase(), recordsOf(model)]));
+  return { files, service: { pointer, vouched } };
+}
+const first = (files: Map<string, Buffer>) => verifyRecords(files).problems[0];
+
+/** Rewrites a record and everything after it so that the files agree with each other again. */
+function rewrite(files: Map<string, Buffer>, number: number, change: (record: PromotionRecord) => void): Map<string, Buffer> {
+  const out = new Map(files);
+  for (let n = number; files.has(`00000${n}.json`); n++) {
+    const record = JSON.parse(out.get(`00000${n}.json`)!.toString()) as PromotionRecord;
+    if (n === number) change(record);
+    else record.predicate.previousRecord!.sha256 = sha256Hex(out.get(`00000${n - 1}.json`)!);
+    const bytes = Buffer.from(canonicalJson(record));
+    out.set(`00000${n}.json`, bytes).set(`00000${n}.json.sha256`, Buffer.from(`${sha256Hex(bytes)}  00000${n}.json\n`));
+  }
+  return out;
+}
+
+describe('release: records', () => {
+  it('verify as written, offline and against the service', async () => {
+    const { files, service } = await chain();
+    const verified = verifyRecords(files);
+    assert.deepEqual(verified.problems, []);
+    assert.equal(verified.records.length, 3);
+    assert.deepEqual(verifyAgainstService(verified, service), []);
+    const one = new Map([...files].filter(([name]) => name.startsWith('000002')));
+    assert.deepEqual(verifyRecords(one, { whole: false }).problems, []);
+  });
+
+  it('any single bit that changes is found, in every file', async () => {
+    const { files } = await chain();
+    const next = random(4);
+    for (const [name, bytes] of files)
+      for (let i = 0; i < 60; i++) {
+        const at = i < 8 ? i : Math.floor(next() * bytes.length);
+        const changed = Buffer.from(bytes);
+        changed[at] = changed[at]! ^ (1 << Math.floor(next() * 8));
+        const problem = first(new Map(files).set(name, changed));
+        assert.equal(problem?.file.slice(0, 6), name.slice(0, 6), `${name} byte ${at}`);
+      }
+  });
+
+  it('names the first thing that is wrong, also when the file hashes were made to fit', async () => {
+    const { files, service } = await chain();
+    const without = (name: string) => new Map([...files].filter(([key]) => key !== name));
+    assert.match(first(without('000002.json.sha256'))!.message, /is missing/);
+    assert.deepEqual(first(without('000001.json')), { file: '000001.json', message: 'is missing, only its .sha256 is there' });
+    const gap = new Map([...files].filter(([key]) => !key.startsWith('000002')));
+    assert.deepEqual(first(gap), { file: '000002.json', message: 'is missing' });
+    const wrong = (number: number, change: (record: PromotionRecord) => void) => first(rewrite(files, number, change))?.message;
+    assert.match(
+      wrong(2, (record) => (record.subject[0]!.annotations.size += 1))!,
+      /wrong digest/,
+    );
+    assert.match(
+      wrong(2, (record) => (record.predicate.planDigest = `sha256:${'0'.repeat(64)}`))!,
+      /wrong planDigest/,
+    );
+    assert.match(
+      wrong(3, (record) => (record.predicate.gate!.verdict.rows[0]!.margin = 9))!,
+      /wrong planDigest/,
+    );
+    assert.match(
+      wrong(1, (record) => (record.predicate.requireApproval = true))!,
+      /needed an approval/,
+    );
+    const facts = rewrite(files, 2, (record) => (record.predicate.build.requestedBy = 'somebody else'));
+    const verified = verifyRecords(facts);
+    assert.match(
+      verified.problems[0]!.message,
+      /speaks of record 2/,
+      'the third names the second as the champion it took over from',
+    );
+    const lastOnly = verifyRecords(rewrite(files, 3, (record) => (record.predicate.build.requestedBy = 'somebody else')));
+    assert.deepEqual(lastOnly.problems, [], 'rewritten whole, the files alone cannot tell');
+    assert.match(verifyAgainstService(lastOnly, service)[0]!.message, /vouches for sha256:/);
+    const cut = verifyRecords(new Map([...files].filter(([key]) => !key.startsWith('000003'))));
+    assert.deepEqual(cut.problems, []);
+    assert.match(verifyAgainstService(cut, service)[0]!.message, /is missing: .* vouches for it/);
+    assert.equal(first(new Map([['000001.json', Buffer.from('{"a":1}')]]))?.message, 'is missing');
+    assert.ok(verifyRecords(new Map([['000001.json', Buffer.from('null')]])).problems.length >= 2);
+  });
+});
+
+describe('release: digest and lineage', () => {
+  it('digests lines sorted by UTF-8 bytes', () => {
+    const file = (path: string) => ({ path, size: 1, sha256: sha256Hex(path) });
+    const [a, b, c] = ['a/b', 'a.b', '\u{10000}'].map(file) as [
+      ReturnType<typeof file>,
+      ReturnType<typeof file>,
+      ReturnType<typeof file>,
+    ];
+    const d = file('\uffff');
+    const expected = sha256Hex([b, a, d, c].map(({ path, sha256 }) => `${path}\t1\t${sha256}\n`).join(''));
+    assert.equal(modelDigest([a, b, c, d]), `sha256:${expected}`);
+    assert.throws(() => modelDigest([]), /no files/);
+    for (const path of ['../a', '/a', 'a//b', 'a\nb', 'a\\b', 'a/./b', '\ud800'])
+      assert.throws(() => modelDigest([file(path)]), /impossible path/);
+    assert.throws(() => modelDigest([a, a]), /two files named/);
+  });
+
+  it('writes canonical JSON', () => {
+    assert.equal(
+      canonicalJson({ b: 1e21, a: [1.0, -0, 1e-7, 'é\u2028"'], '\u20ac': null, $: undefined }),
+      '{"a":[1,0,1e-7,"é\u2028\\""],"b":1e+21,"€":null}',
+    );
+    assert.throws(() => canonicalJson({ a: NaN }), /cannot be recorded/);
+  });
+
+  it('cuts long values by rule and keeps snapshots whole', () => {
+    const long = 'x'.repeat(300);
+    assert.equal(cutValue(long).length, 256);
+    assert.notEqual(cutValue(`${long}a`), cutValue(`${long}b`));
+    const metrics = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`metric-${i}`, i / 7]));
+    const model = { id: '', name: 'm', version: '1', type: '', uri: '', tags: metricsEntries(metrics), properties: {} };
+    assert.ok(Object.keys(model.tags).length > 1);
+    assert.deepEqual(metricsOf(model), { metrics, from: 'tags of m:1' });
+  });
+
+  it('knows evaluation data by name and version, wherever it lies', () => {
+    const asset = (workspace: string, version: number) =>
+      `azureml:/subscriptions/s/resourceGroups/r/providers/x/workspaces/${workspace}/data/held-out/versions/${version}`;
+    assert.equal(stableName(asset('dev', 1)), 'held-out:1');
+    assert.equal(
+      evaluationFingerprint({ test_data: asset('dev', 1), train: 'anything' }),
+      evaluationFingerprint({ test_data: asset('prod', 1) }),
+    );
+    assert.notEqual(evaluationFingerprint({ testData: asset('dev', 1) }), evaluationFingerprint({ testData: asset('dev', 2) }));
+    assert.equal(evaluationFingerprint({ test: 'azureml://datastores/d/paths/x' }), undefined);
+    assert.equal(evaluationFingerprint({ latest_data: asset('dev', 1) }), undefined, 'latest is no test');
+  });
+});
