@@ -1,14 +1,138 @@
 /** Job YAML to the REST writes that submitting it makes. See docs/compile.md. */
+import path from 'node:path';
 import { Failure } from '../../azure/errors.js';
+import { defaultExperiment, type JobBody, type JobFile } from './base-job.js';
+import { commandJob } from './command-job.js';
+import { Context } from './context.js';
+import { child, textOf, type YMap } from './document.js';
+import { gitProperties } from './git.js';
+import { generateName } from './names.js';
+import { applyInputs, applyOverrides } from './overrides.js';
+import { compact, materialise, type TreeObject } from './pending.js';
+import { isObject, plain } from './python.js';
+import { nearest, oneOf } from './problems.js';
 import type { CompiledJob, CompileTarget, JobSource } from './types.js';
+import { JOB_API_VERSION } from './versions.js';
 
+export { offlineTarget, type Lookups } from './offline.js';
 export type { CompiledJob, CompileTarget, CompileWarning, JobSource, JobType, Reference, WriteRequest } from './types.js';
+
+type Compiler = (job: JobFile) => JobBody;
+
+/** Each type's compiler is loaded when a file asks for it: most files need two of them. */
+const TYPES: Record<string, () => Promise<Compiler>> = {
+  command: async () => commandJob,
+  pipeline: async () => (await import('./pipeline-job.js')).pipelineJob,
+  sweep: async () => (await import('./sweep-job.js')).sweepJob,
+  spark: async () => (await import('./spark-job.js')).sparkJob,
+  automl: async () => (await import('./automl-job.js')).autoMLJob,
+};
 
 /**
  * Compiles a job file and hands its assets to `target`; the job itself is left to the caller.
  * In: the file and overrides. Out: the job's PUT. Errors: one Failure (`JobInvalid`) naming every problem of the file with line, column and
  * the accepted values; Failures of the target. Source of the rules: reference azure-ml-rest §1, recordings in conformance/jobs.
  */
-export async function compileJob(source: JobSource, _target: CompileTarget): Promise<CompiledJob> {
-  throw new Failure(`Job compilation is not built yet (${source.file}).`, { code: 'NotBuilt' });
+export async function compileJob(source: JobSource, target: CompileTarget): Promise<CompiledJob> {
+  const file = path.resolve(source.file);
+  const context = new Context(target.workspaceId, source.signal);
+  const root = context.yaml(file);
+  if (root && root.kind !== 'map') context.problems.add(root.place, 'A job is a mapping.', 'type: command, pipeline, sweep, …');
+  if (root?.kind !== 'map') {
+    context.problems.throwIfAny(file);
+    throw new Failure(`${source.file} holds no job.`, { code: 'JobInvalid', file });
+  }
+  applyOverrides(root, source.overrides ?? [], context.problems);
+  applyInputs(root, source.inputs ?? {}, context.problems);
+  const compiler = await compilerOf(root, context);
+  const job: JobFile = { context, root, base: path.dirname(file), file };
+  const body = compiler?.(job);
+  await context.settle();
+  context.problems.throwIfAny(file);
+  if (!body) throw new Failure(`${source.file} holds no job.`, { code: 'JobInvalid', file });
+  source.signal?.throwIfAborted();
+
+  const warnings = await target.check(context.references, source.signal);
+  const naming = nameOf(source, root);
+  const properties: TreeObject = { ...body.properties, ...headings(source, root, naming.name) };
+  properties['properties'] = {
+    ...gitProperties(job.base, source.env ?? process.env, context.problems),
+    ...(properties['properties'] as TreeObject),
+  };
+  const written = plain(await materialise(compact(properties), { target, sequential: target.sequential, signal: source.signal }));
+  const sent = { properties: isObject(written) ? (written as Record<string, unknown>) : {} };
+  const request = {
+    method: 'PUT' as const,
+    path: `${target.workspaceId}/jobs/${naming.name}`,
+    query: { 'api-version': JOB_API_VERSION[body.type] },
+    body: sent,
+  };
+  return {
+    ...naming,
+    type: body.type,
+    displayName: String(sent.properties['displayName']),
+    experimentName: String(sent.properties['experimentName']),
+    path: request.path,
+    query: request.query,
+    body: sent,
+    needsAmlToken: body.needsAmlToken,
+    warnings: [...context.problems.warnings, ...warnings],
+    requests: [...target.requests, request],
+    upload: { ...target.upload },
+  };
+}
+
+async function compilerOf(root: YMap, context: Context): Promise<Compiler | undefined> {
+  const node = child(root, 'type');
+  checkSchema(root, context);
+  if (!node) return commandJob;
+  const name = (textOf(node) ?? '').toLowerCase();
+  const load = TYPES[name];
+  if (load) return load();
+  const near = nearest(name, Object.keys(TYPES));
+  context.problems.add(
+    node.place,
+    name === 'parallel'
+      ? 'A parallel job runs only as a step of a pipeline.'
+      : `${JSON.stringify(textOf(node) ?? '')} is no type of job that can be submitted.${near ? ` Did you mean ${near}?` : ''}`,
+    oneOf(Object.keys(TYPES)),
+  );
+  return undefined;
+}
+
+/** `$schema` of another kind of file says that the wrong file was named. */
+function checkSchema(root: YMap, context: Context): void {
+  const node = child(root, '$schema');
+  const text = textOf(node);
+  if (!node || text === undefined) return;
+  const kind = /\/([A-Za-z]+)\.schema\.json$/.exec(text)?.[1];
+  if (kind === undefined || /Job$/i.test(kind) || child(root, 'type')) return;
+  if (root.entries.has('command') && /component$/i.test(kind)) return;
+  context.problems.add(
+    node.place,
+    `This file says that it is a ${kind}, not a job.`,
+    'a job file, e.g. with commandJob.schema.json or pipelineJob.schema.json',
+  );
+}
+
+function nameOf(source: JobSource, root: YMap): Pick<CompiledJob, 'name' | 'nameFrom'> {
+  if (source.name !== undefined) return { name: source.name, nameFrom: 'source' };
+  const own = textOf(child(root, 'name'));
+  return own !== undefined && own !== '' ? { name: own, nameFrom: 'file' } : { name: generateName(), nameFrom: 'generated' };
+}
+
+/** Names, description and tags: the caller's, else the file's, else made from name and folder. */
+function headings(source: JobSource, root: YMap, name: string): TreeObject {
+  const text = (key: string): string | undefined => textOf(child(root, key));
+  const fileTags = child(root, 'tags');
+  const tags: TreeObject = {};
+  if (fileTags?.kind === 'map')
+    for (const [key, { value }] of fileTags.entries) tags[key] = value.kind === 'scalar' ? value.value : undefined;
+  const description = source.description ?? text('description');
+  return {
+    displayName: source.displayName ?? text('display_name') ?? name,
+    experimentName: source.experimentName ?? text('experiment_name') ?? defaultExperiment(source.file),
+    ...(description === undefined ? {} : { description }),
+    tags: { ...tags, ...source.tags },
+  };
 }

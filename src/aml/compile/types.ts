@@ -87,6 +87,8 @@ export interface CompileTarget {
   readonly workspace: WorkspaceRef;
   /** Base of relative ARM ids: `/subscriptions/…/workspaces/{name}`. */
   readonly workspaceId: string;
+  /** Whether assets are written one after the other, for a record that is the same each time. */
+  readonly sequential: boolean;
   /** Writes made so far, in order. */
   readonly requests: readonly WriteRequest[];
   readonly upload: { bytes: number; files: number; reused: number };
@@ -99,6 +101,10 @@ export interface CompileTarget {
   code(snapshot: CodeSnapshot, signal?: AbortSignal): Promise<string>;
   /** Puts a local file or folder on the default datastore (or `datastore`); gives `azureml://datastores/{ds}/paths/LocalUpload/{hash}/{name}[/]`. */
   data(local: LocalData, signal?: AbortSignal): Promise<string>;
+  /** Registers code that is already at a URL; gives its ARM id. */
+  codeAt(url: string, signal?: AbortSignal): Promise<string>;
+  /** Uploads a Docker build context; gives its storage URL with a final `/`. */
+  contextUri(local: LocalData, signal?: AbortSignal): Promise<string>;
   /** Creates an environment version; gives its ARM id. */
   environment(asset: AssetWrite, signal?: AbortSignal): Promise<string>;
   /** Creates a component version; gives its ARM id. */

@@ -1,0 +1,5 @@
+import type { JobBody, JobFile } from './base-job.js';
+
+export function autoMLJob(_job: JobFile): JobBody {
+  throw new Error('not built');
+}

@@ -1,0 +1,260 @@
+/** YAML files with positions. Reads what PyYAML reads; refuses what no job file is (binary, huge, alias bombs). */
+import { readFileSync, statSync } from 'node:fs';
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import type { Document, ParsedNode, YAMLParseError } from 'yaml';
+import type { PyFloat } from './python.js';
+import { type Place, type Problems, shown } from './problems.js';
+import { resolveScalar, type ScalarType } from './scalars.js';
+
+export interface YScalar {
+  kind: 'scalar';
+  type: ScalarType;
+  value: string | number | boolean | null | PyFloat;
+  /** As written, without quotes. */
+  text: string;
+  place: Place;
+}
+export interface YMap {
+  kind: 'map';
+  entries: Map<string, { key: YScalar; value: YNode }>;
+  place: Place;
+}
+export interface YSeq {
+  kind: 'seq';
+  items: YNode[];
+  place: Place;
+}
+export type YNode = YScalar | YMap | YSeq;
+
+const MAX_BYTES = 4 * 1024 * 1024;
+const MAX_NODES = 1_000_000;
+
+/**
+ * Reads a YAML file. In: absolute path; `at`: who asked for it. Out: its root node, or undefined after adding problems
+ * (missing, a folder, too large, binary, not UTF-8, syntax errors with line and column, alias bomb, empty).
+ */
+export function loadYaml(file: string, problems: Problems, at?: Place): YNode | undefined {
+  const start: Place = { file, line: 1, column: 1 };
+  const asked = at ?? start;
+  let text: string;
+  try {
+    const stat = statSync(file);
+    if (stat.isDirectory()) return refuse(asked, `${shown(file)} is a folder.`, 'the path of a YAML file');
+    if (!stat.isFile()) return refuse(asked, `${shown(file)} is not a regular file.`, 'the path of a YAML file');
+    if (stat.size > MAX_BYTES) {
+      return refuse(asked, `${shown(file)} has ${stat.size} bytes; that is no job file.`, `YAML of at most ${MAX_BYTES} bytes`);
+    }
+    const bytes = readFileSync(file);
+    if (bytes.includes(0)) return refuse(asked, `${shown(file)} is a binary file.`, 'YAML text in UTF-8');
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes).replace(/\r\n?/g, '\n');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (error instanceof TypeError && code === 'ERR_ENCODING_INVALID_ENCODED_DATA') {
+      return refuse(asked, `${shown(file)} is not UTF-8 text.`, 'YAML text in UTF-8');
+    }
+    if (code === 'ENOENT' || code === 'ENOTDIR')
+      return refuse(asked, `File not found: ${shown(file)}.`, 'the path of a file in the checkout');
+    return refuse(asked, `${shown(file)} cannot be read (${code ?? String(error)}).`);
+  }
+  return parseYaml(text, file, problems);
+
+  function refuse(place: Place, message: string, accepted?: string): undefined {
+    problems.add(place, message, accepted);
+    return undefined;
+  }
+}
+
+/** Parses YAML text; `file` is for positions. */
+export function parseYaml(text: string, file: string, problems: Problems): YNode | undefined {
+  const lines = new LineCounter();
+  const start: Place = { file, line: 1, column: 1 };
+  try {
+    const document = parseLeniently(text, lines);
+    const errors = document.errors.filter((error) => !isOnlyIndent(error));
+    for (const error of errors) {
+      const { line, col } = lines.linePos(error.pos[0]);
+      problems.add({ file, line, column: col }, `Not valid YAML: ${error.message.replace(/\s+/g, ' ')}.`);
+    }
+    if (errors.length > 0) return undefined;
+    if (document.contents === null) {
+      problems.add(start, 'The file is empty.', 'a job, e.g. `type: command`');
+      return undefined;
+    }
+    return new Converter(document, file, lines, problems).root();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    problems.add(start, 'The file nests too deep.', 'at most some hundred levels');
+    return undefined;
+  }
+}
+
+type Parsed = Document.Parsed;
+const OPTIONS = { schema: 'failsafe', prettyErrors: false, uniqueKeys: false } as const;
+
+/** PyYAML takes flow collections at any indent; the document is right all the same. */
+function isOnlyIndent(error: YAMLParseError): boolean {
+  return error.code === 'BAD_INDENT' && /sufficiently indented/.test(error.message);
+}
+
+/**
+ * PyYAML also takes quoted text whose further lines are not indented past their key; the parser here does not. White space at the start of
+ * such a line means nothing, so it is indented and read again. Lines keep their numbers.
+ */
+function parseLeniently(text: string, lines: LineCounter): Parsed {
+  const first = parseDocument(text, { ...OPTIONS, lineCounter: lines });
+  let document = first;
+  let current = text;
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const error = document.errors.find(({ message }) => /^Missing closing ["']quote/.test(message));
+    if (!error) break;
+    const padded = padQuoted(current, error.pos[0], error.message.includes('"') ? '"' : "'");
+    if (padded === undefined) return first;
+    current = padded;
+    const counter = new LineCounter();
+    document = parseDocument(current, { ...OPTIONS, lineCounter: counter });
+    lines.lineStarts = counter.lineStarts;
+  }
+  return document;
+}
+const MAX_ROUNDS = 500;
+
+/** Indents the lines from `from` up to the closing quote; undefined when there is none or nothing to do. */
+function padQuoted(text: string, from: number, quote: string): string | undefined {
+  let end = from;
+  for (; end < text.length; end++) {
+    const char = text[end];
+    if (quote === '"' && char === '\\') end++;
+    else if (char === quote) {
+      if (quote === "'" && text[end + 1] === "'") end++;
+      else break;
+    }
+  }
+  const start = text.indexOf('\n', from);
+  if (end >= text.length || start < 0 || start > end) return undefined;
+  const inside = text.slice(start, end);
+  const padded = inside.replace(/\n(?=[^\n])/g, `\n${' '.repeat(80)}`);
+  return padded === inside ? undefined : text.slice(0, start) + padded + text.slice(end);
+}
+
+class Converter {
+  private readonly made = new Map<ParsedNode, YNode>();
+  private readonly busy = new Set<ParsedNode>();
+  private readonly weights = new Map<YNode, number>();
+
+  constructor(
+    private readonly document: Document.Parsed,
+    private readonly file: string,
+    private readonly lines: LineCounter,
+    private readonly problems: Problems,
+  ) {}
+
+  root(): YNode | undefined {
+    const contents = this.document.contents;
+    const node = contents ? this.convert(contents) : undefined;
+    if (node && (this.weights.get(node) ?? 0) > MAX_NODES) {
+      this.problems.add(
+        node.place,
+        'Aliases in this file expand to more than a million nodes.',
+        'a file that is as large as it looks',
+      );
+      return undefined;
+    }
+    return node;
+  }
+
+  private place(node: { range?: [number, number, number] | null | undefined }): Place {
+    const { line, col } = this.lines.linePos(node.range?.[0] ?? 0);
+    return { file: this.file, line, column: col };
+  }
+
+  private convert(node: ParsedNode): YNode {
+    if (isAlias(node)) {
+      const target = node.resolve(this.document) as ParsedNode | undefined;
+      if (target === undefined || this.busy.has(target)) {
+        const why =
+          target === undefined ? `The anchor of *${node.source} is not defined above it.` : `*${node.source} contains itself.`;
+        this.problems.add(this.place(node), why);
+        return { kind: 'scalar', type: 'null', value: null, text: '', place: this.place(node) };
+      }
+      return this.convert(target);
+    }
+    const known = this.made.get(node);
+    if (known) return known;
+    this.busy.add(node);
+    const made = this.make(node);
+    this.busy.delete(node);
+    this.made.set(node, made);
+    return made;
+  }
+
+  private weigh(node: YNode, children: YNode[]): YNode {
+    this.weights.set(
+      node,
+      children.reduce((sum, child) => sum + (this.weights.get(child) ?? 1), 1),
+    );
+    return node;
+  }
+
+  private make(node: ParsedNode): YNode {
+    const place = this.place(node);
+    if (isMap(node)) {
+      const entries: YMap['entries'] = new Map();
+      const merged: YMap['entries'][] = [];
+      for (const { key, value } of node.items) {
+        const name: YNode = key === null ? emptyScalar(place) : this.convert(key);
+        const item: YNode = value === null ? emptyScalar(name.place) : this.convert(value);
+        if (name.kind !== 'scalar') {
+          this.problems.add(name.place, 'A key must be text.');
+          continue;
+        }
+        const plainKey = isScalar(key) && key.type === 'PLAIN';
+        if (plainKey && name.text === '<<') {
+          for (const source of item.kind === 'seq' ? item.items : [item]) {
+            if (source.kind === 'map') merged.unshift(source.entries);
+            else this.problems.add(source.place, 'Only a mapping can be merged with <<.');
+          }
+          continue;
+        }
+        if (entries.has(name.text)) this.problems.warn(name.place, `The key ${name.text} stands twice; the last one counts.`);
+        entries.set(name.text, { key: name, value: item });
+      }
+      const all: YMap['entries'] = new Map();
+      for (const source of [...merged, entries]) for (const [key, entry] of source) all.set(key, entry);
+      return this.weigh(
+        { kind: 'map', entries: all, place },
+        [...all.values()].map((entry) => entry.value),
+      );
+    }
+    if (isSeq(node)) {
+      const items = node.items.map((item) => this.convert(item));
+      return this.weigh({ kind: 'seq', items, place }, items);
+    }
+    if (!isScalar(node)) return emptyScalar(place);
+    const text = typeof node.value === 'string' ? node.value : '';
+    const tag = node.tag?.replace('tag:yaml.org,2002:', '!!');
+    if (tag === '!!str' || (node.type !== 'PLAIN' && tag === undefined))
+      return { kind: 'scalar', type: 'str', value: text, text, place };
+    if (tag !== undefined && !['!!int', '!!float', '!!bool', '!!null'].includes(tag)) {
+      this.problems.add(place, `The tag ${node.tag ?? ''} is not known.`, 'plain YAML without tags');
+    }
+    return { kind: 'scalar', ...resolveScalar(text), text, place };
+  }
+}
+
+function emptyScalar(place: Place): YScalar {
+  return { kind: 'scalar', type: 'null', value: null, text: '', place };
+}
+
+/** A string scalar made up by us (overrides). */
+export function textNode(text: string, place: Place): YScalar {
+  return { kind: 'scalar', type: 'str', value: text, text, place };
+}
+
+export function child(node: YNode | undefined, key: string): YNode | undefined {
+  return node?.kind === 'map' ? node.entries.get(key)?.value : undefined;
+}
+
+/** Text of a string-valued member, undefined when it is something else. */
+export function textOf(node: YNode | undefined): string | undefined {
+  return node?.kind === 'scalar' && node.type === 'str' ? node.text : undefined;
+}

@@ -1,0 +1,108 @@
+/** Collects every problem of a file (and the files it names), so that a user sees them in one go. */
+import path from 'node:path';
+import { Failure } from '../../azure/errors.js';
+import type { CompileWarning } from './types.js';
+
+/** Where something stands. `line` and `column` are 1-based; overrides have `input` instead of a file. */
+export interface Place {
+  file: string;
+  line: number;
+  column: number;
+  input?: string;
+}
+
+export interface Problem {
+  message: string;
+  place: Place;
+  /** What would be accepted there. */
+  accepted?: string;
+}
+
+const SHOWN = 50;
+
+export class Problems {
+  readonly list: Problem[] = [];
+  readonly warnings: CompileWarning[] = [];
+
+  add(place: Place, message: string, accepted?: string): void {
+    const same = this.list.some(
+      (other) =>
+        other.message === message &&
+        other.place.file === place.file &&
+        other.place.line === place.line &&
+        other.place.column === place.column,
+    );
+    if (!same) this.list.push(accepted === undefined ? { message, place } : { message, place, accepted });
+  }
+
+  warn(place: Place, message: string): void {
+    if (this.warnings.some((other) => other.message === message && other.file === place.file && other.line === place.line))
+      return;
+    this.warnings.push({ message, file: place.file, line: place.line, column: place.column });
+  }
+
+  /** Throws one Failure that lists all problems, the first one's place in its details. */
+  throwIfAny(file: string): void {
+    const first = this.list[0];
+    if (!first) return;
+    const count = this.list.length;
+    const lines = this.list.slice(0, SHOWN).map(describe);
+    if (count > SHOWN) lines.push(`… and ${count - SHOWN} more.`);
+    throw new Failure(
+      `${shown(file)} cannot be submitted: ${count === 1 ? 'one problem' : `${count} problems`}.\n${lines.join('\n')}`,
+      {
+        code: 'JobInvalid',
+        advice: 'Correct the places named above and run again. Nothing was submitted.',
+        file: first.place.file,
+        line: first.place.line,
+        column: first.place.column,
+        ...(first.place.input === undefined ? {} : { input: first.place.input }),
+      },
+    );
+  }
+}
+
+function describe({ message, place, accepted }: Problem): string {
+  const where = place.input === undefined ? `${shown(place.file)}:${place.line}:${place.column}` : place.input;
+  return `  ${where}: ${message}${accepted === undefined ? '' : ` Accepted: ${accepted}.`}`;
+}
+
+/** Short name of a file for messages: relative to the process's folder when it is below it. */
+export function shown(file: string): string {
+  const relative = path.relative(process.cwd(), file);
+  return relative !== '' && !relative.startsWith('..') && !path.isAbsolute(relative) ? relative : file;
+}
+
+/** `a`, `b` or `c`. */
+export function oneOf(values: readonly string[]): string {
+  if (values.length < 2) return values.join('');
+  return `${values.slice(0, -1).join(', ')} or ${values[values.length - 1] ?? ''}`;
+}
+
+/** The candidate nearest to a mistyped word, if any is near. */
+export function nearest(word: string, candidates: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let least = Math.max(1, Math.floor(word.length / 3)) + 1;
+  for (const candidate of candidates) {
+    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase(), least);
+    if (distance < least) {
+      least = distance;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+function editDistance(a: string, b: string, limit: number): number {
+  if (Math.abs(a.length - b.length) >= limit) return limit;
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const swap = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? limit;
+}

@@ -1,0 +1,102 @@
+/** References to assets and computes: `azureml:name:1`, `azureml:name@latest`, ARM ids, registry ids (reference azure-ml-rest §0). */
+import { Pending } from './pending.js';
+import type { Context } from './context.js';
+import type { Place } from './problems.js';
+import { isBinding } from './schema.js';
+import type { AssetKind, Reference } from './types.js';
+
+const PLURAL: Record<AssetKind, string> = {
+  code: 'codes',
+  environment: 'environments',
+  component: 'components',
+  data: 'data',
+  model: 'models',
+};
+
+export const isArmId = (text: string): boolean =>
+  /^\/subscriptions\/[^/]+\/resourceGroups\/[^/]+\/providers\/Microsoft\.MachineLearningServices\/workspaces\/[^/]+\/.+/i.test(
+    text,
+  );
+export const isRegistryId = (text: string): boolean => /^azureml:\/\/registries\//i.test(text);
+/** Anything with a scheme and a host, as the client tells URLs from paths. */
+export const isUrl = (text: string): boolean => /^[A-Za-z][A-Za-z0-9+.-]*:\/\/[^/?#]+/.test(text);
+
+/** `azureml:x` to `x`; `azureml://…` stays. */
+export function withoutPrefix(text: string): string {
+  return text.startsWith('azureml:') && !text.startsWith('azureml://') ? text.slice('azureml:'.length) : text;
+}
+
+/** ARM id of a named thing in the workspace. */
+export function namedId(context: Context, collection: 'computes' | 'datastores', name: string): string {
+  return `${context.workspaceId}/${collection}/${name}`;
+}
+
+export function versionedId(context: Context, kind: AssetKind, name: string, version: string): string {
+  return `${context.workspaceId}/${PLURAL[kind]}/${name}/versions/${version}`;
+}
+
+function refer(context: Context, reference: Omit<Reference, 'file' | 'line' | 'column'>, place: Place): void {
+  context.references.push({ ...reference, file: place.file, line: place.line, column: place.column });
+}
+
+/**
+ * `azureml:cpu-cluster`, `cpu-cluster`, an ARM id, `serverless`, `${{…}}`. Out: what is sent as computeId, undefined for serverless where
+ * the client sends nothing.
+ */
+export function computeId(context: Context, text: string, place: Place): string {
+  const name = withoutPrefix(text);
+  if (isArmId(name) || isBinding(name) || /^\/subscriptions\//i.test(name) || name === 'local') return name;
+  if (!SPECIAL_COMPUTES.has(name.toLowerCase())) refer(context, { kind: 'compute', name }, place);
+  return namedId(context, 'computes', name);
+}
+const SPECIAL_COMPUTES = new Set(['serverless', 'local']);
+
+export interface AssetText {
+  name: string;
+  version?: string;
+  label?: string;
+}
+
+/** Splits `name:version` and `name@label`. */
+export function splitAsset(text: string): AssetText {
+  const at = text.lastIndexOf('@');
+  if (at > 0) return { name: text.slice(0, at), label: text.slice(at + 1) };
+  const colon = text.indexOf(':');
+  return colon > 0 ? { name: text.slice(0, colon), version: text.slice(colon + 1) } : { name: text };
+}
+
+/**
+ * Text of a reference to what is sent: an ARM id (a label becomes a version when it is looked up), or the text itself for registries,
+ * curated environments, ARM ids and bindings. Problems: neither version nor label.
+ */
+export function assetId(context: Context, kind: AssetKind, text: string, place: Place): string | Pending | undefined {
+  const bare = withoutPrefix(text);
+  if (isArmId(bare)) return bare;
+  if (isRegistryId(bare) || isBinding(bare) || isUrl(bare)) return bare;
+  if (kind === 'environment' && bare.startsWith('AzureML-')) return `azureml:${bare}`;
+  const { name, version, label } = splitAsset(bare);
+  if (version !== undefined && version !== '') {
+    refer(context, { kind, name, version }, place);
+    return versionedId(context, kind, name, version);
+  }
+  if (label !== undefined && label !== '') {
+    if (kind === 'component' && label === 'default') return `${context.workspaceId}/${PLURAL[kind]}/${name}/labels/${label}`;
+    refer(context, { kind, name, label }, place);
+    return new Pending(async ({ target, signal }) => {
+      const found = await target.resolveLabel(kind, name, label, signal);
+      if (!found.certain) {
+        context.problems.warn(
+          place,
+          `The label in azureml:${name}@${label} cannot be looked up here; version ${found.version} is taken.`,
+        );
+      }
+      return versionedId(context, kind, name, found.version);
+    });
+  }
+  context.problems.add(
+    place,
+    `${JSON.stringify(text)} names neither a version nor a label.`,
+    `azureml:${name}:1 or azureml:${name}@latest`,
+  );
+  return undefined;
+}

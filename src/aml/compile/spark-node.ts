@@ -1,0 +1,6 @@
+import type { Tree } from './pending.js';
+
+export function sparkNode(..._args: unknown[]): Tree {
+  throw new Error('not built sparkNode');
+}
+export const inlineSparkNode = sparkNode;
