@@ -14,6 +14,8 @@ import type { TokenIssuer } from './identity/issuer.js';
 
 /** A workspace or a registry: both have a place in ARM, a region and a storage account. */
 export interface ScopeRecord {
+  /** Place in lists; the first workspace is the one that connection.json speaks of. */
+  index: number;
   name: string;
   subscriptionId: string;
   resourceGroup: string;
@@ -101,8 +103,6 @@ export interface Hooks {
   jobOutput?: (ws: WorkspaceRecord, job: string, output: string) => Promise<string | undefined>;
   /** True when a job of that name exists (runs). */
   jobExists?: (ws: WorkspaceRecord, job: string) => boolean;
-  /** A compute by name (any casing) and how many nodes it may have; `undefined` when there is none (computes; asked by runs). */
-  compute?: (ws: WorkspaceRecord, name: string) => { name: string; maxNodes: number } | undefined;
   /** Checks and completes the job definition of a schedule (runs). */
   completeJob?: (ws: WorkspaceRecord, job: Record<string, unknown>) => Record<string, unknown>;
 }
@@ -117,6 +117,8 @@ export interface Ctx {
   readonly issuer: TokenIssuer;
   readonly faults: Faults;
   readonly latency: Latency;
+  /** Throws ServiceError 403 unless the principal may do that on an ARM resource. */
+  authorize(principal: Principal, resource: string, access: 'read' | 'write' | 'secrets', operation: string): void;
   readonly clock: Clock;
   readonly log: Log;
   readonly hooks: Hooks;

@@ -16,6 +16,8 @@ export interface ServiceErrorOptions {
   inner?: string[];
   headers?: Record<string, string>;
   component?: string;
+  /** messageFormat and messageParameters of the data envelope. */
+  format?: { messageFormat: string; messageParameters: Record<string, string> };
 }
 
 /** An answer of the service that is an error. `code` and `message` are worded as the service words them. */
@@ -67,7 +69,9 @@ export function conflict(message: string, inner: string[] = ['Conflict']): Servi
 
 /** Not built here: says which operation, never a success (docs/workspace.md). */
 export function notBuilt(operation: string): ServiceError {
-  return new ServiceError(501, 'NotImplemented', `The embedded workspace does not implement ${operation}.`, { target: operation });
+  return new ServiceError(501, 'NotImplemented', `The embedded workspace does not implement ${operation}.`, {
+    target: operation,
+  });
 }
 
 function chain(codes: string[]): unknown {
@@ -76,7 +80,10 @@ function chain(codes: string[]): unknown {
 }
 
 /** The JSON body of an error, `undefined` for none. */
-export function errorBody(error: ServiceError, where: { location: string; time: string; correlation: string; request: string }): unknown {
+export function errorBody(
+  error: ServiceError,
+  where: { location: string; time: string; correlation: string; request: string },
+): unknown {
   const { envelope = 'mfe', details = [], target, inner, component } = error.options;
   if (envelope === 'none') return undefined;
   if (envelope === 'gateway')
@@ -94,8 +101,8 @@ export function errorBody(error: ServiceError, where: { location: string; time: 
         code: error.code,
         severity: null,
         message: error.message,
-        messageFormat: null,
-        messageParameters: null,
+        messageFormat: error.options.format?.messageFormat ?? null,
+        messageParameters: error.options.format?.messageParameters ?? null,
         referenceCode: null,
         detailsUri: null,
         target: target ?? null,

@@ -60,7 +60,10 @@ function refuse(part: string, why: string): never {
 /** Throws Failure `FaultsInvalid` for anything it does not know. */
 export function parseFaults(text: string): FaultSpec {
   const spec: FaultSpec = { ...none, kinds: [...none.kinds] };
-  for (const part of text.split(',').map((entry) => entry.trim()).filter(Boolean)) {
+  for (const part of text
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter(Boolean)) {
     const at = part.indexOf('=');
     const name = at < 0 ? part : part.slice(0, at);
     const value = at < 0 ? 'true' : part.slice(at + 1);
@@ -78,7 +81,9 @@ export function parseFaults(text: string): FaultSpec {
         spec.rate = number(0, 1);
         break;
       case 'kinds':
-        spec.kinds = value.split('+').map((kind) => faultKinds.find((known) => known === kind) ?? refuse(part, `has an unknown kind '${kind}'.`));
+        spec.kinds = value
+          .split('+')
+          .map((kind) => faultKinds.find((known) => known === kind) ?? refuse(part, `has an unknown kind '${kind}'.`));
         break;
       case 'burst':
         spec.burst = number(1, 1000, true);

@@ -6,12 +6,27 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../../src/azure/errors.js';
 
-const names = ['states', 'operation', 'request', 'share', 'NotStarted', 'Starting', 'Preparing', 'Provisioning', 'Queued', 'Running', 'Finalizing'];
+const names = [
+  'states',
+  'operation',
+  'request',
+  'share',
+  'NotStarted',
+  'Starting',
+  'Preparing',
+  'Provisioning',
+  'Queued',
+  'Running',
+  'Finalizing',
+];
 
 /** Throws Failure `LatencyInvalid` for an unknown name or a value that is not a number from 0 to 3600. */
 export function parseLatency(spec: string): Record<string, number> {
   const values: Record<string, number> = {};
-  for (const part of spec.split(',').map((text) => text.trim()).filter(Boolean)) {
+  for (const part of spec
+    .split(',')
+    .map((text) => text.trim())
+    .filter(Boolean)) {
     const [name, text] = part.includes('=') ? (part.split('=', 2) as [string, string]) : ['states', part];
     const known = names.find((entry) => entry.toLowerCase() === name.trim().toLowerCase());
     const seconds = Number(text);

@@ -15,11 +15,9 @@ export interface OperationRecord {
   location: string;
   subscriptionId: string;
   startTime: string;
-  /** Epoch milliseconds from which on it is done. */
-  due: number;
+  /** Epoch milliseconds from which on it is done; null while that is not known. */
+  due: number | null;
   error?: { code: string; message: string };
-  /** Poll count, to move the URL when faults say so. */
-  moves?: number;
 }
 
 const table = 'operations';
@@ -37,7 +35,14 @@ export class Operations {
   /** Adds an operation to the running transaction. `id` e.g. `oe:{wsid}:{guid}`; default a GUID. `seconds` until it is done. */
   create(
     tx: Tx,
-    options: { style: OperationRecord['style']; location: string; subscriptionId: string; id?: string; seconds: number; now: Date },
+    options: {
+      style: OperationRecord['style'];
+      location: string;
+      subscriptionId: string;
+      id?: string;
+      seconds: number;
+      now: Date;
+    },
   ): OperationRecord {
     const record: OperationRecord = {
       id: options.id ?? randomUUID(),
@@ -45,10 +50,29 @@ export class Operations {
       location: options.location,
       subscriptionId: options.subscriptionId,
       startTime: options.now.toISOString().replace('Z', '0000+00:00'),
-      due: options.now.getTime() + options.seconds * 1000,
+      due: Number.isFinite(options.seconds) ? options.now.getTime() + options.seconds * 1000 : null,
     };
     tx.put(table, record.id, record);
     return record;
+  }
+
+  /** Ends an operation that was created with `seconds: Infinity`. `at`: epoch milliseconds from which on it shows. */
+  finish(tx: Tx, id: string, at: number, error?: { code: string; message: string }): void {
+    const record = tx.get<OperationRecord>(table, id);
+    if (record) tx.put(table, id, { ...record, due: at, ...(error ? { error } : {}) });
+  }
+
+  /** Ends as failed what an earlier process began and can no longer finish. */
+  async endInterrupted(now: Date): Promise<void> {
+    const open = this.#store.entries<OperationRecord>(table).filter(({ value }) => value.due === null);
+    if (open.length)
+      await this.#store.write((tx) => {
+        for (const { key } of open)
+          this.finish(tx, key, now.getTime(), {
+            code: 'ServiceError',
+            message: 'The operation was interrupted when the embedded workspace ended; start it again.',
+          });
+      });
   }
 
   /** Operations whose id begins with `prefix:` are not stored: `check` says how they stand (job cancel: `jc`). */
@@ -69,7 +93,10 @@ export class Operations {
     return `${this.#base()}/subscriptions/${record.subscriptionId}/providers/Microsoft.MachineLearningServices/locations/${record.location}/mfeOperationResults/${record.id}?api-version=${apiVersion}`;
   }
 
-  #state(id: string, now: number): { state: 'running' | 'done'; record?: OperationRecord; error?: { code: string; message: string } } {
+  #state(
+    id: string,
+    now: number,
+  ): { state: 'running' | 'done'; record?: OperationRecord; error?: { code: string; message: string } } {
     const check = this.#checks.get(id.split(':')[0] ?? '');
     if (check) {
       const said = check(id);
@@ -77,13 +104,18 @@ export class Operations {
     }
     const record = this.#store.get<OperationRecord>(table, id);
     if (!record) throw new ServiceError(404, 'UserError', `Operation ${id} was not found.`, { inner: ['NotFoundError'] });
-    return { state: now >= record.due ? 'done' : 'running', record, ...(record.error ? { error: record.error } : {}) };
+    return {
+      state: record.due !== null && now >= record.due ? 'done' : 'running',
+      record,
+      ...(record.error ? { error: record.error } : {}),
+    };
   }
 
   /** Registers the poll routes (reference azure-ml-observed §1, §5, §7, §8, §9). */
   register(router: Router, ctx: Ctx): void {
     const now = () => ctx.clock.now().getTime();
-    const moved = (id: string): string => (ctx.faults.operationsMove ? `&moved=${randomUUID().slice(0, 8)}` : id && '');
+    // A poll URL that changes is the same operation under another address.
+    const moved = (): string => (ctx.faults.operationsMove ? `&moved=${randomUUID().slice(0, 8)}` : '');
     const prefix = '/subscriptions/:sub/providers/Microsoft.MachineLearningServices/locations/:location';
     router.public('GET', `${prefix}/mfeOperationsStatus/:id`, 'read', (call): Answer => {
       const { state, record, error } = this.#state(call.params['id'] ?? '', now());
@@ -93,7 +125,7 @@ export class Operations {
       return {
         ...(done || !ctx.faults.operationsMove
           ? {}
-          : { headers: { 'Azure-AsyncOperation': `${ctx.urls.base}${call.path}?api-version=${call.apiVersion}${moved('')}` } }),
+          : { headers: { 'Azure-AsyncOperation': `${ctx.urls.base}${call.path}?api-version=${call.apiVersion}${moved()}` } }),
         body: {
           id: path,
           name: call.params['id'],
@@ -109,7 +141,10 @@ export class Operations {
       if (state === 'running')
         return {
           status: 202,
-          headers: { Location: `${ctx.urls.base}${call.path}?api-version=${call.apiVersion}${moved('')}`, 'x-ms-async-operation-timeout': 'PT1H' },
+          headers: {
+            Location: `${ctx.urls.base}${call.path}?api-version=${call.apiVersion}${moved()}`,
+            'x-ms-async-operation-timeout': 'PT1H',
+          },
           body: {},
         };
       if (error) throw new ServiceError(400, error.code, error.message);
@@ -129,7 +164,7 @@ export class Operations {
         if (state === 'running')
           return {
             status: 202,
-            ...(ctx.faults.operationsMove ? { headers: { Location: `${ctx.urls.base}${call.path}?${moved('').slice(1)}` } } : {}),
+            ...(ctx.faults.operationsMove ? { headers: { Location: `${ctx.urls.base}${call.path}?${moved().slice(1)}` } } : {}),
           };
         if (error) throw new ServiceError(400, error.code, error.message, { envelope: 'data', component: 'assetstore' });
         return { status: done };

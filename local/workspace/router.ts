@@ -83,27 +83,49 @@ export class Router {
     handler: (call: Call & { registry: RegistryRecord }) => Result,
     options: RouteOptions & { prefix?: string } = {},
   ): void {
-    this.#route(method, `${options.prefix ?? ''}${registryPath}${path}`, { ...options, envelope: options.envelope ?? 'mfe' }, (call) => {
-      const { resourceGroup = '', registry: name = '' } = call.params;
-      const registry = this.#context.world.registry(name);
-      if (!registry) throw path === '' ? resourceNotFound(`registries/${name}`, resourceGroup) : parentNotFound(name);
-      const need = access ?? (call.method === 'GET' || call.method === 'HEAD' ? 'read' : 'write');
-      this.#rights.check(call.principal, registry.armId, need, `registries${path.replace(/\/:[^/]+/g, '')}`);
-      return handler({ ...call, registry });
-    });
+    this.#route(
+      method,
+      `${options.prefix ?? ''}${registryPath}${path}`,
+      { ...options, envelope: options.envelope ?? 'mfe' },
+      (call) => {
+        const { resourceGroup = '', registry: name = '' } = call.params;
+        const registry = this.#context.world.registry(name);
+        if (!registry) throw path === '' ? resourceNotFound(`registries/${name}`, resourceGroup) : parentNotFound(name);
+        const need = access ?? (call.method === 'GET' || call.method === 'HEAD' ? 'read' : 'write');
+        this.#rights.check(call.principal, registry.armId, need, `registries${path.replace(/\/:[^/]+/g, '')}`);
+        return handler({ ...call, registry });
+      },
+    );
   }
 
   /** A route of its own; a valid token is needed, roles are the handler's business (`_access` documents what it does). */
-  public(method: Method | Method[], path: string, _access: Access, handler: (call: Call) => Result, options: RouteOptions = {}): void {
+  public(
+    method: Method | Method[],
+    path: string,
+    _access: Access,
+    handler: (call: Call) => Result,
+    options: RouteOptions = {},
+  ): void {
     this.#route(method, path, { envelope: 'mfe', ...options }, handler);
   }
 
   /** A route without a token (sign-in, metadata, discovery). */
-  anonymous(method: Method | Method[], path: string, handler: (call: Omit<Call, 'principal'>) => Result, options: RouteOptions = {}): void {
+  anonymous(
+    method: Method | Method[],
+    path: string,
+    handler: (call: Omit<Call, 'principal'>) => Result,
+    options: RouteOptions = {},
+  ): void {
     this.#route(method, path, { envelope: 'mfe', ...options }, handler, true);
   }
 
-  #route(method: Method | Method[], url: string, options: RouteOptions, handler: (call: Call) => Result, anonymous = false): void {
+  #route(
+    method: Method | Method[],
+    url: string,
+    options: RouteOptions,
+    handler: (call: Call) => Result,
+    anonymous = false,
+  ): void {
     this.#app.route({
       method: method as HTTPMethods | HTTPMethods[],
       url,
@@ -128,14 +150,16 @@ export class Router {
   ): Promise<void> {
     const ctx = this.#context;
     const path = request.url.split('?', 1)[0] ?? '';
-    const fault = anonymous ? undefined : ctx.faults.next(request.method, path);
+    const fault = anonymous || path.startsWith('/_amlops') ? undefined : ctx.faults.next(request.method, path);
     await ctx.latency.wait('request', ctx.closing);
     if (fault === 'reset-before') return void request.raw.socket.destroy();
     if (fault === '429' || fault === '503') return this.#throttled(reply, fault, ctx.faults.spec.retryAfter);
     let answer: Answer;
     try {
       if (fault === 'expired') throw this.#rights.expired();
-      const principal = anonymous ? (undefined as unknown as Principal) : await this.#rights.authenticate(request.headers.authorization);
+      const principal = anonymous
+        ? (undefined as unknown as Principal)
+        : await this.#rights.authenticate(request.headers.authorization);
       const query: Record<string, string> = {};
       for (const [key, value] of Object.entries(request.query as Record<string, string | string[]>))
         query[key] = Array.isArray(value) ? (value.at(-1) ?? '') : value;
@@ -192,14 +216,22 @@ export class Router {
       this.#log.error(`${request.method} ${request.url}`, error);
       known = new ServiceError(500, 'ServiceError', 'InternalServerError');
     }
-    const shape = options.envelope === 'data' && known.options.envelope === undefined ? { ...known.options, envelope: 'data' as const } : known.options;
+    const shape =
+      options.envelope === 'data' && known.options.envelope === undefined
+        ? { ...known.options, envelope: 'data' as const }
+        : known.options;
     const worded = new ServiceError(known.status, known.code, known.message, shape);
     const answer: Answer = options.onError?.(worded) ?? {
       status: worded.status,
       ...(shape.headers ? { headers: shape.headers } : {}),
       body: errorBody(worded, { ...correlation(), location: 'eastus', time: this.#context.clock.stamp() }),
     };
-    void this.#send(request, reply, answer, shape.envelope === 'gateway' ? 'gateway' : shape.envelope === 'none' ? 'standard' : 'error');
+    void this.#send(
+      request,
+      reply,
+      answer,
+      shape.envelope === 'gateway' ? 'gateway' : shape.envelope === 'none' ? 'standard' : 'error',
+    );
   }
 
   async #send(
@@ -214,7 +246,9 @@ export class Router {
     const { request: id } = correlation();
     if (kind === 'gateway') reply.header('x-ms-failure-cause', 'gateway');
     else reply.header('x-ms-response-type', kind).header('x-request-time', (reply.elapsedTime / 1000).toFixed(3));
-    reply.header('x-ms-request-id', id).header('x-ms-correlation-request-id', request.headers['x-ms-correlation-request-id'] ?? request.id);
+    reply
+      .header('x-ms-request-id', id)
+      .header('x-ms-correlation-request-id', request.headers['x-ms-correlation-request-id'] ?? request.id);
     for (const [name, value] of Object.entries(answer.headers ?? {})) reply.header(name, value);
     if (answer.raw !== undefined) {
       if (answer.contentType) reply.type(answer.contentType);
@@ -234,7 +268,10 @@ export class Router {
     // Written by hand: fastify would not send less than it announced.
     reply.hijack();
     const bytes = Buffer.from(text);
-    reply.raw.writeHead(answer.status ?? 200, { ...(reply.getHeaders() as Record<string, string>), 'content-length': bytes.length });
+    reply.raw.writeHead(answer.status ?? 200, {
+      ...(reply.getHeaders() as Record<string, string>),
+      'content-length': bytes.length,
+    });
     const half = bytes.length >> 1;
     reply.raw.write(bytes.subarray(0, half));
     if (fault === 'truncate') {

@@ -1,9 +1,7 @@
 /** A certificate authority of our own, made on first start, and the server certificate that it signed. */
-import 'reflect-metadata';
-import { randomBytes, webcrypto } from 'node:crypto';
+import { randomBytes, webcrypto, X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import * as x509 from '@peculiar/x509';
 import { writePrivate } from './files.js';
 
 export interface Certificates {
@@ -28,9 +26,11 @@ function valid(files: Certificates): boolean {
   if (!existsSync(files.caFile) || !existsSync(files.certFile) || !existsSync(files.keyFile)) return false;
   try {
     const soon = Date.now() + 30 * day;
-    const certificate = new x509.X509Certificate(readFileSync(files.certFile, 'utf8'));
-    const authority = new x509.X509Certificate(readFileSync(files.caFile, 'utf8'));
-    return certificate.notAfter.getTime() > soon && authority.notAfter.getTime() > soon && certificate.issuer === authority.subject;
+    const certificate = new X509Certificate(readFileSync(files.certFile));
+    const authority = new X509Certificate(readFileSync(files.caFile));
+    return (
+      Date.parse(certificate.validTo) > soon && Date.parse(authority.validTo) > soon && certificate.verify(authority.publicKey)
+    );
   } catch (_error) {
     return false; // Unreadable: made anew.
   }
@@ -40,7 +40,10 @@ function valid(files: Certificates): boolean {
 export async function certificates(folder: string): Promise<Certificates> {
   const files = { caFile: join(folder, 'ca.pem'), certFile: join(folder, 'server.pem'), keyFile: join(folder, 'server.key') };
   if (valid(files)) return files;
-  x509.cryptoProvider.set(webcrypto as unknown as Crypto);
+  // Loaded only when a certificate is made: most starts find theirs.
+  await import('reflect-metadata');
+  const x509 = await import('@peculiar/x509');
+  x509.cryptoProvider.set(webcrypto);
   const subtle = webcrypto.subtle;
   const [authorityKeys, serverKeys] = await Promise.all([
     subtle.generateKey(algorithm, true, ['sign', 'verify']),
@@ -54,11 +57,11 @@ export async function certificates(folder: string): Promise<Certificates> {
     notBefore,
     notAfter: new Date(Date.now() + 3650 * day),
     signingAlgorithm: algorithm,
-    keys: authorityKeys as CryptoKeyPair,
+    keys: authorityKeys,
     extensions: [
       new x509.BasicConstraintsExtension(true, 0, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
-      await x509.SubjectKeyIdentifierExtension.create(authorityKeys.publicKey as CryptoKey),
+      await x509.SubjectKeyIdentifierExtension.create(authorityKeys.publicKey),
     ],
   });
   const certificate = await x509.X509CertificateGenerator.create({
@@ -68,8 +71,8 @@ export async function certificates(folder: string): Promise<Certificates> {
     notBefore,
     notAfter: new Date(Date.now() + 820 * day),
     signingAlgorithm: algorithm,
-    publicKey: serverKeys.publicKey as CryptoKey,
-    signingKey: authorityKeys.privateKey as CryptoKey,
+    publicKey: serverKeys.publicKey,
+    signingKey: authorityKeys.privateKey,
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
@@ -79,8 +82,8 @@ export async function certificates(folder: string): Promise<Certificates> {
         { type: 'ip' as const, value: '127.0.0.1' },
         { type: 'ip' as const, value: '::1' },
       ]),
-      await x509.SubjectKeyIdentifierExtension.create(serverKeys.publicKey as CryptoKey),
-      await x509.AuthorityKeyIdentifierExtension.create(authorityKeys.publicKey as CryptoKey),
+      await x509.SubjectKeyIdentifierExtension.create(serverKeys.publicKey),
+      await x509.AuthorityKeyIdentifierExtension.create(authorityKeys.publicKey),
     ],
   });
   writePrivate(files.keyFile, await pem(serverKeys.privateKey));

@@ -33,7 +33,10 @@ const namePattern = /^[a-zA-Z0-9][a-zA-Z0-9_-]{1,32}$/;
 
 /** Storage account names are 3 to 24 lower-case letters and digits, unique per state folder. */
 function accountName(prefix: string, name: string, guid: string): string {
-  const plain = name.toLowerCase().replace(/[^a-z0-9]/g, '').slice(0, 10);
+  const plain = name
+    .toLowerCase()
+    .replace(/[^a-z0-9]/g, '')
+    .slice(0, 10);
   return `${prefix}${plain}${guid.replaceAll('-', '').slice(0, 8)}`;
 }
 
@@ -80,7 +83,7 @@ export class StoredWorld implements World {
       const now = new Date().toISOString();
       options.workspaces.forEach((name, index) => {
         if (tx.get('workspaces', name.toLowerCase())) return;
-        this.#addWorkspace(tx, name, index === 0 ? 0 : 1, options.storage, now);
+        this.#addWorkspace(tx, name, index, options.storage, now);
       });
       for (const [name, made] of [
         [options.registry, 0],
@@ -92,12 +95,13 @@ export class StoredWorld implements World {
     });
   }
 
-  #addWorkspace(tx: Tx, name: string, subscription: 0 | 1, storageMode: 'keys' | 'identity', createdAt: string): void {
+  #addWorkspace(tx: Tx, name: string, index: number, storageMode: 'keys' | 'identity', createdAt: string): void {
     const guid = randomUUID();
-    const subscriptionId = this.identity.subscriptions[subscription];
+    const subscriptionId = this.identity.subscriptions[index === 0 ? 0 : 1];
     const resourceGroup = `rg-${name}`;
     const record: WorkspaceRecord = {
       kind: 'workspace',
+      index,
       name,
       subscriptionId,
       resourceGroup,
@@ -130,6 +134,7 @@ export class StoredWorld implements World {
     const resourceGroup = `rg-${name}`;
     const record: RegistryRecord = {
       kind: 'registry',
+      index: builtIn,
       name,
       subscriptionId,
       resourceGroup,
@@ -172,12 +177,22 @@ export class StoredWorld implements World {
 
   /** Reads everything into memory again (after a change through the admin route). */
   #load(): void {
-    this.#workspaces = this.#store.entries<WorkspaceRecord>('workspaces').map(({ value }) => value);
-    this.#registries = this.#store.entries<RegistryRecord>('registries').map(({ value }) => value);
+    const read = <T extends Scope>(table: string): T[] =>
+      this.#store
+        .entries<T>(table)
+        .map(({ value }) => value)
+        .sort((a, b) => a.index - b.index);
+    this.#workspaces = read<WorkspaceRecord>('workspaces');
+    this.#registries = read<RegistryRecord>('registries');
     for (const { value } of this.#store.entries<StoredPrincipal>('principals')) this.#principals.set(value.clientId, value);
     for (const { key, value } of this.#store.entries<string>('accounts')) this.#keys.set(key, value);
     // The workspaces' own identity: what the engine and asset resolution act as.
-    this.#principals.set(this.service.clientId, { ...this.service, secretHash: '0'.repeat(64), connections: [] });
+    this.#principals.set(this.service.clientId, {
+      ...this.service,
+      tenantId: this.tenantId,
+      secretHash: '0'.repeat(64),
+      connections: [],
+    });
   }
 
   /** The service's own principal; holds no secret, tokens for it are minted inside only. */
@@ -185,9 +200,6 @@ export class StoredWorld implements World {
     name: 'workspace-identity',
     clientId: '00000000-0000-0000-0000-00000000a31b',
     objectId: '00000000-0000-0000-0000-00000000a31c',
-    get tenantId(): string {
-      return '';
-    },
   };
 
   get tenantId(): string {
@@ -238,4 +250,3 @@ export class StoredWorld implements World {
     this.#principals.set(principal.clientId, principal);
   }
 }
-

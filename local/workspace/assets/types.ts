@@ -19,6 +19,8 @@ export interface AssetVersion {
   version: string;
   properties: Record<string, unknown>;
   systemData: SystemData;
+  /** Of a component: the `componentSpec` as it was sent (the answer has scalars as text and a pipeline's without `jobs`). */
+  source?: Record<string, unknown>;
   /** Rises with every creation in the store: newest = highest. */
   order: number;
 }

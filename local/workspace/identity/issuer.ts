@@ -1,6 +1,15 @@
 /** Issues and verifies the workspace's access tokens (RS256 JWTs with the claims of Microsoft Entra's v1 tokens). */
 import { randomUUID } from 'node:crypto';
-import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, jwtVerify, SignJWT, type CryptoKey, type JWK } from 'jose';
+import {
+  calculateJwkThumbprint,
+  exportJWK,
+  generateKeyPair,
+  importJWK,
+  jwtVerify,
+  SignJWT,
+  type CryptoKey,
+  type JWK,
+} from 'jose';
 import type { Principal } from '../context.js';
 
 export type Verdict =

@@ -32,6 +32,9 @@ export class Rights {
   readonly #store: Store;
   readonly #issuer: TokenIssuer;
   readonly #world: World;
+  #cache: Assignment[] | undefined;
+  /** Told after every change (the blob service judges by roles as well). */
+  onChange: () => void = () => undefined;
 
   constructor(store: Store, issuer: TokenIssuer, world: World) {
     this.#store = store;
@@ -40,16 +43,23 @@ export class Rights {
   }
 
   assignments(): Assignment[] {
-    return this.#store.entries<Assignment>(table).map(({ value }) => value);
+    return (this.#cache ??= this.#store.entries<Assignment>(table).map(({ value }) => value));
   }
 
   /** Gives a role; an assignment that is there stays. */
   async assign(assignment: Assignment): Promise<void> {
     await this.#store.write((tx) => tx.put(table, this.#key(assignment), assignment));
+    this.#changed();
   }
 
   async revoke(assignment: Assignment): Promise<void> {
     await this.#store.write((tx) => tx.remove(table, this.#key(assignment)));
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#cache = undefined;
+    this.onChange();
   }
 
   #key({ clientId, role, scope }: Assignment): string {
@@ -63,16 +73,21 @@ export class Rights {
   }
 
   expired(): ServiceError {
-    return new ServiceError(401, 'ExpiredAuthenticationToken', 'The access token expiry UTC time is earlier than current UTC time.', {
-      envelope: 'gateway',
-      headers: { 'WWW-Authenticate': 'Bearer error="invalid_token", error_description="The access token has expired."' },
-    });
+    return new ServiceError(
+      401,
+      'ExpiredAuthenticationToken',
+      'The access token expiry UTC time is earlier than current UTC time.',
+      {
+        envelope: 'gateway',
+        headers: { 'WWW-Authenticate': 'Bearer error="invalid_token", error_description="The access token has expired."' },
+      },
+    );
   }
 
   /** The principal of an `Authorization` header. Throws 401 in the gateway's envelope. */
   async authenticate(header: string | undefined): Promise<Principal> {
     if (!header?.toLowerCase().startsWith('bearer '))
-      throw new ServiceError(401, 'AuthenticationFailed', 'Authentication failed. The \'Authorization\' header is missing.', {
+      throw new ServiceError(401, 'AuthenticationFailed', "Authentication failed. The 'Authorization' header is missing.", {
         envelope: 'gateway',
         headers: { 'WWW-Authenticate': `Bearer authorization_uri="${this.#issuer.authority()}", error="invalid_token"` },
       });
@@ -107,14 +122,25 @@ export class Rights {
   }
 
   /** The gateway's checks above a resource: subscription, resource group, rights on it; only then whether the resource exists. */
-  checkGroup(principal: Principal, subscriptionId: string, resourceGroup: string, access: Access, operation: string, name: string): void {
+  checkGroup(
+    principal: Principal,
+    subscriptionId: string,
+    resourceGroup: string,
+    access: Access,
+    operation: string,
+    name: string,
+  ): void {
     const all = [...this.#world.workspaces(), ...this.#world.registries()];
     const inSubscription = all.filter((entry) => entry.subscriptionId.toLowerCase() === subscriptionId.toLowerCase());
     if (!inSubscription.length)
-      throw new ServiceError(404, 'SubscriptionNotFound', `The subscription '${subscriptionId}' could not be found.`, { envelope: 'gateway' });
+      throw new ServiceError(404, 'SubscriptionNotFound', `The subscription '${subscriptionId}' could not be found.`, {
+        envelope: 'gateway',
+      });
     const inGroup = inSubscription.filter((entry) => entry.resourceGroup.toLowerCase() === resourceGroup.toLowerCase());
     if (!inGroup.length)
-      throw new ServiceError(404, 'ResourceGroupNotFound', `Resource group '${resourceGroup}' could not be found.`, { envelope: 'gateway' });
+      throw new ServiceError(404, 'ResourceGroupNotFound', `Resource group '${resourceGroup}' could not be found.`, {
+        envelope: 'gateway',
+      });
     const group = `/subscriptions/${inGroup[0]?.subscriptionId}/resourceGroups/${inGroup[0]?.resourceGroup}`;
     if (!inGroup.some((entry) => entry.name.toLowerCase() === name.toLowerCase()))
       this.check(principal, `${group}/providers/Microsoft.MachineLearningServices/workspaces/${name}`, access, operation);

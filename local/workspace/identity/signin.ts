@@ -64,7 +64,12 @@ function sameSecret(secret: string, hash: string): boolean {
 
 const assertionType = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
-async function checkAssertion(assertion: string, principal: StoredPrincipal, federation: Federation, endpoints: string[]): Promise<void> {
+async function checkAssertion(
+  assertion: string,
+  principal: StoredPrincipal,
+  federation: Federation,
+  endpoints: string[],
+): Promise<void> {
   let claims: ReturnType<typeof decodeJwt>;
   let header: ReturnType<typeof decodeProtectedHeader>;
   try {
@@ -75,7 +80,12 @@ async function checkAssertion(assertion: string, principal: StoredPrincipal, fed
   }
   const now = Date.now() / 1000;
   const stale = () =>
-    new Refusal(401, 'invalid_client', 700024, 'Client assertion is not within its valid time range. Review the documentation at https://learn.microsoft.com/entra/identity-platform/certificate-credentials .');
+    new Refusal(
+      401,
+      'invalid_client',
+      700024,
+      'Client assertion is not within its valid time range. Review the documentation at https://learn.microsoft.com/entra/identity-platform/certificate-credentials .',
+    );
   if (typeof claims.exp !== 'number' || claims.exp < now || (claims.nbf ?? 0) > now + 300) throw stale();
   if (claims.iss === principal.clientId) {
     const certificate = principal.certificates?.find((pem) => {
@@ -85,23 +95,44 @@ async function checkAssertion(assertion: string, principal: StoredPrincipal, fed
       return header['x5t'] === sha1 || header['x5t#S256'] === sha256;
     });
     const wrong = (why: string) =>
-      new Refusal(401, 'invalid_client', 700027, `The certificate with identifier used to sign the client assertion is not registered on application. [Reason - ${why}]`);
+      new Refusal(
+        401,
+        'invalid_client',
+        700027,
+        `The certificate with identifier used to sign the client assertion is not registered on application. [Reason - ${why}]`,
+      );
     if (!certificate) throw wrong('The key was not found.');
-    await jwtVerify(assertion, await importX509(certificate, String(header.alg)), { audience: endpoints, subject: principal.clientId }).catch(
-      () => {
-        throw wrong('The key used is found, but the signature, audience or subject does not fit.');
-      },
-    );
+    await jwtVerify(assertion, await importX509(certificate, String(header.alg)), {
+      audience: endpoints,
+      subject: principal.clientId,
+    }).catch(() => {
+      throw wrong('The key used is found, but the signature, audience or subject does not fit.');
+    });
     return;
   }
   if (claims.iss !== federation.issuer)
-    throw new Refusal(401, 'invalid_client', 700211, `No matching federated identity record found for presented assertion issuer '${String(claims.iss)}'.`);
+    throw new Refusal(
+      401,
+      'invalid_client',
+      700211,
+      `No matching federated identity record found for presented assertion issuer '${String(claims.iss)}'.`,
+    );
   const subject = String(claims.sub);
   if (!principal.connections.some((name) => subject.startsWith('sc://') && subject.endsWith(`/${name}`)))
-    throw new Refusal(401, 'invalid_client', 700213, `No matching federated identity record found for presented assertion subject '${subject}'.`);
+    throw new Refusal(
+      401,
+      'invalid_client',
+      700213,
+      `No matching federated identity record found for presented assertion subject '${subject}'.`,
+    );
   const audience = Array.isArray(claims.aud) ? claims.aud.join(',') : String(claims.aud);
   if (audience !== federation.audience)
-    throw new Refusal(401, 'invalid_client', 700212, `No matching federated identity record found for presented assertion audience '${audience}'.`);
+    throw new Refusal(
+      401,
+      'invalid_client',
+      700212,
+      `No matching federated identity record found for presented assertion audience '${audience}'.`,
+    );
   await jwtVerify(assertion, (await importJWK(federation.publicJwk, 'RS256')) as CryptoKey, { clockTolerance: 300 }).catch(() => {
     throw new Refusal(401, 'invalid_client', 50013, 'Assertion failed signature validation.');
   });
@@ -113,7 +144,15 @@ export function registerSignIn(router: Router, ctx: Ctx, federation: Federation)
   const configuration = (tenant: string): Answer => {
     const at = `${ctx.urls.base}/${tenant}`;
     if (!tenantNames().includes(tenant.toLowerCase()))
-      return refusal(new Refusal(400, 'invalid_tenant', 90002, `Tenant '${tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud.`), ctx.clock.now());
+      return refusal(
+        new Refusal(
+          400,
+          'invalid_tenant',
+          90002,
+          `Tenant '${tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud.`,
+        ),
+        ctx.clock.now(),
+      );
     return {
       body: {
         issuer: `${ctx.urls.base}/${ctx.world.tenantId}/v2.0`,
@@ -135,9 +174,18 @@ export function registerSignIn(router: Router, ctx: Ctx, federation: Federation)
   router.anonymous('GET', '/:tenant/discovery/v2.0/keys', () => ({ body: ctx.issuer.jwks }));
   router.anonymous('GET', '/common/discovery/instance', (call) => ({
     body: {
-      tenant_discovery_endpoint: call.query['authorization_endpoint']?.replace(/\/oauth2\/.*$/, '/v2.0/.well-known/openid-configuration'),
+      tenant_discovery_endpoint: call.query['authorization_endpoint']?.replace(
+        /\/oauth2\/.*$/,
+        '/v2.0/.well-known/openid-configuration',
+      ),
       'api-version': '1.1',
-      metadata: [{ preferred_network: `localhost:${ctx.urls.port}`, preferred_cache: `localhost:${ctx.urls.port}`, aliases: [`localhost:${ctx.urls.port}`] }],
+      metadata: [
+        {
+          preferred_network: `localhost:${ctx.urls.port}`,
+          preferred_cache: `localhost:${ctx.urls.port}`,
+          aliases: [`localhost:${ctx.urls.port}`],
+        },
+      ],
     },
   }));
 
@@ -146,34 +194,69 @@ export function registerSignIn(router: Router, ctx: Ctx, federation: Federation)
       const values = form(call.body);
       const tenant = call.params['tenant'] ?? '';
       if (!tenantNames().includes(tenant.toLowerCase()))
-        throw new Refusal(400, 'invalid_request', 90002, `Tenant '${tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud.`);
+        throw new Refusal(
+          400,
+          'invalid_request',
+          90002,
+          `Tenant '${tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud.`,
+        );
       const grant = need(values, 'grant_type');
       if (grant !== 'client_credentials')
         throw new Refusal(400, 'unsupported_grant_type', 70003, `The app requested an unsupported grant type '${grant}'.`);
       const clientId = need(values, 'client_id');
       const principal = ctx.world.principal(clientId) as StoredPrincipal | undefined;
       if (!principal)
-        throw new Refusal(400, 'unauthorized_client', 700016, `Application with identifier '${clientId}' was not found in the directory '${tenant}'.`);
+        throw new Refusal(
+          400,
+          'unauthorized_client',
+          700016,
+          `Application with identifier '${clientId}' was not found in the directory '${tenant}'.`,
+        );
       const secret = values.get('client_secret');
       const assertion = values.get('client_assertion');
       if (assertion !== null) {
         if (values.get('client_assertion_type') !== assertionType)
-          throw new Refusal(400, 'invalid_request', 900144, `The request body must contain the following parameter: 'client_assertion_type'.`);
+          throw new Refusal(
+            400,
+            'invalid_request',
+            900144,
+            `The request body must contain the following parameter: 'client_assertion_type'.`,
+          );
         const at = `${ctx.urls.base}/${tenant}`;
         await checkAssertion(assertion, principal, federation, [`${at}/oauth2/v2.0/token`, `${at}/oauth2/token`, `${at}/v2.0`]);
       } else if (secret === null)
-        throw new Refusal(401, 'invalid_client', 7000218, `The request body must contain the following parameter: 'client_assertion' or 'client_secret'.`);
+        throw new Refusal(
+          401,
+          'invalid_client',
+          7000218,
+          `The request body must contain the following parameter: 'client_assertion' or 'client_secret'.`,
+        );
       else if (!sameSecret(secret, principal.secretHash))
-        throw new Refusal(401, 'invalid_client', 7000215, `Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '${clientId}'.`);
+        throw new Refusal(
+          401,
+          'invalid_client',
+          7000215,
+          `Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '${clientId}'.`,
+        );
       const scope = version === 1 ? `${need(values, 'resource')}/.default` : need(values, 'scope');
       const wanted = scope.split(' ').filter((entry) => !['openid', 'profile', 'offline_access', 'email'].includes(entry));
       const first = wanted[0] ?? '';
       if (wanted.length !== 1 || !first.endsWith('/.default'))
-        throw new Refusal(400, 'invalid_scope', 1002012, `The provided value for scope ${scope} is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI).`);
+        throw new Refusal(
+          400,
+          'invalid_scope',
+          1002012,
+          `The provided value for scope ${scope} is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI).`,
+        );
       const resource = first.slice(0, -'/.default'.length);
       const audience = ctx.issuer.audienceFor(resource);
       if (audience === undefined)
-        throw new Refusal(400, 'invalid_resource', 500011, `The resource principal named ${resource} was not found in the tenant named ${tenant}.`);
+        throw new Refusal(
+          400,
+          'invalid_resource',
+          500011,
+          `The resource principal named ${resource} was not found in the tenant named ${tenant}.`,
+        );
       const { token: access, expiresIn } = await ctx.issuer.mint(principal, audience);
       const expires = Math.floor(Date.now() / 1000) + expiresIn;
       return {
@@ -199,7 +282,12 @@ export function registerSignIn(router: Router, ctx: Ctx, federation: Federation)
       name: 'Local',
       portal: ctx.urls.base,
       resourceManager: `${ctx.urls.base}/`,
-      authentication: { loginEndpoint: `${ctx.urls.base}/`, audiences: [`${ctx.urls.base}/`], tenant: ctx.world.tenantId, identityProvider: 'AAD' },
+      authentication: {
+        loginEndpoint: `${ctx.urls.base}/`,
+        audiences: [`${ctx.urls.base}/`],
+        tenant: ctx.world.tenantId,
+        identityProvider: 'AAD',
+      },
       suffixes: { storage: `core.localhost:${ctx.urls.storagePort}` },
     };
     return { body: call.apiVersion >= '2019' ? [cloud] : cloud };

@@ -55,7 +55,9 @@ function refuse(response: ServerResponse, status: number, code: string, message:
   response.writeHead(status, {
     'content-type': 'application/xml',
     'x-ms-error-code': code,
-    ...(status === 401 ? { 'WWW-Authenticate': `Bearer authorization_uri=${guard.issuer} resource_id=https://storage.azure.com` } : {}),
+    ...(status === 401
+      ? { 'WWW-Authenticate': `Bearer authorization_uri=${guard.issuer} resource_id=https://storage.azure.com` }
+      : {}),
   });
   response.end(body);
 }
@@ -66,7 +68,9 @@ async function start(message: StartMessage): Promise<BlobServer> {
   const { default: Configuration } = require('azurite/dist/src/blob/BlobConfiguration') as {
     default: new (...options: unknown[]) => object;
   };
-  const { default: Service } = require('azurite/dist/src/blob/BlobServer') as { default: new (configuration: object) => BlobServer };
+  const { default: Service } = require('azurite/dist/src/blob/BlobServer') as {
+    default: new (configuration: object) => BlobServer;
+  };
   setGuard(message.guard);
   const persistence = [{ locationId: 'Default', locationPath: `${message.folder}/blobs`, maxConcurrency: 50 }];
   const server = new Service(
@@ -129,7 +133,11 @@ process.on('message', (message: ParentMessage) => {
       },
       (error: unknown) => {
         const code = (error as { code?: string }).code;
-        tell({ kind: 'failed', ...(code === undefined ? {} : { code }), message: error instanceof Error ? error.message : String(error) });
+        tell({
+          kind: 'failed',
+          ...(code === undefined ? {} : { code }),
+          message: error instanceof Error ? error.message : String(error),
+        });
         process.exitCode = 1;
         process.disconnect?.();
       },

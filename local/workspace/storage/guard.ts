@@ -44,13 +44,15 @@ function bearer(
   if (!claims) {
     const [header, payload, signature] = token.split('.');
     const body = decode(payload);
-    if (!signature || body['iss'] !== state.issuer || !holds(`${header}.${payload}`, Buffer.from(signature, 'base64url'))) return invalid;
+    if (!signature || body['iss'] !== state.issuer || !holds(`${header}.${payload}`, Buffer.from(signature, 'base64url')))
+      return invalid;
     claims = { objectId: String(body['oid']), expires: Number(body['exp']) * 1000, audience: String(body['aud']) };
     if (known.size > 1000) known.clear();
     known.set(token, claims);
   }
   if (claims.expires <= now) return { ...invalid, message: 'Lifetime validation failed. The token is expired.' };
-  if (!/^https:\/\/storage\.azure\.com\/?$/.test(claims.audience)) return { ...invalid, message: 'Audience validation failed. Audience did not match.' };
+  if (!/^https:\/\/storage\.azure\.com\/?$/.test(claims.audience))
+    return { ...invalid, message: 'Audience validation failed. Audience did not match.' };
   return { objectId: claims.objectId };
 }
 
@@ -67,7 +69,9 @@ export function judge(
   const query = new URLSearchParams(url.includes('?') ? url.slice(url.indexOf('?') + 1) : '');
   const authorization = headers.authorization ?? '';
   const allowed = (objectId: string, write: boolean): boolean =>
-    state.roles.some((role) => role.objectId === objectId && (role.account === '*' || role.account === account) && (!write || role.write));
+    state.roles.some(
+      (role) => role.objectId === objectId && (role.account === '*' || role.account === account) && (!write || role.write),
+    );
   const denied: Verdict = {
     status: 403,
     code: 'AuthorizationPermissionMismatch',
@@ -85,6 +89,10 @@ export function judge(
   if (delegated !== null) return allowed(delegated, write) ? undefined : denied;
   if (!state.identityOnly.includes(account)) return undefined;
   if (/^sharedkey/i.test(authorization) || query.get('sig') !== null)
-    return { status: 403, code: 'KeyBasedAuthenticationNotPermitted', message: 'Key based authentication is not permitted on this storage account.' };
+    return {
+      status: 403,
+      code: 'KeyBasedAuthenticationNotPermitted',
+      message: 'Key based authentication is not permitted on this storage account.',
+    };
   return undefined;
 }

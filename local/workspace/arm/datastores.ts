@@ -1,0 +1,102 @@
+/** Datastores (reference azure-ml-rest §4, azure-ml-observed §3). */
+import type { Ctx, WorkspaceCall, WorkspaceRecord } from '../context.js';
+import { badRequest, notFound, ServiceError } from '../errors.js';
+import type { Router } from '../router.js';
+import { datastoreKey, datastoreTable, type DatastoreRecord, type Datastores } from '../storage/datastores.js';
+import { assetName, objectOf, propertiesOf } from '../validate.js';
+
+function body(ws: WorkspaceRecord, record: DatastoreRecord, apiVersion: string): Record<string, unknown> {
+  const { description, tags, properties, isDefault, credentials, ...rest } = record.properties;
+  return {
+    id: `${ws.armId}/datastores/${record.name}`,
+    name: record.name,
+    type: 'Microsoft.MachineLearningServices/workspaces/datastores',
+    properties: {
+      description: description ?? null,
+      tags: tags ?? null,
+      properties: properties ?? null,
+      isDefault: isDefault ?? false,
+      credentials,
+      ...(apiVersion >= '2024' ? { subscriptionId: ws.subscriptionId, resourceGroup: ws.resourceGroup } : {}),
+      ...rest,
+    },
+    systemData: { ...record.systemData, lastModifiedAt: record.systemData.createdAt },
+  };
+}
+
+const types = new Set(['AzureBlob', 'AzureDataLakeGen1', 'AzureDataLakeGen2', 'AzureFile', 'OneLake', 'Hdfs']);
+
+/** Takes the secrets out of what was sent: they are stored apart and only listSecrets shows them. */
+function split(credentials: Record<string, unknown>): { shown: Record<string, unknown>; secrets?: Record<string, unknown> } {
+  const { secrets, ...shown } = credentials;
+  return secrets && typeof secrets === 'object' ? { shown, secrets: secrets as Record<string, unknown> } : { shown };
+}
+
+export function registerDatastores(router: Router, ctx: Ctx, datastores: Datastores): void {
+  const find = ({ ws, params }: WorkspaceCall): DatastoreRecord => {
+    const name = params['name'] ?? '';
+    const found = datastores.get(ws, name);
+    if (!found) throw notFound(`Error when parsing request; unable to find data store with name: ${name}.`);
+    return found;
+  };
+  router.workspace('GET', '/datastores', 'read', ({ ws, query, apiVersion }) => {
+    let all = datastores.all(ws);
+    if (query['isDefault'] === 'true') all = all.filter((entry) => entry.properties['isDefault'] === true);
+    const names = query['names']?.split(',').map((name) => name.trim().toLowerCase());
+    if (names) all = all.filter((entry) => names.includes(entry.name.toLowerCase()));
+    const text = query['searchText']?.toLowerCase();
+    if (text) all = all.filter((entry) => entry.name.toLowerCase().includes(text));
+    return { body: { value: all.map((entry) => body(ws, entry, apiVersion)) } };
+  });
+  router.workspace('GET', '/datastores/:name', 'read', (call) => ({ body: body(call.ws, find(call), call.apiVersion) }));
+  router.workspace('POST', '/datastores/:name/listSecrets', 'secrets', (call) => {
+    const found = find(call);
+    const kind = (found.properties['credentials'] as { credentialsType?: string } | undefined)?.credentialsType;
+    const account = String(found.properties['accountName']);
+    if (account === call.ws.account && kind === 'AccountKey')
+      return { body: { secretsType: 'AccountKey', key: ctx.storage.accountKey(account) } };
+    if (found.secrets) return { body: found.secrets };
+    throw new ServiceError(400, 'UserError', `Datastore ${found.name} has no credentials.`, {
+      inner: ['BadArgument', 'NoCredentials'],
+    });
+  });
+  router.workspace('PUT', '/datastores/:name', 'write', async (call) => {
+    const name = assetName(call.params['name'], 'Datastore', /^[a-zA-Z0-9_]{1,255}$/);
+    const sent = propertiesOf(call.body, 'Datastore', call.apiVersion);
+    if (!types.has(String(sent['datastoreType'])))
+      throw badRequest(`The datastoreType '${String(sent['datastoreType'])}' is not one of ${[...types].join(', ')}.`);
+    const { shown, secrets } = split(objectOf(sent['credentials']) ?? { credentialsType: 'None' });
+    const before = datastores.get(call.ws, name);
+    const record: DatastoreRecord = {
+      name: before?.name ?? name,
+      properties: {
+        serviceDataAccessAuthIdentity: 'None',
+        ...sent,
+        isDefault: sent['isDefault'] ?? before?.properties['isDefault'] ?? false,
+        credentials: shown,
+      },
+      systemData: before?.systemData ?? {
+        createdAt: ctx.clock.stamp(),
+        createdBy: call.principal.name,
+        createdByType: 'Application',
+      },
+      ...(secrets ? { secrets } : before?.secrets ? { secrets: before.secrets } : {}),
+    };
+    await ctx.store.write((tx) => {
+      if (record.properties['isDefault'] === true)
+        for (const { key, value } of tx.entries<DatastoreRecord>(datastoreTable, { prefix: `${call.ws.guid}/` }))
+          if (value.properties['isDefault'] === true && value.name !== record.name)
+            tx.put(datastoreTable, key, { ...value, properties: { ...value.properties, isDefault: false } });
+      tx.put(datastoreTable, datastoreKey(call.ws, name), record);
+    });
+    return { status: before ? 200 : 201, body: body(call.ws, record, call.apiVersion) };
+  });
+  router.workspace('DELETE', '/datastores/:name', 'write', async (call) => {
+    const found = datastores.get(call.ws, call.params['name'] ?? '');
+    if (!found) return { status: 204 };
+    if (found.properties['isDefault'] === true || found.name.startsWith('workspace'))
+      throw badRequest(`Datastore ${found.name} belongs to the workspace and cannot be deleted.`);
+    await ctx.store.write((tx) => tx.remove(datastoreTable, datastoreKey(call.ws, found.name)));
+    return { status: 200 };
+  });
+}

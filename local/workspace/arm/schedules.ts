@@ -1,0 +1,161 @@
+/** Schedules as stored resources: kept and answered, never fired (azure-ml-rest §4, azure-ml-observed §7). */
+import type { Ctx, WorkspaceRecord } from '../context.js';
+import { badRequest, ServiceError } from '../errors.js';
+import type { Router } from '../router.js';
+import { assetName, objectOf, propertiesOf } from '../validate.js';
+
+interface ScheduleRecord {
+  name: string;
+  properties: Record<string, unknown>;
+  systemData: Record<string, string>;
+}
+
+const table = 'schedules';
+const key = (ws: WorkspaceRecord, name: string) => `${ws.guid}/${name.toLowerCase()}`;
+
+function trigger(sent: unknown): Record<string, unknown> {
+  const value = objectOf(sent);
+  const type = value?.['triggerType'];
+  if (!value || (type !== 'Cron' && type !== 'Recurrence')) throw badRequest(`trigger.triggerType must be Cron or Recurrence.`);
+  if (type === 'Cron' && (typeof value['expression'] !== 'string' || !/^(\S+\s+){4}\S+$/.test(value['expression'].trim())))
+    throw badRequest(`The cron expression '${String(value['expression'])}' must have five fields.`);
+  if (type === 'Recurrence' && !['Minute', 'Hour', 'Day', 'Week', 'Month'].includes(String(value['frequency'])))
+    throw badRequest(`The recurrence frequency '${String(value['frequency'])}' is not Minute, Hour, Day, Week or Month.`);
+  return { endTime: null, startTime: null, timeZone: 'UTC', ...value };
+}
+
+function action(ctx: Ctx, ws: WorkspaceRecord, sent: unknown): Record<string, unknown> {
+  const value = objectOf(sent);
+  const type = value?.['actionType'];
+  if (!value || !['CreateJob', 'InvokeBatchEndpoint', 'CreateMonitor', 'ImportData'].includes(String(type)))
+    throw badRequest('action.actionType must be CreateJob, InvokeBatchEndpoint or CreateMonitor.');
+  const job = objectOf(value['jobDefinition']);
+  if (type !== 'CreateJob') return value;
+  if (!job) throw badRequest('action.jobDefinition is required for CreateJob.');
+  return { ...value, jobDefinition: ctx.hooks.completeJob?.(ws, job) ?? completed(job) };
+}
+
+/** The job definition as a job would be completed. */
+function completed(job: Record<string, unknown>): Record<string, unknown> {
+  const nodes = objectOf(job['jobs']);
+  const defaults = {
+    resources: null,
+    distribution: null,
+    limits: null,
+    environment_variables: {},
+    display_name: null,
+    tags: {},
+    computeId: null,
+    inputs: {},
+    outputs: {},
+    properties: {},
+  };
+  return {
+    description: null,
+    tags: {},
+    properties: {},
+    status: 'NotStarted',
+    experimentName: 'Default',
+    services: null,
+    isArchived: false,
+    identity: null,
+    componentId: null,
+    sourceJobId: null,
+    inputs: {},
+    outputs: {},
+    ...job,
+    ...(nodes
+      ? {
+          jobs: Object.fromEntries(Object.entries(nodes).map(([name, node]) => [name, { ...defaults, name, ...objectOf(node) }])),
+        }
+      : {}),
+  };
+}
+
+export function registerSchedules(router: Router, ctx: Ctx): void {
+  const missing = (name: string) =>
+    new ServiceError(404, 'UserError', `Resource Trigger ${name} not found`, { inner: ['NotFound'] });
+  const body = (record: ScheduleRecord) => ({ name: record.name, properties: record.properties, systemData: record.systemData });
+  const operationOf = (ws: WorkspaceRecord, name: string) =>
+    `s:${ws.guid}:${Buffer.from(`${name} ${ctx.clock.now().getTime()}`).toString('base64url')}`;
+  router.workspace('GET', '/schedules', 'read', ({ ws, query }) => {
+    const view = query['listViewType'] ?? 'EnabledOnly';
+    const all = ctx.store.entries<ScheduleRecord>(table, { prefix: `${ws.guid}/` }).map(({ value }) => value);
+    const shown =
+      view === 'All' ? all : all.filter((entry) => (entry.properties['isEnabled'] === true) === (view === 'EnabledOnly'));
+    return { body: { value: shown.map(body) } };
+  });
+  router.workspace('GET', '/schedules/:name', 'read', ({ ws, params }) => {
+    const found = ctx.store.get<ScheduleRecord>(table, key(ws, params['name'] ?? ''));
+    if (!found) throw missing(params['name'] ?? '');
+    return { body: body(found) };
+  });
+  router.workspace('PUT', '/schedules/:name', 'write', async ({ ws, params, body: sentBody, apiVersion, principal }) => {
+    const name = assetName(params['name'], 'Schedule');
+    const sent = propertiesOf(sentBody, 'Schedule', apiVersion);
+    const before = ctx.store.get<ScheduleRecord>(table, key(ws, name));
+    const now = ctx.clock.stamp();
+    const properties = {
+      description: sent['description'] ?? null,
+      tags: sent['tags'] ?? {},
+      properties: sent['properties'] ?? {},
+      displayName: sent['displayName'] ?? null,
+      isEnabled: sent['isEnabled'] ?? true,
+      trigger: trigger(sent['trigger']),
+      action: action(ctx, ws, sent['action']),
+      provisioningState: 'Succeeded',
+    };
+    const changed = { lastModifiedAt: now, lastModifiedBy: principal.name, lastModifiedByType: 'Application' };
+    const record: ScheduleRecord = {
+      name: before?.name ?? name,
+      properties,
+      systemData: before
+        ? { ...before.systemData, ...changed }
+        : { createdAt: now, createdBy: principal.name, createdByType: 'Application', ...changed },
+    };
+    const operation = await ctx.store.write((tx) => {
+      tx.put(table, key(ws, name), record);
+      return ctx.operations.create(tx, {
+        style: 'mfe',
+        id: operationOf(ws, name),
+        location: ws.location,
+        subscriptionId: ws.subscriptionId,
+        seconds: ctx.latency.seconds('operation'),
+        now: ctx.clock.now(),
+      });
+    });
+    return {
+      status: before ? 200 : 201,
+      headers: {
+        'Azure-AsyncOperation': ctx.operations.statusUrl(operation, apiVersion),
+        Location: ctx.operations.resultUrl(operation, apiVersion),
+        'x-ms-async-operation-timeout': 'PT1H',
+      },
+      body: { properties: { ...properties, provisioningState: 'Creating' } },
+    };
+  });
+  router.workspace('DELETE', '/schedules/:name', 'write', async ({ ws, params, apiVersion }) => {
+    const name = params['name'] ?? '';
+    if (!ctx.store.get(table, key(ws, name))) return { status: 204 };
+    const operation = await ctx.store.write((tx) => {
+      tx.remove(table, key(ws, name));
+      return ctx.operations.create(tx, {
+        style: 'mfe',
+        id: operationOf(ws, name),
+        location: ws.location,
+        subscriptionId: ws.subscriptionId,
+        seconds: ctx.latency.seconds('operation'),
+        now: ctx.clock.now(),
+      });
+    });
+    return {
+      status: 202,
+      headers: {
+        'Azure-AsyncOperation': ctx.operations.statusUrl(operation, apiVersion),
+        Location: ctx.operations.resultUrl(operation, apiVersion),
+        'x-ms-async-operation-timeout': 'PT1H',
+      },
+      body: null,
+    };
+  });
+}

@@ -1,0 +1,370 @@
+/** The stored assets of all workspaces and registries, and the rules of their versions (azure-ml-observed §4). */
+import { createHash, randomUUID } from 'node:crypto';
+import type { Clock, Hooks, RegistryRecord, Scope, WorkspaceRecord, World } from '../context.js';
+import { badRequest, conflict, notFound, ServiceError } from '../errors.js';
+import type { Storage } from '../storage/types.js';
+import type { Store, Tx } from '../store.js';
+import { assetName, objectOf } from '../validate.js';
+import { parseReference } from './references.js';
+import {
+  fromJob,
+  rewriteCode,
+  rewriteComponent,
+  rewriteData,
+  rewriteEnvironment,
+  rewriteModel,
+  type RewriteContext,
+} from './rewrite.js';
+import type { AssetKind, AssetReference, Assets, AssetVersion, FoundAsset, SystemData } from './types.js';
+
+export const assetTable = 'assets';
+export const containerTable = 'containers';
+
+export interface ContainerRecord {
+  name: string;
+  description: string | null;
+  tags: Record<string, string>;
+  properties: Record<string, string>;
+  isArchived: boolean;
+  systemData: SystemData;
+}
+
+export const containerKey = (scope: Scope, kind: AssetKind, name: string): string =>
+  `${scope.guid}/${kind}/${name.toLowerCase()}`;
+export const versionKey = (scope: Scope, kind: AssetKind, name: string, version: string): string =>
+  `${containerKey(scope, kind, name)}/${version.toLowerCase()}`;
+
+/** Member that says where the bytes are: it never changes in a version. */
+const fixed: Partial<Record<AssetKind, string>> = { codes: 'codeUri', data: 'dataUri', models: 'modelUri' };
+const singular: Record<AssetKind, string> = {
+  codes: 'Code',
+  components: 'Component',
+  data: 'Data',
+  environments: 'Environment',
+  models: 'Model',
+};
+
+export interface PutResult {
+  asset: FoundAsset;
+  created: boolean;
+}
+
+export class Catalog implements Assets {
+  readonly #store: Store;
+  readonly #world: World;
+  readonly #clock: Clock;
+  readonly #rewrite: RewriteContext;
+
+  constructor(store: Store, world: World, storage: Storage, clock: Clock, hooks: Hooks) {
+    this.#store = store;
+    this.#world = world;
+    this.#clock = clock;
+    this.#rewrite = { storage, hooks, curated: (name) => this.#curated(name) };
+  }
+
+  #curated(name: string): string | undefined {
+    const registry = this.#world.registry('azureml');
+    return registry && this.latest(registry, 'environments', name)?.version;
+  }
+
+  /** ARM id or registry id of a version. */
+  id(scope: Scope, kind: AssetKind, name: string, version: string): string {
+    return scope.kind === 'workspace'
+      ? `${scope.armId}/${kind}/${name}/versions/${version}`
+      : `azureml://registries/${scope.name}/${kind}/${name}/versions/${version}`;
+  }
+  #found(scope: Scope, asset: AssetVersion): FoundAsset {
+    return { ...asset, scope, id: this.id(scope, asset.kind, asset.name, asset.version) };
+  }
+
+  get(scope: Scope, kind: AssetKind, name: string, version: string): FoundAsset | undefined {
+    const stored = this.#store.get<AssetVersion>(assetTable, versionKey(scope, kind, name, version));
+    return stored && this.#found(scope, stored);
+  }
+  versions(scope: Scope, kind: AssetKind, name: string): FoundAsset[] | undefined {
+    if (!this.container(scope, kind, name)) return undefined;
+    return this.#store
+      .entries<AssetVersion>(assetTable, { prefix: `${containerKey(scope, kind, name)}/` })
+      .map(({ value }) => this.#found(scope, value))
+      .sort((a, b) => b.order - a.order);
+  }
+  latest(scope: Scope, kind: AssetKind, name: string): FoundAsset | undefined {
+    return this.versions(scope, kind, name)?.find((asset) => asset.properties['isArchived'] !== true);
+  }
+  container(scope: Scope, kind: AssetKind, name: string): ContainerRecord | undefined {
+    return this.#store.get<ContainerRecord>(containerTable, containerKey(scope, kind, name));
+  }
+  containers(scope: Scope, kind: AssetKind): ContainerRecord[] {
+    return this.#store.entries<ContainerRecord>(containerTable, { prefix: `${scope.guid}/${kind}/` }).map(({ value }) => value);
+  }
+  names(scope: Scope, kind: AssetKind): string[] {
+    return this.containers(scope, kind).map((entry) => entry.name);
+  }
+
+  /** `latestVersion` and `nextVersion` of a container: numbers count up; other versions have no latest and a time stamp as next. */
+  numbering(scope: Scope, kind: AssetKind, name: string): { latestVersion: string | null; nextVersion: string } {
+    const all = this.versions(scope, kind, name) ?? [];
+    const numeric = all.map((asset) => asset.version).filter((version) => /^\d+$/.test(version));
+    if (all.length && numeric.length < all.length) {
+      const stamp = this.#clock.now().toISOString();
+      return {
+        latestVersion: null,
+        nextVersion: `${stamp.slice(0, 10)}-${stamp.slice(11, 19).replaceAll(':', '-')}-${stamp.slice(20, 23)}0000`.slice(0, 27),
+      };
+    }
+    const top = numeric.reduce((highest, version) => (BigInt(version) > highest ? BigInt(version) : highest), 0n);
+    return { latestVersion: top > 0n ? String(top) : null, nextVersion: String(top + 1n) };
+  }
+
+  parse(reference: string, kind: AssetKind): AssetReference | undefined {
+    return parseReference(reference, kind);
+  }
+  usable(ws: WorkspaceRecord, registry: RegistryRecord): boolean {
+    return registry.regions.includes('*') || registry.regions.includes(ws.location);
+  }
+
+  resolve(ws: WorkspaceRecord, reference: string, kind: AssetKind): FoundAsset {
+    const parsed = this.parse(reference, kind);
+    if (!parsed) throw badRequest(`'${reference}' is not a reference to one of the ${kind}.`);
+    const curated = kind === 'environments' && /^azureml-/i.test(parsed.name);
+    const scope = this.#scope(ws, parsed, curated);
+    const found = this.#pick(scope, parsed);
+    if (found) return found;
+    const version = parsed.version ?? parsed.label ?? 'latest';
+    if (scope.kind === 'registry')
+      throw notFound(
+        `Could not find asset with ID: azureml://registries/${scope.name.toLowerCase()}/${kind}/${parsed.name}/versions/${version}`,
+      );
+    throw notFound('The specified resource was not found.', {
+      code: `${singular[kind]}NotFound`,
+      message: `${singular[kind]} with name: ${parsed.name} and version: ${version} not found.`,
+    });
+  }
+  #pick(scope: Scope, parsed: AssetReference): FoundAsset | undefined {
+    const { kind, name, version, label } = parsed;
+    if (version !== undefined && version !== 'azureml_default') return this.get(scope, kind, name, version);
+    if (label === undefined || label === 'latest' || label === 'default') return this.latest(scope, kind, name);
+    return undefined;
+  }
+  #scope(ws: WorkspaceRecord, parsed: AssetReference, curated: boolean): Scope {
+    const owner = parsed.registry ?? (curated && !parsed.workspace ? 'azureml' : undefined);
+    if (owner !== undefined) {
+      const registry = this.#world.registry(owner);
+      if (!registry || !this.usable(ws, registry))
+        throw new ServiceError(
+          registry ? 400 : 404,
+          'UserError',
+          registry ? this.regionMessage(ws, registry) : `Registry ${owner} was not found.`,
+          {
+            inner: registry ? ['BadArgument', 'RegionNotSupported'] : ['NotFoundError'],
+          },
+        );
+      return registry;
+    }
+    if (parsed.workspaceGuid !== undefined)
+      return this.#world.workspaceByGuid(parsed.workspaceGuid) ?? this.#foreign(parsed.workspaceGuid);
+    if (!parsed.workspace) return ws;
+    const { subscriptionId, resourceGroup, name } = parsed.workspace;
+    const found = this.#world.workspace(subscriptionId, resourceGroup, name);
+    // An asset of another workspace cannot be used, whether it exists or not.
+    return found?.guid === ws.guid ? ws : this.#foreign(name);
+  }
+  #foreign(name: string): never {
+    throw badRequest(
+      `The asset belongs to workspace ${name}; assets can be used only in their own workspace or through a registry.`,
+    );
+  }
+  regionMessage(ws: WorkspaceRecord, registry: RegistryRecord): string {
+    return `Workspace region ${ws.location} is not one of the regions of registry ${registry.name} (${registry.regions.join(', ')}).`;
+  }
+
+  async put(
+    ws: WorkspaceRecord,
+    kind: AssetKind,
+    name: string,
+    version: string | undefined,
+    properties: Record<string, unknown>,
+    by: string,
+  ): Promise<PutResult> {
+    if (version !== undefined) return await this.#putVersion(ws, kind, name, version, properties, by, false);
+    for (let attempt = 0; ; attempt += 1) {
+      const { nextVersion } = this.numbering(ws, kind, name);
+      try {
+        return await this.#putVersion(ws, kind, name, nextVersion, properties, by, true);
+      } catch (error) {
+        if (!(error instanceof ServiceError && error.status === 409) || attempt >= 50) throw error;
+      }
+    }
+  }
+
+  async #properties(
+    scope: Scope,
+    kind: AssetKind,
+    sent: Record<string, unknown>,
+    version: string,
+  ): Promise<Record<string, unknown>> {
+    if (kind === 'codes') return rewriteCode(sent);
+    if (kind === 'components') return rewriteComponent(this.#rewrite, sent, version);
+    if (kind === 'environments') return rewriteEnvironment(sent);
+    if (scope.kind === 'registry') throw new Error(`Registry ${kind} are stored by the registry surface.`);
+    return kind === 'data' ? await rewriteData(this.#rewrite, scope, sent) : await rewriteModel(this.#rewrite, scope, sent);
+  }
+
+  /** Long form of a job URI in a workspace, `undefined` when it is none. */
+  async fromJob(ws: WorkspaceRecord, uri: string): Promise<{ uri: string; job: string } | undefined> {
+    return await fromJob(this.#rewrite, ws, uri);
+  }
+
+  async #putVersion(
+    ws: WorkspaceRecord,
+    kind: AssetKind,
+    name: string,
+    version: string,
+    sent: Record<string, unknown>,
+    by: string,
+    fresh: boolean,
+  ): Promise<PutResult> {
+    const anonymous = kind === 'components' && sent['isAnonymous'] === true;
+    assetName(name, singular[kind]);
+    assetName(version, `${singular[kind]} version`);
+    if (kind === 'models' && !/^[1-9]\d{0,17}$/.test(version))
+      throw badRequest(`Model version '${version}' is invalid: a version must be a positive integer.`);
+    const chosen = anonymous ? randomUUID() : version;
+    const properties = await this.#properties(ws, kind, sent, chosen);
+    const source = kind === 'components' ? objectOf(sent['componentSpec']) : undefined;
+    if (!anonymous)
+      return await this.#store.write((tx) =>
+        this.store(tx, ws, kind, name, version, properties, by, { fresh, ...(source ? { source } : {}) }),
+      );
+    // An equal anonymous component made earlier is given back.
+    const { version: _version, name: _name, ...content } = source ?? {};
+    const hash = createHash('sha256').update(JSON.stringify(content)).digest('hex');
+    return await this.#store.write((tx) => {
+      const key = `${ws.guid}/${hash}`;
+      const known = tx.get<string>('anonymous', key);
+      const found = known === undefined ? undefined : tx.get<AssetVersion>(assetTable, versionKey(ws, kind, name, known));
+      if (found) return { asset: this.#found(ws, found), created: true };
+      tx.put('anonymous', key, chosen);
+      return this.store(tx, ws, kind, name, chosen, properties, by, source ? { source } : {});
+    });
+  }
+
+  /** Writes a version inside a transaction: creates it, or merges into the one that is there. */
+  store(
+    tx: Tx,
+    scope: Scope,
+    kind: AssetKind,
+    name: string,
+    version: string,
+    properties: Record<string, unknown>,
+    by: string,
+    options: { fresh?: boolean; source?: Record<string, unknown>; systemData?: SystemData } = {},
+  ): PutResult {
+    const now = this.#clock.stamp();
+    const key = versionKey(scope, kind, name, version);
+    const before = tx.get<AssetVersion>(assetTable, key);
+    const changed = { lastModifiedAt: now, lastModifiedBy: by, lastModifiedByType: 'Application' };
+    const made: SystemData = options.systemData ?? { createdAt: now, createdBy: by, createdByType: 'Application', ...changed };
+    if (before) {
+      if (options.fresh) throw conflict(`${singular[kind]} ${name}:${version} already exists.`);
+      const merged = merge(kind, before, properties, options.source);
+      const asset: AssetVersion = { ...before, properties: merged, systemData: { ...before.systemData, ...changed } };
+      tx.put(assetTable, key, asset);
+      return { asset: this.#found(scope, asset), created: false };
+    }
+    const container = tx.get<ContainerRecord>(containerTable, containerKey(scope, kind, name));
+    if (!container)
+      tx.put(containerTable, containerKey(scope, kind, name), {
+        name,
+        description: null,
+        tags: {},
+        properties: {},
+        isArchived: false,
+        systemData: made,
+      } satisfies ContainerRecord);
+    const order = (tx.get<number>('world', 'order') ?? 0) + 1;
+    tx.put('world', 'order', order);
+    const asset: AssetVersion = {
+      kind,
+      name: container?.name ?? name,
+      version,
+      properties: kind === 'models' ? { ...properties, stage: properties['stage'] ?? 'Development' } : properties,
+      systemData: made,
+      order,
+      ...(options.source ? { source: options.source } : {}),
+    };
+    tx.put(assetTable, key, asset);
+    const hash = objectOf(properties['properties'])?.['hash_sha256'];
+    if (kind === 'codes' && typeof hash === 'string') tx.put('codeHashes', `${scope.guid}/${hash}`, key);
+    return { asset: this.#found(scope, asset), created: true };
+  }
+
+  /** A code version by its content hash, anywhere in the scope. */
+  byHash(scope: Scope, hash: string): FoundAsset | undefined {
+    const key = this.#store.get<string>('codeHashes', `${scope.guid}/${hash}`);
+    const stored = key === undefined ? undefined : this.#store.get<AssetVersion>(assetTable, key);
+    return stored && this.#found(scope, stored);
+  }
+
+  async remove(scope: Scope, kind: AssetKind, name: string, version: string): Promise<boolean> {
+    const key = versionKey(scope, kind, name, version);
+    return await this.#store.write((tx) => {
+      if (!tx.get(assetTable, key)) return false;
+      tx.remove(assetTable, key);
+      return true;
+    });
+  }
+}
+
+/** What a PUT makes of a version that is there. Throws 400 and 409 for what cannot change. */
+function merge(
+  kind: AssetKind,
+  before: AssetVersion,
+  sent: Record<string, unknown>,
+  source: Record<string, unknown> | undefined,
+): Record<string, unknown> {
+  const old = before.properties;
+  const member = fixed[kind];
+  const plain = (value: unknown) => String(value).toLowerCase().replace(/\/$/, '');
+  if (member !== undefined && plain(old[member]) !== plain(sent[member]))
+    throw badRequest('Asset paths cannot be updated.', [], ['BadArgument', 'AssetPathImmutable']);
+  const same = (name: string) => JSON.stringify(old[name] ?? null) === JSON.stringify(sent[name] ?? null);
+  if (kind === 'models' && old['modelType'] !== sent['modelType'])
+    throw badRequest('The type of a model version cannot be changed.');
+  if (kind === 'data' && old['dataType'] !== sent['dataType']) throw badRequest('The type of a data version cannot be changed.');
+  if (kind === 'environments' && !['image', 'build', 'condaFile', 'inferenceConfig'].every(same))
+    throw conflict(
+      `Environment ${before.name}:${before.version} already exists with another definition; an environment version cannot be changed.`,
+    );
+  if (kind === 'components' && !sameComponent(before.source, source))
+    throw conflict(
+      `Component ${before.name}:${before.version} already exists with another definition; a component version cannot be changed.`,
+    );
+  const held = objectOf(old['properties']) ?? {};
+  const given = objectOf(sent['properties']) ?? {};
+  const touched = Object.keys(given).find((key) => key in held && held[key] !== given[key]);
+  if (touched !== undefined)
+    throw badRequest(
+      `Property '${touched}' cannot be changed: properties of a version can be added only.`,
+      [],
+      ['BadArgument', 'PropertiesImmutable'],
+    );
+  return {
+    ...old,
+    description: sent['description'] ?? old['description'],
+    tags: { ...objectOf(old['tags']), ...objectOf(sent['tags']) },
+    properties: { ...held, ...given },
+    isArchived: sent['isArchived'],
+    ...(kind === 'models' && sent['stage'] != null ? { stage: sent['stage'] } : {}),
+    ...(kind === 'models' && Object.keys(objectOf(sent['flavors']) ?? {}).length ? { flavors: sent['flavors'] } : {}),
+  };
+}
+
+/** Whether two specifications are one component: what only describes does not count. */
+function sameComponent(a: Record<string, unknown> | undefined, b: Record<string, unknown> | undefined): boolean {
+  const core = (spec: Record<string, unknown> | undefined) => {
+    const { description: _d, display_name: _n, tags: _t, _source: _s, version: _v, ...rest } = spec ?? {};
+    return JSON.stringify(Object.entries(rest).sort(([x], [y]) => (x < y ? -1 : 1)));
+  };
+  return core(a) === core(b);
+}

@@ -1,0 +1,74 @@
+/** The https server: fastify over our certificate, any casing of path segments, bodies parsed as the service does. */
+import { readFileSync } from 'node:fs';
+import fastify, { type FastifyInstance } from 'fastify';
+import { ServiceError } from './errors.js';
+import type { Router } from './router.js';
+import type { Certificates } from './tls.js';
+
+/** The resource manager's own limit. */
+const bodyLimit = 4 * 1024 * 1024;
+
+/** Makes the server; routes are added by the surfaces. */
+export function makeServer(files: Certificates): FastifyInstance {
+  const app = fastify({
+    https: { key: readFileSync(files.keyFile), cert: readFileSync(files.certFile) },
+    bodyLimit,
+    logger: false,
+    exposeHeadRoutes: false,
+    forceCloseConnections: true,
+    keepAliveTimeout: 72_000,
+    routerOptions: { caseSensitive: false, maxParamLength: 2000, ignoreTrailingSlash: true },
+  });
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (request, body, done) => {
+    const bytes = body as Buffer;
+    const type = String(request.headers['content-type'] ?? '').toLowerCase();
+    if (!bytes.length) return done(null, undefined);
+    if (type && !type.includes('json')) return done(null, bytes);
+    try {
+      done(null, JSON.parse(bytes.toString('utf8')) as unknown);
+    } catch (error) {
+      done(Object.assign(new Error((error as Error).message), { code: 'InvalidRequestContent', statusCode: 400 }), undefined);
+    }
+  });
+  return app;
+}
+
+/** What no surface serves: 501 naming the operation for known parts of the service, 404 for the rest. After all surfaces. */
+export function registerRest(
+  app: FastifyInstance,
+  router: Router,
+  authenticate: (header: string | undefined) => Promise<unknown>,
+): void {
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?', 1)[0] ?? '';
+    authenticate(request.headers.authorization)
+      .then(() => {
+        if (/\/providers\/Microsoft\.MachineLearningServices\//i.test(path) || /^\/[a-z0-9-]+\/v\d[\d.]*\//i.test(path))
+          throw new ServiceError(
+            501,
+            'NotImplemented',
+            `The embedded workspace does not implement ${request.method} ${operationName(path)}.`,
+          );
+        throw new ServiceError(404, 'InvalidResourceType', `The resource '${path}' could not be found.`, { envelope: 'gateway' });
+      })
+      .catch((error: unknown) => router.fail(error, request, reply));
+    return reply;
+  });
+}
+
+/** A path with its names taken out: `…/workspaces/{name}/onlineEndpoints/{name}`. */
+export function operationName(path: string): string {
+  const keep = /^(subscriptions|resourceGroups|providers|locations|workspaces|registries|versions|Microsoft\..*|v\d.*)$/i;
+  const parts = path.split('/').filter(Boolean);
+  return `/${parts
+    .map((part, index) => {
+      const before = parts[index - 1] ?? '';
+      if (keep.test(part)) return part;
+      if (/^(subscriptions|resourceGroups|locations|workspaces|registries|versions)$/i.test(before)) return '{name}';
+      if (index > 0 && keep.test(before) === false && !/^\{/.test(before) && /providers/i.test(path))
+        return index >= 8 && index % 2 === 1 ? '{name}' : part;
+      return part;
+    })
+    .join('/')}`;
+}

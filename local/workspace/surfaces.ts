@@ -1,0 +1,7 @@
+/** The surfaces of the other rooms. */
+import type { Surface } from './context.js';
+
+/** In the order in which they are registered. */
+export async function optionalSurfaces(): Promise<Surface[]> {
+  return [];
+}
