@@ -7,9 +7,11 @@ import { join } from 'node:path';
 import type { Ctx, Principal, WorkspaceRecord } from '../context.js';
 import { activeRuns, getRun, tree as runsOf, updateRun } from '../runs/access.js';
 import { isTerminal, type RunError, type RunRecord } from '../runs/record.js';
+import { compute as computeRecord } from '../arm/computes.js';
 import { SnapshotCache } from './data.js';
 import type { Shared } from './execute.js';
 import { endOpenRuns, finish } from './life.js';
+import { asObject } from './plan.js';
 import { endStrays, signalGroup } from './process.js';
 import { prepareSite, type Site } from './site.js';
 import { Slots } from './slots.js';
@@ -30,6 +32,12 @@ interface ProcessEntry {
   /** Start time of the process as the kernel says, so that a reused id is not mistaken for it. */
   started: string | undefined;
   mark: string;
+}
+
+/** Nodes that a compute may have at once. */
+function maxNodes(ctx: Ctx, ws: WorkspaceRecord, name: string): number {
+  const scale = asObject(computeRecord(ctx, ws, name)?.properties['scaleSettings']);
+  return Number(scale['maxNodeCount'] ?? 1) || 1;
 }
 
 /** Field 22 of /proc/PID/stat; undefined where there is no such thing. */
@@ -94,8 +102,7 @@ export class Engine {
     let slots = this.#slots.get(key);
     if (!slots) {
       const ws = this.#ctx.world.workspaceByGuid(guid);
-      const limit = (): number =>
-        compute === undefined || !ws ? 2 * availableParallelism() : (this.#ctx.hooks.compute?.(ws, compute)?.maxNodes ?? 4);
+      const limit = (): number => (compute === undefined || !ws ? 2 * availableParallelism() : maxNodes(this.#ctx, ws, compute));
       this.#slots.set(key, (slots = new Slots(limit)));
     }
     return slots;

@@ -98,14 +98,18 @@ export async function execute(
     });
   const folder = join(tree.folder, segment(run.runId));
   try {
+    // A log that is listed can be read: both are there before the run shows as running.
+    const logs = Promise.all([
+      ctx.storage.append(artifacts(logName), new Uint8Array()),
+      ctx.storage.write(artifacts(buildLogName), environment.log),
+    ]);
+    logs.catch(() => undefined); // awaited below
     const files = await prepareFiles(task, shared, spec, inputs, targets, folder);
     stopIfCanceled(signal);
     const logFile = join(folder, 'std_log.txt');
     await writeFile(logFile, '');
-    await Promise.all([
-      enter(task, 'Running', (record) => (record.logFiles = [buildLogName, logName])),
-      ctx.storage.write(artifacts(buildLogName), environment.log),
-    ]);
+    await logs;
+    await enter(task, 'Running', (record) => (record.logFiles = [buildLogName, logName]));
     await runCommand(task, shared, spec, environment, files, logFile);
     await enter(task, 'Finalizing');
     const outputs = await storeOutputs(task, files.outputs);

@@ -135,7 +135,12 @@ export function checkPath(uri: string | undefined, where: string): void {
 export function findComponent(ctx: Ctx, ws: WorkspaceRecord, componentId: string): Component {
   try {
     const found = ctx.assets.resolve(ws, componentId, 'components');
-    return { id: found.id, name: found.name, version: found.version, spec: asObject(found.properties['componentSpec']) };
+    return {
+      id: found.id,
+      name: found.name,
+      version: found.version,
+      spec: found.source ?? asObject(found.properties['componentSpec']),
+    };
   } catch (error) {
     if (!(error instanceof ServiceError) || error.status !== 404) throw error;
     const match = /components\/([^/]+)(?:\/(?:versions|labels)\/([^/]+))?/i.exec(componentId);

@@ -1,5 +1,6 @@
 /** A job body checked and read into what the engine runs. Nothing is written and nothing started: a job that is refused leaves no trace. */
 import type { Ctx, WorkspaceRecord } from '../context.js';
+import { compute } from '../arm/computes.js';
 import { ServiceError } from '../errors.js';
 import { runPipeline, settingsOf, type PipelineSettings } from './pipeline.js';
 import { execute, type Shared } from './execute.js';
@@ -35,7 +36,7 @@ export function checkCompute(ctx: Ctx, ws: WorkspaceRecord, computeId: string | 
   if (computeId === undefined || computeId === '' || computeId.includes('${{')) return undefined;
   const name = lastSegment(computeId.replace(/^azureml:/, ''));
   if (/^serverless$/i.test(name)) return undefined;
-  if (!ctx.hooks.compute || ctx.hooks.compute(ws, name)) return name;
+  if (compute(ctx, ws, name)) return name;
   throw new ServiceError(400, 'UserError', `Compute '${name}' was not found in workspace '${ws.name}'.`, {
     target: where,
     details: [{ code: 'ComputeNotFound', message: `Unknown compute target '${name}'.`, target: where }],
@@ -137,7 +138,7 @@ async function commandSubmission(ctx: Ctx, ws: WorkspaceRecord, properties: Json
   if (command.trim() === '')
     throw new ServiceError(400, 'UserError', 'The job has no command.', { target: 'command', inner: ['BadArgument'] });
   checkDistribution(properties, 'The job');
-  const compute = checkCompute(ctx, ws, asText(properties['computeId']), 'computeId');
+  const target = checkCompute(ctx, ws, asText(properties['computeId']), 'computeId');
   const inputs = jobInputs(properties);
   const targets = jobTargets(properties);
   checkNames(command, inputs, targets, {});
@@ -152,13 +153,13 @@ async function commandSubmission(ctx: Ctx, ws: WorkspaceRecord, properties: Json
     ...(code !== undefined && { codeId: code }),
     ...(timeout !== undefined && { timeout: seconds(timeout) }),
   };
-  return { kind: 'Command', compute, run: (task, shared) => execute(task, shared, spec, inputs, targets) };
+  return { kind: 'Command', compute: target, run: (task, shared) => execute(task, shared, spec, inputs, targets) };
 }
 
 async function sweepSubmission(ctx: Ctx, ws: WorkspaceRecord, properties: Json, name: string): Promise<Submission> {
   const trial = asObject(properties['trial']);
   checkDistribution({ ...trial, resources: trial['resources'] ?? properties['resources'] }, 'The trial');
-  const compute = checkCompute(ctx, ws, asText(properties['computeId']), 'computeId');
+  const target = checkCompute(ctx, ws, asText(properties['computeId']), 'computeId');
   const inputs = jobInputs(properties);
   const targets = jobTargets(properties);
   const command = asText(trial['command']) ?? '';
@@ -173,11 +174,11 @@ async function sweepSubmission(ctx: Ctx, ws: WorkspaceRecord, properties: Json, 
     ...(code !== undefined && { codeId: code }),
   };
   const sweep: SweepSpec = readSweep(properties, spec, name);
-  return { kind: 'Sweep', compute, run: (task, shared) => runSweep(task, shared, sweep, inputs, targets) };
+  return { kind: 'Sweep', compute: target, run: (task, shared) => runSweep(task, shared, sweep, inputs, targets) };
 }
 
 async function pipelineSubmission(ctx: Ctx, ws: WorkspaceRecord, properties: Json): Promise<Submission> {
-  const compute = checkCompute(ctx, ws, asText(properties['computeId']), 'computeId');
+  const target = checkCompute(ctx, ws, asText(properties['computeId']), 'computeId');
   const own = asObject(properties['settings']);
   checkCompute(ctx, ws, asText(own['default_compute']) ?? asText(own['defaultCompute']), 'settings.default_compute');
   const inputs = jobInputs(properties);
@@ -200,10 +201,10 @@ async function pipelineSubmission(ctx: Ctx, ws: WorkspaceRecord, properties: Jso
   }
   if (plan.nodes.length === 0)
     throw new ServiceError(400, 'UserError', 'The pipeline has no steps.', { target: 'jobs', inner: ['BadArgument'] });
-  const settings = settingsOf(own, { continueOnStepFailure: componentId !== undefined, forceRerun: false }, compute);
+  const settings = settingsOf(own, { continueOnStepFailure: componentId !== undefined, forceRerun: false }, target);
   return {
     kind: 'Pipeline',
-    compute,
+    compute: target,
     settings,
     run: (task, shared) => runPipeline(task, shared, plan, inputs, targets, settings),
   };

@@ -80,16 +80,10 @@ export function lastSegment(id: string): string {
   return id.replace(/\/+$/, '').split('/').pop() ?? id;
 }
 
-/** Run history's word for an ARM input or output type. */
+/**
+ * Run history's word for an ARM input or output type. Models go as what they are in storage: the official client cannot read a run
+ * whose outputs are typed `MLFlowModel` and friends (azure-ml-rest.md, corrections).
+ */
 export function historyType(type: string): string {
-  return (
-    {
-      uri_file: 'UriFile',
-      uri_folder: 'UriFolder',
-      mltable: 'MLTable',
-      mlflow_model: 'MLFlowModel',
-      custom_model: 'CustomModel',
-      triton_model: 'TritonModel',
-    }[type] ?? 'UriFolder'
-  );
+  return { uri_file: 'UriFile', mltable: 'MLTable' }[type] ?? 'UriFolder';
 }
