@@ -151,6 +151,8 @@ export interface Call {
   body: unknown;
   apiVersion: string;
   principal: Principal;
+  /** The unread body, on routes that asked for it. */
+  stream?: Readable;
 }
 
 export interface WorkspaceCall extends Call {

@@ -2,7 +2,8 @@
  * The one place where routes meet authentication, roles, faults, latency and the error envelopes. Surfaces register handlers;
  * they never see fastify.
  */
-import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods, RequestPayload } from 'fastify';
+import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Answer, Call, Ctx, Log, Principal, RegistryRecord, WorkspaceCall } from './context.js';
 import { correlation, errorBody, parentNotFound, resourceNotFound, ServiceError } from './errors.js';
@@ -17,6 +18,8 @@ export interface RouteOptions {
   bodyLimit?: number;
   /** Envelope of errors that are not the handler's own: `mfe` for ARM, `data` for data planes. */
   envelope?: 'mfe' | 'data';
+  /** The body is not read: the handler gets it as `call.stream` (uploads of any size and type). Give a `bodyLimit`. */
+  raw?: boolean;
   /** Turns a ServiceError into this surface's own answer (MLflow has its own error form). */
   onError?: (error: ServiceError) => Answer;
 }
@@ -26,6 +29,16 @@ export const workspacePath =
   '/subscriptions/:subscriptionId/resourceGroups/:resourceGroup/providers/Microsoft.MachineLearningServices/workspaces/:workspace';
 const registryPath =
   '/subscriptions/:subscriptionId/resourceGroups/:resourceGroup/providers/Microsoft.MachineLearningServices/registries/:registry';
+
+const streams = new WeakMap<FastifyRequest, Readable>();
+
+/** Sets the body aside and hands the parser an empty one. */
+function keepStream(request: FastifyRequest, _reply: FastifyReply, payload: RequestPayload, done: (error: null, payload: RequestPayload) => void): void {
+  streams.set(request, payload as unknown as Readable);
+  const nothing: RequestPayload = Readable.from([]);
+  nothing.receivedEncodedLength = Number(request.headers['content-length'] ?? 0);
+  done(null, nothing);
+}
 
 export class Router {
   readonly #app: FastifyInstance;
@@ -131,6 +144,7 @@ export class Router {
       url,
       exposeHeadRoute: false,
       ...(options.bodyLimit === undefined ? {} : { bodyLimit: options.bodyLimit }),
+      ...(options.raw ? { preParsing: keepStream } : {}),
       errorHandler: (error, request, reply) => {
         this.fail(error, request, reply, options);
       },
@@ -172,6 +186,7 @@ export class Router {
         body: request.body ?? undefined,
         apiVersion: query['api-version'] ?? '',
         principal,
+        ...(options.raw ? { stream: streams.get(request) ?? request.raw } : {}),
       });
     } catch (error) {
       return this.fail(error, request, reply, options);
