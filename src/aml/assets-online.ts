@@ -49,8 +49,8 @@ class OnlineTarget implements CompileTarget {
   ) {
     this.workspaceId = workspace.id;
     const lookups = onlineLookups(workspace);
-    this.check = lookups.check;
-    this.resolveLabel = lookups.resolveLabel;
+    this.check = (references, signal) => lookups.check(references, signal);
+    this.resolveLabel = (kind, name, label, signal) => lookups.resolveLabel(kind, name, label, signal);
   }
 
   /** One flight per key; a failure is forgotten, so that a later call may succeed. */
