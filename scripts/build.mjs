@@ -5,11 +5,12 @@ import { join } from 'node:path';
 import { root, setup } from './lib/setup.mjs';
 
 /** Builds everything that is run: dist/cli and dist/tasks. */
-export async function build({ quiet = false } = {}) {
+export async function build({ quiet = false, clean = false } = {}) {
   setup();
   const started = Date.now();
   const esbuild = await import('esbuild');
-  rmSync(join(root, 'dist', 'cli'), { recursive: true, force: true });
+  // Old chunks stay until a clean build: a running `amlops up` may still load one of them.
+  if (clean) rmSync(join(root, 'dist', 'cli'), { recursive: true, force: true });
   await esbuild.build({
     absWorkingDir: root,
     entryPoints: { amlops: 'cli/amlops.ts', ...workers() },
@@ -38,4 +39,4 @@ function workers() {
   return found;
 }
 
-if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) await build();
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) await build({ clean: process.argv.includes('--clean') });
