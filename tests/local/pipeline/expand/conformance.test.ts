@@ -50,7 +50,7 @@ function same(want: unknown, have: unknown, at = ''): string[] {
       ),
     ];
   }
-  const [a, b] = [String(want ?? ''), String((have as string | undefined) ?? '')];
+  const [a, b] = [(want as string | null) ?? '', (have as string | undefined) ?? ''];
   const folds = /^(true|false)$/i.test(a) && a.toLowerCase() === b.toLowerCase();
   return a === b || folds ? [] : [`${at}: '${a}' expected, '${b}'`];
 }
