@@ -27,7 +27,6 @@ export const assetsSurface: Surface = {
       registerVersions(router, ctx, catalog, kind);
     }
     registerPendingUpload(router, ctx);
-    registerResolver(router, ctx);
     registerSnapshots(router, ctx, catalog);
   },
 };
@@ -195,36 +194,6 @@ function registerPendingUpload(router: Router, ctx: Ctx): void {
         },
       };
     });
-}
-
-/** `dataversion/batchGetResolvedUris` and the models' twin (azure-ml-observed §3). */
-function registerResolver(router: Router, ctx: Ctx): void {
-  for (const [prefix, path, kind, type] of [
-    ['/data/v1.0', '/dataversion/batchGetResolvedUris', 'data', 'dataType'],
-    ['/modelregistry/v1.0', '/models/batchGetResolvedUris', 'models', 'modelType'],
-  ] as const)
-    router.workspace(
-      'POST',
-      path,
-      'read',
-      ({ ws, body }) => {
-        const wanted = objectOf(body)?.['values'];
-        if (!Array.isArray(wanted))
-          throw new ServiceError(400, 'UserError', "The member 'values' must be a list of asset ids.", { envelope: 'data' });
-        const values: Record<string, unknown> = {};
-        for (const id of wanted.map(String)) {
-          const asset = ctx.assets.resolve(ws, id, kind);
-          const uri = String(asset.properties[kind === 'data' ? 'dataUri' : 'modelUri']);
-          const name = String(asset.properties[type])
-            .split('_')
-            .map((word) => word.charAt(0).toUpperCase() + word.slice(1))
-            .join('');
-          values[id] = { uri, type: name === 'Mltable' ? 'MLTable' : name, legacyDatasetType: null };
-        }
-        return { body: { values } };
-      },
-      { prefix },
-    );
 }
 
 /** The older reuse check, `snapshots/getByHash` (azure-ml-observed §4, azure-ml-rest §9 row 3). */

@@ -266,7 +266,10 @@ export class HistoryRoutes {
       if ('url' in place) return { uri: place.url, type: 'UriFile', legacyDatasetType: null };
       const asset = this.#ctx.assets.resolve(ws, id, /\/models\//i.test(id) ? 'models' : 'data');
       const uri = asText(asset.properties['dataUri']) ?? asText(asset.properties['modelUri']);
-      const type = { uri_file: 'UriFile', mltable: 'MLTable' }[place.type ?? ''] ?? 'UriFolder';
+      const type =
+        place.type === 'mltable'
+          ? 'MLTable'
+          : (place.type ?? 'uri_folder').replace(/(^|_)([a-z])/g, (_, __, letter: string) => letter.toUpperCase());
       return { uri, type, legacyDatasetType: null };
     } catch (error) {
       // Unknown ids are left out of the answer: each is asked on its own behalf.
