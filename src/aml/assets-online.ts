@@ -251,3 +251,4 @@ function indicatorOf(prefix: string, files: LocalData['files']): string | undefi
   names.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
   return names[0] === undefined ? undefined : `${prefix}${names[0]}`;
 }
+export { onlineLookups as lookups } from './assets-lookup.js';
