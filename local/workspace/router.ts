@@ -2,7 +2,7 @@
  * The one place where routes meet authentication, roles, faults, latency and the error envelopes. Surfaces register handlers;
  * they never see fastify.
  */
-import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods, RequestPayload } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequestRequestPayload } from 'fastify';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Answer, Call, Ctx, Log, Principal, RegistryRecord, WorkspaceCall } from './context.js';
@@ -33,8 +33,13 @@ const registryPath =
 const streams = new WeakMap<FastifyRequest, Readable>();
 
 /** Sets the body aside and hands the parser an empty one. */
-function keepStream(request: FastifyRequest, _reply: FastifyReply, payload: RequestPayload, done: (error: null, payload: RequestPayload) => void): void {
-  streams.set(request, payload as unknown as Readable);
+function keepStream(
+  request: FastifyRequest,
+  _reply: FastifyReply,
+  payload: RequestPayload,
+  done: (error: null, payload: RequestPayload) => void,
+): void {
+  streams.set(request, payload);
   const nothing: RequestPayload = Readable.from([]);
   nothing.receivedEncodedLength = Number(request.headers['content-length'] ?? 0);
   done(null, nothing);
@@ -140,7 +145,7 @@ export class Router {
     anonymous = false,
   ): void {
     this.#app.route({
-      method: method as HTTPMethods | HTTPMethods[],
+      method: method,
       url,
       exposeHeadRoute: false,
       ...(options.bodyLimit === undefined ? {} : { bodyLimit: options.bodyLimit }),

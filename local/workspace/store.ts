@@ -62,7 +62,7 @@ export class Store {
       put: (table, key, value) => void this.#table(table).put(key, value),
       remove: (table, key) => void this.#table(table).remove(key),
     };
-    return (await this.#root.transaction(() => body(tx))) as R;
+    return await this.#root.transaction(() => body(tx));
   }
 
   async close(): Promise<void> {

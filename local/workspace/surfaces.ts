@@ -1,8 +1,7 @@
-/** The surfaces of the other rooms. */
+/** The surfaces of the other rooms, in the order in which they are registered. */
 import type { Surface } from './context.js';
-import { runsSurface } from './runs/index.js';
 
-/** In the order in which they are registered. */
 export async function optionalSurfaces(): Promise<Surface[]> {
+  const { runsSurface } = await import('./runs/index.js');
   return [runsSurface()];
 }

@@ -27,3 +27,8 @@ export function propertiesOf(body: unknown, what: string, _apiVersion: string): 
     inner: ['BadArgument'],
   });
 }
+
+/** Any JSON value as text for a message or a comparison: text as it is, the rest as JSON. */
+export function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : value === undefined || value === null ? '' : JSON.stringify(value);
+}

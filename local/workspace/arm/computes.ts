@@ -2,7 +2,7 @@
 import type { Ctx, WorkspaceRecord } from '../context.js';
 import { badRequest, notBuilt, ServiceError } from '../errors.js';
 import type { Router } from '../router.js';
-import { assetName, objectOf, propertiesOf } from '../validate.js';
+import { assetName, objectOf, propertiesOf, textOf } from '../validate.js';
 
 export interface ComputeRecord {
   name: string;
@@ -103,7 +103,7 @@ export function registerComputes(router: Router, ctx: Ctx): void {
     const sent = propertiesOf(sentBody, 'Compute', apiVersion);
     const before = compute(ctx, ws, name);
     if (method === 'PATCH' && !before) throw missing();
-    const computeType = String(sent['computeType'] ?? before?.computeType ?? '');
+    const computeType = textOf(sent['computeType'] ?? before?.computeType);
     if (computeType !== 'AmlCompute')
       throw computeType
         ? notBuilt(`Compute_CreateOrUpdate of computeType ${computeType}`)

@@ -15,6 +15,7 @@ import {
   rewriteModel,
   type RewriteContext,
 } from './rewrite.js';
+import { curatedAsset, curatedNames } from './curated.js';
 import type { AssetKind, AssetReference, Assets, AssetVersion, FoundAsset, SystemData } from './types.js';
 
 export const assetTable = 'assets';
@@ -79,9 +80,13 @@ export class Catalog implements Assets {
 
   get(scope: Scope, kind: AssetKind, name: string, version: string): FoundAsset | undefined {
     const stored = this.#store.get<AssetVersion>(assetTable, versionKey(scope, kind, name, version));
-    return stored && this.#found(scope, stored);
+    if (stored) return this.#found(scope, stored);
+    const curated = curatedAsset(scope, kind, name, version);
+    return curated && this.#found(scope, curated);
   }
   versions(scope: Scope, kind: AssetKind, name: string): FoundAsset[] | undefined {
+    const curated = curatedAsset(scope, kind, name);
+    if (curated) return [this.#found(scope, curated)];
     if (!this.container(scope, kind, name)) return undefined;
     return this.#store
       .entries<AssetVersion>(assetTable, { prefix: `${containerKey(scope, kind, name)}/` })
@@ -92,9 +97,13 @@ export class Catalog implements Assets {
     return this.versions(scope, kind, name)?.find((asset) => asset.properties['isArchived'] !== true);
   }
   container(scope: Scope, kind: AssetKind, name: string): ContainerRecord | undefined {
+    const curated = curatedAsset(scope, kind, name);
+    if (curated) return containerOf(curated);
     return this.#store.get<ContainerRecord>(containerTable, containerKey(scope, kind, name));
   }
   containers(scope: Scope, kind: AssetKind): ContainerRecord[] {
+    const curated = curatedNames(scope, kind);
+    if (curated) return curated.flatMap((name) => this.container(scope, kind, name) ?? []);
     return this.#store.entries<ContainerRecord>(containerTable, { prefix: `${scope.guid}/${kind}/` }).map(({ value }) => value);
   }
   names(scope: Scope, kind: AssetKind): string[] {
@@ -314,6 +323,10 @@ export class Catalog implements Assets {
       return true;
     });
   }
+}
+
+function containerOf(asset: AssetVersion): ContainerRecord {
+  return { name: asset.name, description: null, tags: {}, properties: {}, isArchived: false, systemData: asset.systemData };
 }
 
 /** What a PUT makes of a version that is there. Throws 400 and 409 for what cannot change. */

@@ -3,7 +3,7 @@ import { parse as parseYaml } from 'yaml';
 import type { Hooks, Scope, WorkspaceRecord } from '../context.js';
 import { badRequest, ServiceError } from '../errors.js';
 import type { BlobPlace, Storage } from '../storage/types.js';
-import { objectOf } from '../validate.js';
+import { objectOf, textOf } from '../validate.js';
 
 type Properties = Record<string, unknown>;
 
@@ -139,8 +139,8 @@ export async function rewriteData(context: RewriteContext, ws: WorkspaceRecord, 
   const uri = sent['dataUri'];
   if (typeof uri !== 'string' || !uri) throw badRequest('dataUri is required.');
   const dataType = sent['dataType'] ?? 'uri_folder';
-  if (!['uri_file', 'uri_folder', 'mltable'].includes(String(dataType)))
-    throw badRequest(`dataType '${String(dataType)}' is not uri_file, uri_folder or mltable.`);
+  if (!['uri_file', 'uri_folder', 'mltable'].includes(textOf(dataType)))
+    throw badRequest(`dataType '${textOf(dataType)}' is not uri_file, uri_folder or mltable.`);
   const job = await fromJob(context, ws, uri);
   const short = /^azureml:\/\/datastores\/([^/]+)\/paths\/?(.*)$/i.exec(uri);
   const dataUri = job?.uri ?? (short ? context.storage.longUri(ws, short[1] ?? '', short[2] ?? '') : uri);
@@ -158,8 +158,8 @@ export async function rewriteModel(context: RewriteContext, ws: WorkspaceRecord,
   const uri = sent['modelUri'];
   if (typeof uri !== 'string' || !uri) throw badRequest('modelUri is required.');
   const modelType = sent['modelType'] ?? 'custom_model';
-  if (!['custom_model', 'mlflow_model', 'triton_model'].includes(String(modelType)))
-    throw badRequest(`modelType '${String(modelType)}' is not custom_model, mlflow_model or triton_model.`);
+  if (!['custom_model', 'mlflow_model', 'triton_model'].includes(textOf(modelType)))
+    throw badRequest(`modelType '${textOf(modelType)}' is not custom_model, mlflow_model or triton_model.`);
   const job = await fromJob(context, ws, uri);
   const short = /^azureml:\/\/datastores\/([^/]+)\/paths\/?(.*)$/i.exec(uri);
   const modelUri = (job?.uri ?? (short ? context.storage.longUri(ws, short[1] ?? '', short[2] ?? '') : uri)).replace(
@@ -218,13 +218,7 @@ async function readFlavors(storage: Storage, place: BlobPlace): Promise<Properti
     return {}; // A file of that name that is no MLmodel: nothing to read from it.
   }
   const text = (value: unknown): string =>
-    typeof value === 'string'
-      ? value
-      : value == null
-        ? ''
-        : typeof value === 'object'
-          ? JSON.stringify(value, null, 2)
-          : String(value);
+    typeof value === 'object' && value !== null ? JSON.stringify(value, null, 2) : textOf(value);
   return Object.fromEntries(
     Object.entries(flavors ?? {}).map(([name, data]) => [
       name,

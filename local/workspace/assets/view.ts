@@ -1,5 +1,6 @@
 /** How stored assets are answered: which members an api-version knows, list filters, paging. */
 import type { Scope } from '../context.js';
+import { textOf } from '../validate.js';
 import type { Catalog, ContainerRecord } from './catalog.js';
 import type { AssetKind, FoundAsset } from './types.js';
 
@@ -115,7 +116,7 @@ export function filtered(assets: FoundAsset[], query: Record<string, string>): F
   const has = (map: unknown, wanted: [string, string | undefined][]): boolean =>
     wanted.every(([key, value]) => {
       const held = (map as Record<string, unknown> | null)?.[key];
-      return held !== undefined && (value === undefined || String(held) === value);
+      return held !== undefined && (value === undefined || textOf(held) === value);
     });
   const shown = viewed(query);
   return assets.filter(

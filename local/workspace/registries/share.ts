@@ -110,10 +110,9 @@ async function copyAndStore(
 export async function copyInto(ctx: Ctx, place: BlobPlace, registry: RegistryRecord): Promise<string> {
   const container = await ctx.storage.freshContainer(registry);
   const base = place.path.replace(/\/$/, '').split('/').at(-1) ?? '';
-  let single = false;
   const copies: Promise<void>[] = [];
   for await (const file of filesBelow(ctx.storage, place)) {
-    single = file.name === place.path;
+    const single = file.name === place.path;
     const path = single ? file.relative : base ? `${base}/${file.relative}` : file.relative;
     copies.push(ctx.storage.copy({ ...place, path: file.name }, { account: registry.account, container, path }));
     if (copies.length % 8 === 0) await Promise.all(copies);

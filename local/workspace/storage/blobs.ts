@@ -5,10 +5,11 @@ import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { Scope, WorkspaceRecord } from '../context.js';
 import { ServiceError } from '../errors.js';
-import { Datastores } from './datastores.js';
+import type { Datastores } from './datastores.js';
 import { signSas, type DelegationKey } from './sas.js';
 import type { BlobEntry, BlobPlace, Datastore, SasOptions, Storage, WriteOptions } from './types.js';
-import { BlobError, collect, Wire } from './wire.js';
+import type { Wire } from './wire.js';
+import { BlobError, collect } from './wire.js';
 
 const block = 8 * 1024 * 1024;
 
