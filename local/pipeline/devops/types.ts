@@ -92,6 +92,8 @@ export interface ProjectDocument {
   identities: Identity[];
   /** `type/id` → who may use it; absent: everybody, as on a laptop there is nobody to ask. */
   permissions: Record<string, { all: boolean; pipelines: number[] }>;
+  /** `counter()` of root variables: `definition/prefix` → last value. */
+  counters?: Record<string, number>;
 }
 
 export type RecordType =

@@ -1,0 +1,89 @@
+/** The exclusive lock of a resource between runs, also of other processes: a folder with the holder and those who wait. */
+import { mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileName } from '../devops/files.js';
+import type { ResourceRef } from '../devops/types.js';
+
+interface Mark {
+  run: number;
+  pid: number;
+}
+
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+async function readMark(path: string): Promise<Mark | undefined> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as Mark;
+  } catch {
+    return undefined; // gone, or being written
+  }
+}
+
+export interface Lock {
+  release(): Promise<void>;
+}
+
+/**
+ * Waits for the lock. `runLatest`: a newer waiting run takes the place of this one (then undefined). `sequential`: in the order of the runs.
+ * @throws the signal's reason when it aborts
+ */
+export async function acquire(
+  folder: string,
+  resource: ResourceRef,
+  run: number,
+  behavior: 'runLatest' | 'sequential',
+  signal: AbortSignal,
+): Promise<Lock | undefined> {
+  const place = join(folder, fileName(`${resource.type}-${resource.id}`));
+  await mkdir(place, { recursive: true });
+  const holder = join(place, 'holder.json');
+  const waiting = join(place, `waiting-${run}.json`);
+  const mark = JSON.stringify({ run, pid: process.pid } satisfies Mark);
+  await writeFile(waiting, mark);
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const others = await queue(place, run);
+      if (behavior === 'runLatest' && others.some((other) => other > run)) return undefined;
+      const turn = behavior === 'runLatest' || !others.some((other) => other < run);
+      if (turn && (await take(holder, mark))) return { release: () => rm(holder, { force: true }) };
+      await sleep(200, undefined, { signal });
+    }
+  } finally {
+    await rm(waiting, { force: true });
+  }
+}
+
+/** Runs that wait besides ours; marks of dead processes are taken away. */
+async function queue(place: string, run: number): Promise<number[]> {
+  const found: number[] = [];
+  for (const name of await readdir(place)) {
+    if (!/^waiting-\d+\.json$/.test(name) || name === `waiting-${run}.json`) continue;
+    const other = await readMark(join(place, name));
+    if (other && alive(other.pid)) found.push(other.run);
+    else if (other) await rm(join(place, name), { force: true });
+  }
+  return found;
+}
+
+async function take(holder: string, mark: string): Promise<boolean> {
+  try {
+    const file = await open(holder, 'wx');
+    await file.writeFile(mark);
+    await file.close();
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    const other = await readMark(holder);
+    if (other && !alive(other.pid)) await rm(holder, { force: true });
+    return false;
+  }
+}

@@ -1,0 +1,69 @@
+/** Markdown of run summaries as HTML. Everything is escaped first; only the few forms below become tags, links only to http(s). */
+
+export function escapeHtml(text: string): string {
+  return text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;')
+    .replaceAll("'", '&#39;');
+}
+
+function inline(text: string): string {
+  const codes: string[] = [];
+  const held = text.replace(/`([^`]+)`/g, (_whole, code: string) => `\u0000${codes.push(code) - 1}\u0000`);
+  return escapeHtml(held)
+    .replace(/\*\*([^*]+)\*\*/g, '<strong>$1</strong>')
+    .replace(/\[([^\]]+)\]\((https?:\/\/[^\s()]+)\)/g, '<a href="$2" rel="noreferrer noopener">$1</a>')
+    .replace(/\u0000(\d+)\u0000/g, (_whole, index: string) => `<code>${escapeHtml(codes[Number(index)] ?? '')}</code>`);
+}
+
+const cells = (line: string): string[] =>
+  line
+    .trim()
+    .replace(/^\||\|$/g, '')
+    .split(/(?<!\\)\|/)
+    .map((cell) => inline(cell.trim().replaceAll('\\|', '|')));
+
+/** @param text untrusted Markdown @returns safe HTML */
+export function markdownToHtml(text: string): string {
+  const lines = text.replaceAll('\u0000', '').split(/\r?\n/);
+  const html: string[] = [];
+  for (let index = 0; index < lines.length; index += 1) {
+    const line = lines[index] ?? '';
+    const heading = /^(#{1,6})\s+(.*)$/.exec(line);
+    if (/^```/.test(line)) {
+      const code: string[] = [];
+      for (index += 1; index < lines.length && !/^```/.test(lines[index] ?? ''); index += 1) code.push(lines[index] ?? '');
+      html.push(`<pre>${escapeHtml(code.join('\n'))}</pre>`);
+    } else if (heading) {
+      const level = Math.min(6, (heading[1]?.length ?? 1) + 2);
+      html.push(`<h${level}>${inline(heading[2] ?? '')}</h${level}>`);
+    } else if (
+      line.trim().startsWith('|') &&
+      /^\s*\|?[\s:|-]+\|?\s*$/.test(lines[index + 1] ?? '') &&
+      (lines[index + 1] ?? '').includes('-')
+    ) {
+      const rows = [
+        `<tr>${cells(line)
+          .map((cell) => `<th>${cell}</th>`)
+          .join('')}</tr>`,
+      ];
+      for (index += 2; index < lines.length && (lines[index] ?? '').trim().startsWith('|'); index += 1)
+        rows.push(
+          `<tr>${cells(lines[index] ?? '')
+            .map((cell) => `<td>${cell}</td>`)
+            .join('')}</tr>`,
+        );
+      index -= 1;
+      html.push(`<table>${rows.join('')}</table>`);
+    } else if (/^\s*[-*]\s+/.test(line)) {
+      const items: string[] = [];
+      for (; index < lines.length && /^\s*[-*]\s+/.test(lines[index] ?? ''); index += 1)
+        items.push(`<li>${inline((lines[index] ?? '').replace(/^\s*[-*]\s+/, ''))}</li>`);
+      index -= 1;
+      html.push(`<ul>${items.join('')}</ul>`);
+    } else if (line.trim()) html.push(`<p>${inline(line)}</p>`);
+  }
+  return html.join('\n');
+}
