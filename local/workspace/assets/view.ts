@@ -22,8 +22,33 @@ function knows(member: string, apiVersion: string): boolean {
   return apiVersion.includes('preview') ? apiVersion >= rule.preview : apiVersion >= rule.stable;
 }
 
-export function trim(properties: Record<string, unknown>, apiVersion: string): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(properties).filter(([member]) => knows(member, apiVersion)));
+const schemas: Record<string, string> = {
+  command: 'https://componentsdk.azureedge.net/jsonschema/CommandComponent.json',
+  parallel: 'https://componentsdk.azureedge.net/jsonschema/ParallelComponent.json',
+};
+
+/** Until 2022-10-01 a component's specification was answered with the `$schema` of its type; today's clients refuse that address. */
+function withSchema(properties: Record<string, unknown>, apiVersion: string): Record<string, unknown> {
+  const spec = properties['componentSpec'] as Record<string, unknown> | undefined;
+  if (!spec || apiVersion === '' || apiVersion >= '2023' || spec['$schema'] !== undefined) return properties;
+  const $schema = schemas[textOf(spec['type'])];
+  return $schema === undefined ? properties : { ...properties, componentSpec: { ...spec, $schema } };
+}
+
+export function trim(sent: Record<string, unknown>, apiVersion: string): Record<string, unknown> {
+  const properties = withSchema(sent, apiVersion);
+  const known = Object.fromEntries(Object.entries(properties).filter(([member]) => knows(member, apiVersion)));
+  const spec = known['componentSpec'] as Record<string, unknown> | undefined;
+  // The `$schema` that the service adds is recorded up to 2022-10-01; today's client refuses it as a private feature.
+  if (
+    typeof spec?.['$schema'] === 'string' &&
+    spec['$schema'].startsWith('https://componentsdk.') &&
+    !apiVersion.startsWith('2022')
+  ) {
+    const { $schema: _schema, ...rest } = spec;
+    known['componentSpec'] = rest;
+  }
+  return known;
 }
 
 /** One version as resource. Registry environments answer their version as `name`, registry models theirs (azure-ml-observed §9). */
