@@ -1,0 +1,74 @@
+// Submitting, process start to exit, beside azure-ai-ml in the same run: a two-step pipeline without code, the first upload of a
+// folder of 2,000 files (20 MB), and the same folder unchanged.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { tsImport } from 'tsx/esm/api';
+import { inTurn, median, once, seconds } from '../lib/measure.mjs';
+import { runTask, taskEnvironment, workspace } from '../lib/bench-task.mjs';
+import { root } from '../lib/setup.mjs';
+
+export const title = '`action: submit`';
+export const goal = 'of azure-ai-ml: <= 1/10 submit, <= 1/5 first upload, <= 1/10 and 0 bytes unchanged';
+
+const environment = 'azureml://registries/azureml/environments/sklearn-1.5/labels/latest';
+const step = (extra = '') => `    type: command\n    compute: azureml:cpu-cluster\n    command: python -c 0\n    environment: ${environment}\n${extra}`;
+
+export async function measure() {
+  const { clientVenv } = await tsImport('../../tests/support/client-kit.ts', import.meta.url);
+  const { python } = await clientVenv((line) => console.error(line));
+  const local = await workspace();
+  let run = 0;
+  try {
+    const plain = join(local.folder, 'plain');
+    mkdirSync(plain);
+    writeFileSync(join(plain, 'pipeline.yml'), `type: pipeline\nexperiment_name: bench\njobs:\n  one:\n${step()}  two:\n${step()}`);
+    const task = async (folder) => {
+      const env = taskEnvironment({ connection: local.service('arm-dev'), ca: local.connection.ca, folder, run: String(++run), inputs: { action: 'submit', pipelineFile: join(folder, 'pipeline.yml'), resourceGroupName: 'rg-dev', workspaceName: 'dev' } });
+      const done = await runTask('RunAmlPipeline', env, folder);
+      if (!done.ok) throw new Error(done.text.slice(-800));
+      return done;
+    };
+    const client = async (folder) => {
+      const done = await once(python, [join(root, 'scripts', 'bench', 'sdk_submit.py'), local.file, join(folder, 'pipeline.yml')], { cwd: folder });
+      if (done.status !== 0) throw new Error(done.errors.slice(-800));
+      return done.ms;
+    };
+    const small = await inTurn(3, async () => (await task(plain)).ms, () => client(plain));
+    const rows = [{ detail: 'two steps without code', value: seconds(small.a), beside: `${seconds(small.b)} (1/${(1 / small.ratio).toFixed(1)})`, ok: small.ratio <= 0.1 }];
+
+    // The content differs from folder to folder, so that a first upload stays one.
+    const first = { ours: [], theirs: [] };
+    const again = { ours: [], theirs: [] };
+    let notes = '';
+    for (let round = 0; round < 3; round += 1) {
+      const ours = folderOf(local.folder, `ours-${round}`);
+      first.ours.push((await task(ours)).ms);
+      const repeated = await task(ours);
+      again.ours.push(repeated.ms);
+      notes = /Uploaded .*/.exec(repeated.text)?.[0] ?? '';
+      const theirs = folderOf(local.folder, `theirs-${round}`);
+      first.theirs.push(await client(theirs));
+      again.theirs.push(await client(theirs));
+    }
+    for (const [detail, { ours, theirs }, limit] of [['2,000 files, first upload', first, 0.2], ['2,000 files, unchanged', again, 0.1]]) {
+      const ratio = median(ours.map((value, index) => value / theirs[index]));
+      rows.push({ detail, value: seconds(median(ours)), beside: `${seconds(median(theirs))} (1/${(1 / ratio).toFixed(1)})${limit === 0.1 && notes ? `; ${notes}` : ''}`, ok: ratio <= limit });
+    }
+    return rows;
+  } finally {
+    await local.close();
+  }
+}
+
+function folderOf(parent, name) {
+  const folder = join(parent, name);
+  const code = join(folder, 'src');
+  for (let index = 0; index < 2000; index += 1) {
+    const at = join(code, `part${index % 40}`);
+    if (index < 40) mkdirSync(at, { recursive: true });
+    writeFileSync(join(at, `file${index}.bin`), randomBytes(10_000));
+  }
+  writeFileSync(join(folder, 'pipeline.yml'), `type: pipeline\nexperiment_name: bench\njobs:\n  one:\n${step('    code: src\n')}`);
+  return folder;
+}
