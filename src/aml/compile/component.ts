@@ -271,6 +271,8 @@ export function checkBindings(
 export interface ComponentParts {
   spec: TreeObject;
   properties?: Tree;
+  /** Members that count for the version in another form than they are sent in. */
+  hashed?: TreeObject;
   defaults: TreeObject;
 }
 
@@ -310,7 +312,7 @@ export function localComponent(
     return writing.target.component(
       {
         name: 'azureml_anonymous',
-        version: anonymousVersion(sent),
+        version: anonymousVersion({ ...sent, ...(parts.hashed as JsonObject | undefined) }),
         apiVersion: API_VERSIONS.component,
         body: { properties: body },
       },

@@ -70,6 +70,11 @@ export const float: Field = scalar('a number', ({ type, value, text }) => {
     : undefined;
 });
 
+/** A whole number or a fraction, kept as what it is. */
+export const scalarNumber: Field = scalar('a number', ({ type, value }) =>
+  type === 'int' || type === 'float' ? value : undefined,
+);
+
 const TRUE = new Set(['t', 'T', 'true', 'True', 'TRUE', 'on', 'On', 'ON', 'y', 'Y', 'yes', 'Yes', 'YES', '1']);
 const FALSE = new Set(['f', 'F', 'false', 'False', 'FALSE', 'off', 'Off', 'OFF', 'n', 'N', 'no', 'No', 'NO', '0']);
 export const bool: Field = scalar('true or false', ({ type, value, text }) => {

@@ -1,5 +1,43 @@
-import type { Tree } from './pending.js';
+/** Sweep steps: a trial component and what is varied. */
+import type { Context } from './context.js';
+import { identity } from './fields.js';
+import { nodeBase, readNode, type Draft } from './nodes.js';
+import { compact, isTreeObject, type Tree } from './pending.js';
+import { policyToRest, sweepFields } from './sweep.js';
 
-export function sweepNode(..._args: unknown[]): Tree {
-  throw new Error('not built sweepNode');
+export function sweepNode(context: Context, draft: Draft): Tree {
+  const { read, more } = readNode(context, draft, { ...sweepFields, identity });
+  for (const key of ['objective', 'limits']) {
+    if (!draft.node.entries.has(key))
+      context.problems.add(draft.place, `The sweep ${draft.name} has no ${key}.`, sweepFields[key]?.accepts);
+  }
+  const component = draft.component;
+  if (!component) {
+    if (!draft.node.entries.has('trial'))
+      context.problems.add(draft.place, `The sweep ${draft.name} has no trial.`, 'trial: a command component');
+    return undefined;
+  }
+  return compact({
+    ...more,
+    ...nodeBase(context, draft, read, component.source),
+    limits: floored(read['limits']),
+    sampling_algorithm: read['sampling_algorithm'],
+    objective: read['objective'],
+    early_termination: policyToRest(read['early_termination'], 'snake'),
+    search_space: read['search_space'],
+    queue_settings: read['queue_settings'],
+    resources: read['resources'],
+    trial: { componentId: component.id },
+  });
+}
+
+/** Times under a minute become one. */
+function floored(limits: Tree): Tree {
+  if (!isTreeObject(limits)) return limits;
+  const result = { ...limits };
+  for (const key of ['timeout', 'trial_timeout']) {
+    const time = result[key];
+    if (typeof time === 'number' && time > 0 && time < 60) result[key] = 60;
+  }
+  return result;
 }
