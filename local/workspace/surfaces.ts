@@ -3,5 +3,6 @@ import type { Surface } from './context.js';
 
 export async function optionalSurfaces(): Promise<Surface[]> {
   const { runsSurface } = await import('./runs/index.js');
-  return [runsSurface()];
+  const { mlflowSurface } = await import('./mlflow/index.js');
+  return [runsSurface(), mlflowSurface];
 }

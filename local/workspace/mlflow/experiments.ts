@@ -1,0 +1,169 @@
+/** Experiments: the workspace's own, in MLflow's words. */
+import { randomUUID } from 'node:crypto';
+import {
+  ensureExperiment,
+  getExperiment,
+  getExperimentByName,
+  listExperiments,
+  putExperiment,
+  type Experiment,
+} from '../runs/access.js';
+import type { Tx } from '../store.js';
+import { parseFilter, parseOrder, satisfies, sortBy } from './search-filter.js';
+import {
+  fromPairs,
+  invalid,
+  missing,
+  MlflowError,
+  need,
+  page,
+  pairs,
+  text,
+  texts,
+  type Handler,
+  type MlflowCall,
+} from './wire.js';
+
+/** MLflow's clients mean it when they name none. */
+const defaultId = '0';
+const defaultName = 'Default';
+
+const milliseconds = (iso: string | undefined): number => (iso === undefined ? 0 : Date.parse(iso));
+
+export const artifactBase = (call: Pick<MlflowCall, 'base'>): string => `${call.base}/api/2.0/mlflow-artifacts/artifacts`;
+
+function show(call: MlflowCall, experiment: Experiment): unknown {
+  return {
+    experiment_id: experiment.id,
+    name: experiment.name,
+    artifact_location: `${artifactBase(call)}/Experiment/${experiment.id}`,
+    lifecycle_stage: experiment.deleted ? 'deleted' : 'active',
+    creation_time: milliseconds(experiment.createdAt),
+    last_update_time: milliseconds(experiment.lastModifiedAt),
+    tags: pairs(experiment.tags),
+  };
+}
+
+/** By id; `0` is the experiment called Default, made when it is first asked for. */
+export async function findExperiment(call: MlflowCall, id: string): Promise<Experiment> {
+  const { store } = call.ctx;
+  const found = id === defaultId ? getExperimentByName(store, call.ws.guid, defaultName) : getExperiment(store, call.ws.guid, id);
+  if (found) return found;
+  if (id !== defaultId) throw missing(`No Experiment with id=${id} exists`);
+  return await store.write((tx) => ensureExperiment(tx, call.ws.guid, defaultName, randomUUID(), call.time));
+}
+
+async function change(call: MlflowCall, id: string, edit: (experiment: Experiment, tx: Tx) => void): Promise<unknown> {
+  const { id: real } = await findExperiment(call, id);
+  await call.ctx.store.write((tx) => {
+    const found = getExperiment(tx, call.ws.guid, real);
+    if (!found) throw missing(`No Experiment with id=${id} exists`);
+    const formerName = found.name;
+    const changed = { ...found, tags: { ...found.tags } };
+    edit(changed, tx);
+    changed.lastModifiedAt = call.time.toISOString();
+    putExperiment(tx, changed, formerName);
+  });
+  return {};
+}
+
+function checkName(name: string): string {
+  if (name.trim() === '' || name.length > 255)
+    throw invalid(`Invalid experiment name '${name.slice(0, 60)}': it has 1 to 255 characters.`);
+  return name;
+}
+
+const exists = (name: string, deleted: boolean): MlflowError =>
+  new MlflowError(
+    'RESOURCE_ALREADY_EXISTS',
+    `Experiment(name=${name}) already exists.${deleted ? ' It is deleted: restore it, or use another name.' : ''}`,
+  );
+
+const create: Handler = async (call) => {
+  const name = checkName(need(call.fields, 'name'));
+  const tags = fromPairs(call.fields, 'tags');
+  const id = randomUUID();
+  await call.ctx.store.write((tx) => {
+    const there = getExperimentByName(tx, call.ws.guid, name);
+    if (there) throw exists(name, there.deleted);
+    const at = call.time.toISOString();
+    putExperiment(tx, { id, workspace: call.ws.guid, name, tags, createdAt: at, lastModifiedAt: at, deleted: false });
+  });
+  return { experiment_id: id };
+};
+
+const get: Handler = async (call) => ({ experiment: show(call, await findExperiment(call, need(call.fields, 'experiment_id'))) });
+
+const getByName: Handler = (call) => {
+  const name = need(call.fields, 'experiment_name');
+  const found = getExperimentByName(call.ctx.store, call.ws.guid, name);
+  if (!found) throw missing(`Could not find experiment with name '${name}'`);
+  return { experiment: show(call, found) };
+};
+
+const search: Handler = (call) => {
+  const { fields } = call;
+  const view = text(fields, 'view_type') ?? 'ACTIVE_ONLY';
+  const conditions = parseFilter(text(fields, 'filter'));
+  const orders = [
+    ...parseOrder(texts(fields, 'order_by')),
+    { entity: 'attribute' as const, key: 'creation_time', ascending: false },
+    { entity: 'attribute' as const, key: 'experiment_id', ascending: true },
+  ];
+  const valueOf = (experiment: Experiment, { entity, key }: { entity: string; key: string }): string | number | undefined => {
+    if (entity === 'tag') return experiment.tags[key];
+    const attributes: Record<string, string | number> = {
+      name: experiment.name,
+      experiment_id: experiment.id,
+      creation_time: milliseconds(experiment.createdAt),
+      last_update_time: milliseconds(experiment.lastModifiedAt),
+    };
+    if (!(key in attributes))
+      throw invalid(`Invalid attribute key '${key}' specified. Valid keys are ${Object.keys(attributes).join(', ')}.`);
+    return attributes[key];
+  };
+  const found = listExperiments(call.ctx.store, call.ws.guid)
+    .filter(({ deleted }) => view === 'ALL' || deleted === (view === 'DELETED_ONLY'))
+    .filter((experiment) => conditions.every((condition) => satisfies(valueOf(experiment, condition), condition)));
+  const { items, next } = page(sortBy(found, orders, valueOf), fields, 1000, 50_000);
+  return { experiments: items.map((experiment) => show(call, experiment)), ...(next ? { next_page_token: next } : {}) };
+};
+
+const update: Handler = (call) =>
+  change(call, need(call.fields, 'experiment_id'), (experiment, tx) => {
+    const name = checkName(need(call.fields, 'new_name'));
+    const there = getExperimentByName(tx, call.ws.guid, name);
+    if (there && there.id !== experiment.id) throw exists(name, there.deleted);
+    experiment.name = name;
+  });
+
+const setDeleted =
+  (deleted: boolean): Handler =>
+  (call) =>
+    change(call, need(call.fields, 'experiment_id'), (experiment) => (experiment.deleted = deleted));
+
+/** By path below `/mlflow/experiments/`. */
+export const experimentHandlers: Record<string, [methods: string, Handler]> = {
+  create: ['POST', create],
+  get: ['GET', get],
+  'get-by-name': ['GET', getByName],
+  search: ['GET POST', search],
+  list: ['GET', search],
+  update: ['POST', update],
+  delete: ['POST', setDeleted(true)],
+  restore: ['POST', setDeleted(false)],
+  'set-experiment-tag': [
+    'POST',
+    (call) =>
+      change(call, need(call.fields, 'experiment_id'), (experiment) => {
+        experiment.tags[need(call.fields, 'key')] = text(call.fields, 'value') ?? '';
+      }),
+  ],
+  'delete-experiment-tag': [
+    'POST',
+    (call) =>
+      change(call, need(call.fields, 'experiment_id'), (experiment) => {
+        delete experiment.tags[need(call.fields, 'key')];
+      }),
+  ],
+};

@@ -1,0 +1,363 @@
+/** MLflow's model registry = the workspace's models (ARM assets). What only MLflow knows (empty models, aliases) stands in a table of its own. */
+import type { FoundAsset } from '../assets/types.js';
+import { getRun } from '../runs/access.js';
+import { artifactBase } from './experiments.js';
+import { getModel } from './logged-models-store.js';
+import { addressOf, placeOf } from './places.js';
+import { getRegistered, listRegistered, putRegistered, type Registered } from './registry-store.js';
+import { parseFilter, parseOrder, satisfies, sortBy, type Order } from './search-filter.js';
+import {
+  fromPairs,
+  invalid,
+  missing,
+  MlflowError,
+  need,
+  page,
+  pairs,
+  text,
+  texts,
+  type Handler,
+  type MlflowCall,
+} from './wire.js';
+
+type Properties = Record<string, unknown>;
+const record = (value: unknown): Record<string, string> => (value ?? {}) as Record<string, string>;
+const string = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
+const milliseconds = (iso: string | undefined): number => (iso === undefined ? 0 : Date.parse(iso));
+
+/** An https address of a model's files; the stored URI when they are not in this workspace's account. */
+function downloadUri(call: MlflowCall, asset: FoundAsset): string {
+  const uri = string(asset.properties['modelUri']) ?? '';
+  const place = call.ctx.storage.resolve(call.ws, uri);
+  const address = place && addressOf(call.ws, place);
+  return address === undefined ? uri : `${artifactBase(call)}/${address}`;
+}
+
+function showVersion(call: MlflowCall, asset: FoundAsset): Record<string, unknown> {
+  const { properties, systemData } = asset;
+  const aliases = Object.entries(getRegistered(call, asset.name)?.aliases ?? {});
+  const runId = string(properties['jobName']) ?? record(properties['properties'])['mlflow.runId'];
+  return {
+    name: asset.name,
+    version: asset.version,
+    creation_timestamp: milliseconds(systemData.createdAt),
+    last_updated_timestamp: milliseconds(systemData.lastModifiedAt ?? systemData.createdAt),
+    user_id: systemData.createdBy,
+    current_stage: string(properties['stage']) ?? 'None',
+    description: string(properties['description']) ?? '',
+    source: downloadUri(call, asset),
+    ...(runId === undefined ? {} : { run_id: runId }),
+    status: 'READY',
+    tags: pairs(record(properties['tags'])),
+    aliases: aliases.filter(([, version]) => version === asset.version).map(([alias]) => alias),
+  };
+}
+
+function versionsOf(call: MlflowCall, name: string): FoundAsset[] {
+  return (call.ctx.assets.versions(call.ws, 'models', name) ?? []).filter(({ properties }) => properties['isArchived'] !== true);
+}
+
+function findModel(call: MlflowCall, name: string): Registered {
+  const own = getRegistered(call, name);
+  if (own) return own;
+  const [newest] = versionsOf(call, name);
+  if (!newest) throw missing(`Registered Model with name=${name} not found`);
+  return {
+    name: newest.name,
+    createdAt: newest.systemData.createdAt,
+    updatedAt: newest.systemData.createdAt,
+    description: '',
+    tags: {},
+    aliases: {},
+  };
+}
+
+function findVersion(call: MlflowCall): FoundAsset {
+  const [name, version] = [need(call.fields, 'name'), need(call.fields, 'version')];
+  const found = call.ctx.assets.get(call.ws, 'models', name, version);
+  if (!found) throw missing(`Model Version (name=${name}, version=${version}) not found`);
+  return found;
+}
+
+/** Newest version of each stage, or of those asked for. */
+function latest(call: MlflowCall, name: string, stages: string[] = []): Record<string, unknown>[] {
+  const byStage = new Map<string, Record<string, unknown>>();
+  for (const asset of versionsOf(call, name)) {
+    const shown = showVersion(call, asset);
+    const stage = String(shown['current_stage']);
+    if (!byStage.has(stage)) byStage.set(stage, shown);
+  }
+  const wanted = stages.map((stage) => stage.toLowerCase());
+  return [...byStage].filter(([stage]) => wanted.length === 0 || wanted.includes(stage.toLowerCase())).map(([, shown]) => shown);
+}
+
+function showModel(call: MlflowCall, model: Registered): Record<string, unknown> {
+  return {
+    name: model.name,
+    creation_timestamp: milliseconds(model.createdAt),
+    last_updated_timestamp: milliseconds(versionsOf(call, model.name)[0]?.systemData.createdAt ?? model.updatedAt),
+    description: model.description,
+    latest_versions: latest(call, model.name),
+    tags: pairs(model.tags),
+    aliases: Object.entries(model.aliases).map(([alias, version]) => ({ alias, version })),
+  };
+}
+
+const create: Handler = async (call) => {
+  const name = need(call.fields, 'name');
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9\-._]{0,254}$/.test(name)) {
+    throw invalid(
+      `Invalid model name: '${name.slice(0, 100)}'. Letters, digits, dashes, periods and underscores; at most 255 characters.`,
+    );
+  }
+  if (getRegistered(call, name) || call.ctx.assets.versions(call.ws, 'models', name)) {
+    throw new MlflowError('RESOURCE_ALREADY_EXISTS', `Registered Model (name=${name}) already exists.`);
+  }
+  const at = call.time.toISOString();
+  const model = {
+    name,
+    createdAt: at,
+    updatedAt: at,
+    description: text(call.fields, 'description') ?? '',
+    tags: fromPairs(call.fields, 'tags'),
+    aliases: {},
+  };
+  await putRegistered(call, model);
+  return { registered_model: showModel(call, model) };
+};
+
+async function change(call: MlflowCall, edit: (model: Registered) => void): Promise<Registered> {
+  const found = findModel(call, need(call.fields, 'name'));
+  const model = { ...found, tags: { ...found.tags }, aliases: { ...found.aliases }, updatedAt: call.time.toISOString() };
+  edit(model);
+  await putRegistered(call, model);
+  return model;
+}
+
+/** What a client gives as the source of a version, as the workspace's own address of it; with the run it comes from. */
+function sourceOf(call: MlflowCall, source: string): { uri: string; runId?: string } {
+  const inStore = (path: string): { uri: string; runId?: string } => {
+    const place = placeOf(call.ws, path, false);
+    const runId = /^ExperimentRun\/dcid\.([^/]+)/.exec(place.path)?.[1];
+    const datastore = place.container === 'azureml' ? 'workspaceartifactstore' : call.ctx.storage.defaultDatastore(call.ws);
+    return { uri: call.ctx.storage.longUri(call.ws, datastore, place.path), ...(runId ? { runId } : {}) };
+  };
+  const run = /^runs:\/+([^/]+)\/?(.*)$/.exec(source);
+  if (run) {
+    const found = getRun(call.ctx.store, call.ws.guid, run[1] ?? '');
+    if (!found) throw missing(`Run '${run[1]}' not found`);
+    return { ...inStore(`ExperimentRun/${found.dataContainerId}/${run[2] ?? ''}`), runId: found.runId };
+  }
+  const proxied = /\/mlflow-artifacts\/artifacts\/(.+)$/.exec(source) ?? /^mlflow-artifacts:\/+(.+)$/.exec(source);
+  if (proxied) return inStore(decodeURI(proxied[1] ?? ''));
+  const logged = /^models:\/+(m-[0-9a-f]+)$/.exec(source);
+  if (logged) return inStore(getModel(call.ctx.store, call, logged[1] ?? '').path);
+  const registered = /^models:\/+([^/]+)\/([^/]+)$/.exec(source);
+  if (registered) {
+    const from = call.ctx.assets.get(call.ws, 'models', registered[1] ?? '', registered[2] ?? '');
+    if (!from) throw missing(`Model Version (name=${registered[1]}, version=${registered[2]}) not found`);
+    const runId = string(from.properties['jobName']);
+    return { uri: string(from.properties['modelUri']) ?? '', ...(runId ? { runId } : {}) };
+  }
+  const uploaded = /^azureml:\/\/artifacts\/(.+)$/.exec(source);
+  if (uploaded) return inStore(uploaded[1] ?? '');
+  if (/^azureml:/.test(source)) return { uri: source };
+  throw invalid(
+    `Invalid model version source: '${source.slice(0, 200)}'. It has to be runs:/, models:/, azureml:// or an artifact of this workspace.`,
+  );
+}
+
+const createVersion: Handler = async (call) => {
+  const { fields, ctx, ws } = call;
+  const name = need(fields, 'name');
+  if (!getRegistered(call, name) && !ctx.assets.versions(ws, 'models', name))
+    throw missing(`Registered Model with name=${name} not found`);
+  const { uri, runId } = sourceOf(call, need(fields, 'source'));
+  const place = ctx.storage.resolve(ws, uri);
+  const folder = place?.path.replace(/\/+$/, '');
+  const mlflow = place && (await ctx.storage.head({ ...place, path: `${folder}/MLmodel` })) !== undefined;
+  const job = text(fields, 'run_id') ?? runId;
+  const properties: Properties = {
+    modelUri: uri,
+    modelType: mlflow ? 'mlflow_model' : 'custom_model',
+    description: text(fields, 'description') ?? null,
+    tags: fromPairs(fields, 'tags'),
+    properties: {},
+    ...(job && getRun(ctx.store, ws.guid, job) ? { jobName: job } : {}),
+  };
+  const { asset } = await ctx.assets.put(ws, 'models', name, undefined, properties, call.principal.name);
+  return { model_version: showVersion(call, asset) };
+};
+
+/** Changes what may change of a version: tags, description, stage. */
+async function changeVersion(
+  call: MlflowCall,
+  edit: (properties: Properties, tags: Record<string, string>) => void,
+): Promise<unknown> {
+  const found = findVersion(call);
+  const properties = structuredClone(found.properties);
+  const tags = { ...record(properties['tags']) };
+  edit(properties, tags);
+  const { asset } = await call.ctx.assets.put(
+    call.ws,
+    'models',
+    found.name,
+    found.version,
+    { ...properties, tags },
+    call.principal.name,
+  );
+  return { model_version: showVersion(call, asset) };
+}
+
+const transition: Handler = async (call) => {
+  const stage = need(call.fields, 'stage');
+  if (call.fields['archive_existing_versions'] === true) {
+    for (const asset of versionsOf(call, need(call.fields, 'name'))) {
+      if (asset.properties['stage'] !== stage || asset.version === text(call.fields, 'version')) continue;
+      await call.ctx.assets.put(
+        call.ws,
+        'models',
+        asset.name,
+        asset.version,
+        { ...asset.properties, stage: 'Archived' },
+        call.principal.name,
+      );
+    }
+  }
+  return await changeVersion(call, (properties) => (properties['stage'] = stage === 'None' ? null : stage));
+};
+
+const searchVersions: Handler = (call) => {
+  const conditions = parseFilter(text(call.fields, 'filter'));
+  const named = conditions.find(({ key, operator }) => key === 'name' && operator === '=');
+  const names = named ? [String(named.value)] : call.ctx.assets.names(call.ws, 'models');
+  const valueOf = (
+    shown: Record<string, unknown>,
+    { entity, key }: Pick<Order, 'entity' | 'key'>,
+  ): string | number | undefined => {
+    if (entity === 'tag') return (shown['tags'] as { key: string; value: string }[]).find((tag) => tag.key === key)?.value;
+    if (key === 'version_number') return Number(shown['version']);
+    const member = { source_path: 'source', version: 'version' }[key] ?? key;
+    return shown[member] as string | number | undefined;
+  };
+  const found = names
+    .flatMap((name) => versionsOf(call, name).map((asset) => showVersion(call, asset)))
+    .filter((shown) => conditions.every((condition) => satisfies(valueOf(shown, condition), condition)));
+  const orders: Order[] = [
+    ...parseOrder(texts(call.fields, 'order_by')),
+    { entity: 'attribute', key: 'last_updated_timestamp', ascending: false },
+    { entity: 'attribute', key: 'version_number', ascending: false },
+  ];
+  const { items, next } = page(sortBy(found, orders, valueOf), call.fields, 10_000, 200_000);
+  return { model_versions: items, ...(next ? { next_page_token: next } : {}) };
+};
+
+const searchModels: Handler = (call) => {
+  const conditions = parseFilter(text(call.fields, 'filter'));
+  const names = new Set([...listRegistered(call).map(({ name }) => name), ...call.ctx.assets.names(call.ws, 'models')]);
+  const valueOf = (model: Registered, { entity, key }: Pick<Order, 'entity' | 'key'>): string | number | undefined =>
+    entity === 'tag'
+      ? model.tags[key]
+      : key === 'name'
+        ? model.name
+        : milliseconds(key.startsWith('creation') ? model.createdAt : model.updatedAt);
+  const found = [...names]
+    .filter((name) => getRegistered(call, name) ?? versionsOf(call, name).length > 0)
+    .map((name) => findModel(call, name))
+    .filter((model) => conditions.every((condition) => satisfies(valueOf(model, condition), condition)));
+  const orders: Order[] = [...parseOrder(texts(call.fields, 'order_by')), { entity: 'attribute', key: 'name', ascending: true }];
+  const { items, next } = page(sortBy(found, orders, valueOf), call.fields, 100, 1000);
+  return { registered_models: items.map((model) => showModel(call, model)), ...(next ? { next_page_token: next } : {}) };
+};
+
+/** As the service: no renaming, no deletion of a model with all its versions (reference azure-ml-rest, MLflow limitations). */
+const refuse =
+  (what: string): Handler =>
+  () => {
+    throw new MlflowError('NOT_IMPLEMENTED', `Azure Machine Learning does not let the MLflow client ${what}.`);
+  };
+
+const modelAnswer = (call: MlflowCall, model: Registered): unknown => ({ registered_model: showModel(call, model) });
+
+/** By path below `/mlflow/`. */
+export const registryHandlers: Record<string, [methods: string, Handler]> = {
+  'registered-models/create': ['POST', create],
+  'registered-models/get': ['GET', (call) => modelAnswer(call, findModel(call, need(call.fields, 'name')))],
+  'registered-models/search': ['GET POST', searchModels],
+  'registered-models/list': ['GET', searchModels],
+  'registered-models/update': [
+    'PATCH',
+    async (call) =>
+      modelAnswer(call, await change(call, (model) => (model.description = text(call.fields, 'description') ?? ''))),
+  ],
+  'registered-models/rename': ['POST', refuse('rename a model')],
+  'registered-models/delete': ['DELETE', refuse('delete a model with all its versions')],
+  'registered-models/get-latest-versions': [
+    'GET POST',
+    (call) => {
+      const { name } = findModel(call, need(call.fields, 'name'));
+      return { model_versions: latest(call, name, texts(call.fields, 'stages')) };
+    },
+  ],
+  'registered-models/set-tag': [
+    'POST',
+    async (call) => {
+      await change(call, (model) => (model.tags[need(call.fields, 'key')] = text(call.fields, 'value') ?? ''));
+      return {};
+    },
+  ],
+  'registered-models/delete-tag': [
+    'DELETE',
+    async (call) => {
+      await change(call, (model) => delete model.tags[need(call.fields, 'key')]);
+      return {};
+    },
+  ],
+  'model-versions/create': ['POST', createVersion],
+  'model-versions/get': ['GET', (call) => ({ model_version: showVersion(call, findVersion(call)) })],
+  'model-versions/update': [
+    'PATCH',
+    (call) => changeVersion(call, (properties) => (properties['description'] = text(call.fields, 'description') ?? '')),
+  ],
+  'model-versions/transition-stage': ['POST', transition],
+  'model-versions/delete': [
+    'DELETE',
+    async (call) => {
+      const { name, version } = findVersion(call);
+      await call.ctx.assets.remove(call.ws, 'models', name, version);
+      return {};
+    },
+  ],
+  'model-versions/search': ['GET POST', searchVersions],
+  'model-versions/get-download-uri': ['GET', (call) => ({ artifact_uri: downloadUri(call, findVersion(call)) })],
+  'model-versions/set-tag': [
+    'POST',
+    async (call) => {
+      await changeVersion(call, (_, tags) => (tags[need(call.fields, 'key')] = text(call.fields, 'value') ?? ''));
+      return {};
+    },
+  ],
+  'model-versions/delete-tag': [
+    'DELETE',
+    async (call) => {
+      await changeVersion(call, (_, tags) => delete tags[need(call.fields, 'key')]);
+      return {};
+    },
+  ],
+  'registered-models/alias': ['POST GET DELETE', (call) => alias(call)],
+};
+
+async function alias(call: MlflowCall): Promise<unknown> {
+  const name = need(call.fields, 'alias');
+  if (call.params['method'] === 'GET') {
+    const version = findModel(call, need(call.fields, 'name')).aliases[name];
+    if (version === undefined) throw missing(`Registered model alias ${name} not found.`);
+    return { model_version: showVersion(call, findVersion({ ...call, fields: { ...call.fields, version } })) };
+  }
+  if (call.params['method'] === 'POST') findVersion(call);
+  await change(call, (model) => {
+    if (call.params['method'] === 'POST') model.aliases[name] = need(call.fields, 'version');
+    else delete model.aliases[name];
+  });
+  return {};
+}

@@ -1,0 +1,115 @@
+/** What MLflow clients read of runs: one, many by a filter, the history of a metric. */
+import { getExperimentByName, listRuns } from '../runs/access.js';
+import { latestMetrics, metricHistory } from '../runs/metrics.js';
+import type { RunRecord } from '../runs/record.js';
+import { attributesOf, findRun, showRun, tagsOf } from './run-view.js';
+import { parseFilter, parseOrder, satisfies, sortBy, type Condition, type Order } from './search-filter.js';
+import { fromDouble, invalid, need, page, text, texts, whole, type Handler, type MlflowCall } from './wire.js';
+
+const get: Handler = (call) => {
+  const id = text(call.fields, 'run_id') ?? need(call.fields, 'run_uuid');
+  return { run: showRun(call, findRun(call, id)) };
+};
+
+/** What a condition or an order clause looks at. Metrics are read once a run. */
+function valueReader(call: MlflowCall): (run: RunRecord, of: Pick<Order, 'entity' | 'key'>) => string | number | undefined {
+  const metrics = new Map<string, Map<string, number>>();
+  return (run, { entity, key }) => {
+    switch (entity) {
+      case 'metric': {
+        let known = metrics.get(run.runId);
+        if (!known) {
+          known = new Map(latestMetrics(call.ctx.store, call.ws.guid, run.runId).map((metric) => [metric.key, metric.value]));
+          metrics.set(run.runId, known);
+        }
+        return known.get(key);
+      }
+      case 'param':
+        return run.params[key];
+      case 'tag':
+        return tagsOf(run)[key];
+      case 'dataset':
+        return undefined;
+      default: {
+        const attributes = attributesOf(call, run);
+        if (!(key.toLowerCase() in attributes)) {
+          throw invalid(`Invalid attribute key '${key}' specified. Valid keys are ${Object.keys(attributes).join(', ')}.`);
+        }
+        return attributes[key.toLowerCase()];
+      }
+    }
+  };
+}
+
+/** A condition on datasets holds when one dataset of the run satisfies it. */
+function datasetHolds(run: RunRecord, condition: Condition): boolean {
+  return run.datasets.some((dataset) => {
+    if (condition.key === 'name') return satisfies(dataset.name, condition);
+    if (condition.key === 'digest') return satisfies(dataset.digest, condition);
+    if (condition.key === 'context') return satisfies(dataset.tags['mlflow.data.context'], condition);
+    throw invalid(`Invalid dataset key '${condition.key}' specified. Valid keys are name, digest, context.`);
+  });
+}
+
+const search: Handler = (call) => {
+  const { fields, ctx, ws } = call;
+  const view = text(fields, 'run_view_type') ?? 'ACTIVE_ONLY';
+  const conditions = parseFilter(text(fields, 'filter'));
+  const orders: Order[] = [
+    ...parseOrder(texts(fields, 'order_by')),
+    { entity: 'attribute', key: 'start_time', ascending: false },
+    { entity: 'attribute', key: 'run_id', ascending: true },
+  ];
+  const ids = texts(fields, 'experiment_ids').map((id) =>
+    id === '0' ? (getExperimentByName(ctx.store, ws.guid, 'Default')?.id ?? id) : id,
+  );
+  const valueOf = valueReader(call);
+  const runs = [...new Set(ids)]
+    .flatMap((experimentId) => listRuns(ctx.store, ws.guid, { experimentId }))
+    .filter((run) => view === 'ALL' || (run.deleted ?? false) === (view === 'DELETED_ONLY'))
+    .filter((run) =>
+      conditions.every((condition) =>
+        condition.entity === 'dataset' ? datasetHolds(run, condition) : satisfies(valueOf(run, condition), condition),
+      ),
+    );
+  const { items, next } = page(sortBy(runs, orders, valueOf), fields, 1000, 50_000);
+  return { runs: items.map((run) => showRun(call, run)), ...(next ? { next_page_token: next } : {}) };
+};
+
+const history: Handler = (call) => {
+  const { fields, ctx, ws } = call;
+  const run = findRun(call, text(fields, 'run_id') ?? need(fields, 'run_uuid'));
+  const key = need(fields, 'metric_key');
+  const size = whole(fields, 'max_results') ?? 25_000;
+  const token = text(fields, 'page_token');
+  const from = token === undefined ? 0 : Number(token);
+  if (!Number.isSafeInteger(from) || from < 0) throw invalid(`Invalid page token: ${token}`);
+  if (ctx.faults.metricsLate(run.runId)) return { metrics: [] };
+  const points = metricHistory(ctx.store, ws.guid, run.runId, key, { from, limit: size + 1 });
+  return {
+    metrics: points.slice(0, size).map(({ value, timestamp, step }) => ({ key, value: fromDouble(value), timestamp, step })),
+    ...(points.length > size ? { next_page_token: String(from + size) } : {}),
+  };
+};
+
+/** `GET metrics/get-history-bulk`: histories of several runs, for comparisons. */
+const historyBulk: Handler = (call) => {
+  const key = need(call.fields, 'metric_key');
+  const limit = whole(call.fields, 'max_results') ?? 25_000;
+  const metrics = texts(call.fields, 'run_id').flatMap((id) =>
+    metricHistory(call.ctx.store, call.ws.guid, findRun(call, id).runId, key, { limit }).map(({ value, timestamp, step }) => ({
+      key,
+      value: fromDouble(value),
+      timestamp,
+      step,
+      run_id: id,
+    })),
+  );
+  return { metrics: metrics.slice(0, limit) };
+};
+
+export const runReadHandlers: Record<string, [methods: string, Handler]> = { get: ['GET', get], search: ['POST', search] };
+export const metricHandlers: Record<string, [methods: string, Handler]> = {
+  'get-history': ['GET', history],
+  'get-history-bulk': ['GET', historyBulk],
+};

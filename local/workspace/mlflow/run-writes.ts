@@ -1,0 +1,312 @@
+/** What MLflow clients write into runs: runs themselves, params, metrics, tags, datasets (limits: mlflow `utils/validation.py`). */
+import { randomInt, randomUUID } from 'node:crypto';
+import { getRun, putRun, updateRun } from '../runs/access.js';
+import { appendMetrics } from '../runs/metrics.js';
+import { newRun, type MetricPoint, type RunRecord, type RunStatus } from '../runs/record.js';
+import type { Tx } from '../store.js';
+import { findExperiment } from './experiments.js';
+import { linkModels, logModelMetrics, type ModelMetric } from './logged-models-store.js';
+import { findRun, runInfo, showRun } from './run-view.js';
+import {
+  double,
+  fromPairs,
+  invalid,
+  missing,
+  need,
+  objects,
+  text,
+  whole,
+  type Fields,
+  type Handler,
+  type MlflowCall,
+} from './wire.js';
+
+const limits = { key: 250, param: 6000, tag: 8000, metrics: 1000, params: 100, tags: 100, all: 1000 };
+const legalKey = /^[/\w.\- :]+$/;
+
+const runId = (fields: Fields): string => text(fields, 'run_id') ?? need(fields, 'run_uuid');
+
+function checkKey(key: string, what: string): string {
+  if (!legalKey.test(key) || key.length > limits.key || key.startsWith('/') || key.split('/').includes('..')) {
+    throw invalid(
+      `Invalid ${what} name: '${key.slice(0, 100)}'. Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon (:) and slashes (/), up to ${limits.key} characters.`,
+    );
+  }
+  return key;
+}
+
+function checkSize(value: string, most: number, what: string): string {
+  if (value.length > most) throw invalid(`${what} value has length ${value.length}, which exceeds length limit of ${most}`);
+  return value;
+}
+
+/** A run that may be written to. */
+function live(tx: Pick<Tx, 'get' | 'entries'>, call: MlflowCall, id: string): RunRecord {
+  const run = getRun(tx, call.ws.guid, id);
+  if (!run) throw missing(`Run '${id}' not found`);
+  if (run.deleted) throw invalid(`The run ${id} must be in the 'active' state. Current state is deleted.`);
+  return run;
+}
+
+/** A tag that the service keeps as a member of the run goes there. */
+function putTag(run: RunRecord, key: string, value: string): void {
+  if (key === 'mlflow.runName') run.displayName = value || run.displayName;
+  else if (key === 'mlflow.parentRunId' || key === 'mlflow.rootRunId') {
+    if (value !== (key === 'mlflow.parentRunId' ? run.parentRunId : run.rootRunId)) {
+      throw invalid(`The tag ${key} of a run cannot be changed.`);
+    }
+  } else {
+    run.tags[key] = value;
+    if (key === 'mlflow.note.content') run.description = value;
+  }
+}
+
+function putParam(run: RunRecord, key: string, value: string): void {
+  const before = run.params[key];
+  if (before !== undefined && before !== value) {
+    throw invalid(
+      `Changing param values is not allowed. Param with key='${key}' was already logged with value='${before}' for run ID='${run.runId}'. Attempted logging new value '${value}'.`,
+    );
+  }
+  run.params[key] = value;
+}
+
+const adjectives =
+  'amber brave calm clever crisp eager gentle ivory jolly keen lively mellow neat olive quiet silver sunny tidy vivid wise'.split(
+    ' ',
+  );
+const nouns =
+  'apple basin bridge cloud coral fern harbor island lamp maple meadow orchid pebble quill river spruce stone tulip willow yam'.split(
+    ' ',
+  );
+const aName = (): string =>
+  `${adjectives[randomInt(adjectives.length)]}_${nouns[randomInt(nouns.length)]}_${randomUUID().slice(0, 8)}`;
+
+const create: Handler = async (call) => {
+  const { fields, ws, principal, time } = call;
+  const experiment = await findExperiment(call, text(fields, 'experiment_id') ?? '0');
+  if (experiment.deleted)
+    throw invalid(`The experiment ${experiment.id} must be in the 'active' state. Current state is deleted.`);
+  const tags = fromPairs(fields, 'tags');
+  const { 'mlflow.parentRunId': parentRunId, 'mlflow.runName': tagged, 'mlflow.rootRunId': _root, ...others } = tags;
+  const started = whole(fields, 'start_time');
+  const user = text(fields, 'user_id');
+  const run = await call.ctx.store.write((tx) => {
+    const parent = parentRunId === undefined ? undefined : getRun(tx, ws.guid, parentRunId);
+    if (parentRunId !== undefined && !parent) throw invalid(`The parent run '${parentRunId}' does not exist.`);
+    return putRun(
+      tx,
+      newRun(
+        {
+          runId: randomUUID(),
+          workspace: ws.guid,
+          experimentId: experiment.id,
+          experimentName: experiment.name,
+          kind: 'Mlflow',
+          runUuid: randomUUID(),
+          createdBy: {
+            objectId: principal.objectId,
+            tenantId: principal.tenantId,
+            name: user ?? principal.name,
+            type: 'Application',
+          },
+          displayName: text(fields, 'run_name') ?? tagged ?? aName(),
+          status: 'Running',
+          startedAt: (started ? new Date(started) : time).toISOString(),
+          tags: others,
+          ...(parent ? { parentRunId: parent.runId, rootRunId: parent.rootRunId } : {}),
+        },
+        time,
+      ),
+    );
+  });
+  return { run: showRun(call, run) };
+};
+
+const ends: Record<string, RunStatus> = {
+  RUNNING: 'Running',
+  SCHEDULED: 'Queued',
+  FINISHED: 'Completed',
+  FAILED: 'Failed',
+  KILLED: 'Canceled',
+};
+
+/** Status of a run that a client began is the client's; that of a job is the engine's, whatever its script says. */
+const update: Handler = async (call) => {
+  const { fields } = call;
+  const id = runId(fields);
+  const said = text(fields, 'status');
+  const status = said === undefined ? undefined : ends[said];
+  if (said !== undefined && !status)
+    throw invalid(`Invalid run status '${said}'. Valid values are ${Object.keys(ends).join(', ')}.`);
+  const end = whole(fields, 'end_time');
+  const name = text(fields, 'run_name');
+  const run = await call.ctx.store.write((tx) => {
+    live(tx, call, id);
+    return updateRun(
+      tx,
+      call.ws.guid,
+      id,
+      (record) => {
+        if (name !== undefined) record.displayName = name;
+        if (record.kind !== 'Mlflow' || status === undefined) return;
+        record.status = status;
+        if (status === 'Running' || status === 'Queued') delete record.endedAt;
+        else record.endedAt = (end ? new Date(end) : call.time).toISOString();
+      },
+      call.time,
+    );
+  });
+  return { run_info: runInfo(call, run ?? findRun(call, id)) };
+};
+
+/** Metrics of one request, checked. */
+function readMetrics(entries: Fields[], time: Date): { points: ({ key: string } & MetricPoint)[]; ofModels: ModelMetric[] } {
+  const ofModels: ModelMetric[] = [];
+  const points = entries.map((entry) => {
+    const point = {
+      key: checkKey(need(entry, 'key'), 'metric'),
+      value: double(entry, 'value'),
+      timestamp: whole(entry, 'timestamp') ?? time.getTime(),
+      step: whole(entry, 'step') ?? 0,
+    };
+    const model = text(entry, 'model_id');
+    const dataset = text(entry, 'dataset_name');
+    const digest = text(entry, 'dataset_digest');
+    if (model) ofModels.push({ ...point, model, ...(dataset ? { dataset } : {}), ...(digest ? { digest } : {}) });
+    return point;
+  });
+  return { points, ofModels };
+}
+
+/** Everything of a request in one transaction: all of it is written, or nothing. */
+async function log(call: MlflowCall, metrics: Fields[], params: Fields[], tags: Fields[]): Promise<unknown> {
+  const id = runId(call.fields);
+  const total = metrics.length + params.length + tags.length;
+  if (metrics.length > limits.metrics || params.length > limits.params || tags.length > limits.tags || total > limits.all) {
+    throw invalid(
+      `A batch logging request can contain at most ${limits.metrics} metrics, ${limits.params} params, ${limits.tags} tags and ${limits.all} in all. Got ${metrics.length}, ${params.length}, ${tags.length}.`,
+    );
+  }
+  const { points, ofModels } = readMetrics(metrics, call.time);
+  await call.ctx.store.write((tx) => {
+    live(tx, call, id);
+    updateRun(
+      tx,
+      call.ws.guid,
+      id,
+      (run) => {
+        for (const param of params) {
+          putParam(run, checkKey(need(param, 'key'), 'param'), checkSize(text(param, 'value') ?? '', limits.param, 'Param'));
+        }
+        for (const tag of tags)
+          putTag(run, checkKey(need(tag, 'key'), 'tag'), checkSize(text(tag, 'value') ?? '', limits.tag, 'Tag'));
+      },
+      call.time,
+    );
+    appendMetrics(tx, call.ws.guid, id, points);
+    logModelMetrics(tx, call, id, ofModels);
+  });
+  return {};
+}
+
+const deleteTag: Handler = async (call) => {
+  const key = need(call.fields, 'key');
+  await call.ctx.store.write((tx) => {
+    const run = live(tx, call, runId(call.fields));
+    if (!(key in run.tags)) throw missing(`No tag with name: ${key} in run with id ${run.runId}`);
+    updateRun(tx, call.ws.guid, run.runId, (record) => delete record.tags[key], call.time);
+  });
+  return {};
+};
+
+const logInputs: Handler = async (call) => {
+  const id = runId(call.fields);
+  const datasets = objects(call.fields, 'datasets');
+  const models = objects(call.fields, 'models');
+  await call.ctx.store.write((tx) => {
+    live(tx, call, id);
+    updateRun(
+      tx,
+      call.ws.guid,
+      id,
+      (run) => {
+        for (const input of datasets) {
+          const dataset = (input['dataset'] ?? {}) as Fields;
+          const [schema, profile] = [text(dataset, 'schema'), text(dataset, 'profile')];
+          const entry = {
+            name: need(dataset, 'name'),
+            digest: need(dataset, 'digest'),
+            sourceType: text(dataset, 'source_type') ?? 'unknown',
+            source: text(dataset, 'source') ?? '',
+            ...(schema === undefined ? {} : { schema }),
+            ...(profile === undefined ? {} : { profile }),
+            tags: fromPairs(input, 'tags'),
+          };
+          const same = run.datasets.findIndex(({ name, digest }) => name === entry.name && digest === entry.digest);
+          if (same < 0) run.datasets.push(entry);
+          else run.datasets[same] = { ...entry, tags: { ...run.datasets[same]?.tags, ...entry.tags } };
+        }
+      },
+      call.time,
+    );
+    linkModels(tx, call, id, 'inputs', models);
+  });
+  return {};
+};
+
+const logOutputs: Handler = async (call) => {
+  const id = runId(call.fields);
+  await call.ctx.store.write((tx) => {
+    live(tx, call, id);
+    linkModels(tx, call, id, 'outputs', objects(call.fields, 'models'));
+  });
+  return {};
+};
+
+const setDeleted =
+  (deleted: boolean): Handler =>
+  async (call) => {
+    const id = runId(call.fields);
+    findRun(call, id);
+    await call.ctx.store.write((tx) => updateRun(tx, call.ws.guid, id, (run) => (run.deleted = deleted), call.time));
+    return {};
+  };
+
+/** What `runs/log-model` recorded before logged models: the model's tags, kept with the run. */
+const logModel: Handler = async (call) => {
+  const json = need(call.fields, 'model_json');
+  let model: unknown;
+  try {
+    model = JSON.parse(json);
+  } catch (error) {
+    throw invalid(`model_json is not JSON: ${(error as Error).message}`);
+  }
+  await call.ctx.store.write((tx) => {
+    const run = live(tx, call, runId(call.fields));
+    const known = JSON.parse(run.tags['mlflow.log-model.history'] ?? '[]') as unknown[];
+    updateRun(tx, call.ws.guid, run.runId, (record) => {
+      record.tags['mlflow.log-model.history'] = JSON.stringify([...known, model]);
+    });
+  });
+  return {};
+};
+
+/** By path below `/mlflow/runs/`. */
+export const runWriteHandlers: Record<string, [methods: string, Handler]> = {
+  create: ['POST', create],
+  update: ['POST', update],
+  delete: ['POST', setDeleted(true)],
+  restore: ['POST', setDeleted(false)],
+  'log-metric': ['POST', (call) => log(call, [call.fields], [], [])],
+  'log-parameter': ['POST', (call) => log(call, [], [call.fields], [])],
+  'set-tag': ['POST', (call) => log(call, [], [], [call.fields])],
+  'log-batch': [
+    'POST',
+    (call) => log(call, objects(call.fields, 'metrics'), objects(call.fields, 'params'), objects(call.fields, 'tags')),
+  ],
+  'delete-tag': ['POST', deleteTag],
+  'log-inputs': ['POST', logInputs],
+  outputs: ['POST', logOutputs],
+  'log-model': ['POST', logModel],
+};
