@@ -2,7 +2,7 @@
  * The one place where routes meet authentication, roles, faults, latency and the error envelopes. Surfaces register handlers;
  * they never see fastify.
  */
-import type { FastifyInstance, FastifyReply, FastifyRequestRequestPayload } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, RequestPayload } from 'fastify';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Answer, Call, Ctx, Log, Principal, RegistryRecord, WorkspaceCall } from './context.js';

@@ -210,10 +210,11 @@ export class Catalog implements Assets {
     scope: Scope,
     kind: AssetKind,
     sent: Record<string, unknown>,
+    name: string,
     version: string,
   ): Promise<Record<string, unknown>> {
     if (kind === 'codes') return rewriteCode(sent);
-    if (kind === 'components') return rewriteComponent(this.#rewrite, sent, version);
+    if (kind === 'components') return rewriteComponent(this.#rewrite, sent, name, version);
     if (kind === 'environments') return rewriteEnvironment(sent);
     if (scope.kind === 'registry') throw new Error(`Registry ${kind} are stored by the registry surface.`);
     return kind === 'data' ? await rewriteData(this.#rewrite, scope, sent) : await rewriteModel(this.#rewrite, scope, sent);
@@ -239,7 +240,7 @@ export class Catalog implements Assets {
     if (kind === 'models' && !/^[1-9]\d{0,17}$/.test(version))
       throw badRequest(`Model version '${version}' is invalid: a version must be a positive integer.`);
     const chosen = anonymous ? randomUUID() : version;
-    const properties = await this.#properties(ws, kind, sent, chosen);
+    const properties = await this.#properties(ws, kind, sent, name, chosen);
     const source = kind === 'components' ? objectOf(sent['componentSpec']) : undefined;
     if (!anonymous)
       return await this.#store.write((tx) =>
@@ -276,7 +277,7 @@ export class Catalog implements Assets {
     const made: SystemData = options.systemData ?? { createdAt: now, createdBy: by, createdByType: 'Application', ...changed };
     if (before) {
       if (options.fresh) throw conflict(`${singular[kind]} ${name}:${version} already exists.`);
-      const merged = merge(kind, before, properties, options.source);
+      const merged = merge(kind, before, properties);
       const asset: AssetVersion = { ...before, properties: merged, systemData: { ...before.systemData, ...changed } };
       tx.put(assetTable, key, asset);
       return { asset: this.#found(scope, asset), created: false };
@@ -330,12 +331,7 @@ function containerOf(asset: AssetVersion): ContainerRecord {
 }
 
 /** What a PUT makes of a version that is there. Throws 400 and 409 for what cannot change. */
-function merge(
-  kind: AssetKind,
-  before: AssetVersion,
-  sent: Record<string, unknown>,
-  source: Record<string, unknown> | undefined,
-): Record<string, unknown> {
+function merge(kind: AssetKind, before: AssetVersion, sent: Record<string, unknown>): Record<string, unknown> {
   const old = before.properties;
   const member = fixed[kind];
   const plain = (value: unknown) => String(value).toLowerCase().replace(/\/$/, '');
@@ -349,7 +345,7 @@ function merge(
     throw conflict(
       `Environment ${before.name}:${before.version} already exists with another definition; an environment version cannot be changed.`,
     );
-  if (kind === 'components' && !sameComponent(before.source, source))
+  if (kind === 'components' && !sameComponent(old['componentSpec'], sent['componentSpec']))
     throw conflict(
       `Component ${before.name}:${before.version} already exists with another definition; a component version cannot be changed.`,
     );
@@ -374,9 +370,9 @@ function merge(
 }
 
 /** Whether two specifications are one component: what only describes does not count. */
-function sameComponent(a: Record<string, unknown> | undefined, b: Record<string, unknown> | undefined): boolean {
-  const core = (spec: Record<string, unknown> | undefined) => {
-    const { description: _d, display_name: _n, tags: _t, _source: _s, version: _v, ...rest } = spec ?? {};
+function sameComponent(a: unknown, b: unknown): boolean {
+  const core = (spec: unknown) => {
+    const { description: _d, display_name: _n, tags: _t, $schema: _s, version: _v, ...rest } = objectOf(spec) ?? {};
     return JSON.stringify(Object.entries(rest).sort(([x], [y]) => (x < y ? -1 : 1)));
   };
   return core(a) === core(b);

@@ -39,19 +39,14 @@ function textual(value: unknown): unknown {
   return object ? Object.fromEntries(Object.entries(object).map(([key, entry]) => [key, textual(entry)])) : value;
 }
 
-const schemas: Record<string, string> = {
-  command: 'https://componentsdk.azureedge.net/jsonschema/CommandComponent.json',
-  parallel: 'https://componentsdk.azureedge.net/jsonschema/ParallelComponent.json',
-  pipeline: 'https://azuremlschemas.azureedge.net/latest/pipelineComponent.schema.json',
-};
-
-export function rewriteComponent(context: RewriteContext, sent: Properties, version: string): Properties {
+export function rewriteComponent(context: RewriteContext, sent: Properties, name: string, version: string): Properties {
   const given = objectOf(sent['componentSpec']);
   if (!given) throw badRequest('componentSpec is required.');
   const type = typeof given['type'] === 'string' ? given['type'] : 'command';
   const { _source, ...spec } = textual(given) as Properties;
   const answer: Properties = { ...spec };
-  if (sent['isAnonymous'] === true && answer['version'] !== undefined) answer['version'] = version;
+  answer['name'] ??= name;
+  if (sent['isAnonymous'] === true || answer['version'] === undefined) answer['version'] = version;
   const outputs = objectOf(answer['outputs']);
   if (outputs)
     answer['outputs'] = Object.fromEntries(
@@ -62,8 +57,6 @@ export function rewriteComponent(context: RewriteContext, sent: Properties, vers
     );
   if (typeof answer['environment'] === 'string') answer['environment'] = curatedId(context, answer['environment']);
   if (type === 'command') answer['resources'] ??= { instance_count: '1' };
-  answer['$schema'] ??= schemas[type];
-  if (answer['$schema'] === undefined) delete answer['$schema'];
   if (type === 'pipeline') {
     delete answer['jobs'];
     delete answer['settings'];

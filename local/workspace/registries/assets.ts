@@ -107,12 +107,9 @@ function register(router: Router, ctx: Ctx, catalog: Catalog, kind: AssetKind, p
         kind === 'codes' && call.query['hash'] !== undefined
           ? [catalog.byHash(call.registry, call.query['hash'])].filter((entry) => entry !== undefined)
           : catalog.versions(call.registry, kind, name);
-      if (!all)
-        throw notFound(
-          `Could not find asset container with ID: azureml://registries/${call.registry.name.toLowerCase()}/${kind}/${name}`,
-        );
       const { page: items, nextLink } = page(
-        ordered(filtered(all, call.query), call.query),
+        // A container that is not there has no versions: azure-ai-ml lists before it creates.
+        ordered(filtered(all ?? [], call.query), call.query),
         call.query,
         `${ctx.urls.base}${call.path}`,
       );
@@ -221,6 +218,7 @@ async function properties(
   kind: AssetKind,
   registry: RegistryRecord,
   sent: Record<string, unknown>,
+  name: string,
   version: string,
 ): Promise<Record<string, unknown>> {
   const common = {
@@ -260,6 +258,7 @@ async function properties(
       return rewriteComponent(
         { storage: ctx.storage, hooks: ctx.hooks, curated: (name) => catalog.latest(registry, 'environments', name)?.version },
         sent,
+        name,
         version,
       );
     case 'data':
@@ -287,7 +286,7 @@ async function putVersion(ctx: Ctx, catalog: Catalog, kind: AssetKind, call: Reg
   const gone = ctx.store.get<Tombstone>('tombstones', id);
   if (gone)
     throw badRequest(`Asset ${id} was deleted at ${gone.at}, it cannot be recreated. Please try again with a different version.`);
-  const stored = await properties(ctx, catalog, kind, registry, sent, version);
+  const stored = await properties(ctx, catalog, kind, registry, sent, name, version);
   const before = catalog.get(registry, kind, name, version);
   const source = kind === 'components' ? objectOf(sent['componentSpec']) : undefined;
   const operation = await ctx.store.write((tx) => {
