@@ -231,7 +231,7 @@ function anonymousEnvironment(context: Context, node: YMap, base: string): Tree 
   const config = read['inference_config'] as TreeObject | undefined;
   const common = {
     condaFile: conda,
-    osType: read['os_type'] === undefined ? undefined : read['os_type'] === 'windows' ? 'Windows' : 'Linux',
+    osType: read['os_type'],
     tags: read['tags'],
     description: read['description'],
     isAnonymous: true,
@@ -299,5 +299,5 @@ function readConda(context: Context, node: YMap, base: string): string | undefin
     context.problems.add(conda.place, 'The conda file holds no mapping.', 'name, channels, dependencies');
     return undefined;
   }
-  return root.entries.size === 0 ? undefined : dumpYaml(rawValue(root));
+  return root.entries.size === 0 ? undefined : dumpYaml(rawValue(root) as TreeObject);
 }

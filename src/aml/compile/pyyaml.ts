@@ -1,135 +1,161 @@
-/** Writes YAML as PyYAML's `dump(data, sort_keys=True)` does: conda files are sent in that text, and hashes depend on it. */
+/**
+ * Writes YAML as PyYAML's `dump(data, sort_keys=True)` does: conda files are sent in that text, and hashes depend on it. The choices of quotes
+ * and of places to break lines are those of its emitter: block style, width 80, ASCII only. Source: conformance/jobs (condaFile).
+ */
 import { byCodePoint, PyFloat, pyFloat } from './python.js';
-import { isTreeObject, type Tree } from './pending.js';
+import { asText, isTreeObject, type Tree, type TreeObject } from './pending.js';
 import { resolveScalar } from './scalars.js';
 
 const WIDTH = 80;
+const STEP = 2;
 
-/** In: plain values. Out: block-style YAML with a final newline. */
-export function dumpYaml(value: Tree): string {
-  if (isTreeObject(value) && Object.keys(value).length > 0) return mapping(value, 0);
-  if (Array.isArray(value) && value.length > 0) return sequence(value, 0);
-  const text = inline(value, 0, false, 0);
-  return typeof value === 'string' && /^['"]/.test(text) ? `${text}\n` : `${text}\n${isCollection(value) ? '' : '...\n'}`;
-}
-
-function isCollection(value: Tree): boolean {
-  return Array.isArray(value) || isTreeObject(value);
-}
-
-function mapping(value: { [key: string]: Tree }, indent: number): string {
-  const pad = ' '.repeat(indent);
-  return Object.keys(value)
-    .sort(byCodePoint)
-    .map((key) => {
-      const name = inline(key, indent, true, indent);
-      const item = value[key];
-      if (isTreeObject(item) && Object.keys(item).length > 0) return `${pad}${name}:\n${mapping(item, indent + 2)}`;
-      // Lists in a mapping are not indented further.
-      if (Array.isArray(item) && item.length > 0) return `${pad}${name}:\n${sequence(item, indent)}`;
-      return `${pad}${name}: ${inline(item, indent + 2, false, indent + name.length + 1)}\n`;
-    })
-    .join('');
-}
-
-function sequence(items: readonly Tree[], indent: number): string {
-  const pad = ' '.repeat(indent);
-  return items
-    .map((item) => {
-      if (isTreeObject(item) && Object.keys(item).length > 0) return `${pad}- ${mapping(item, indent + 2).slice(indent + 2)}`;
-      if (Array.isArray(item) && item.length > 0) return `${pad}- ${sequence(item, indent + 2).slice(indent + 2)}`;
-      return `${pad}- ${inline(item, indent + 2, false, indent + 1)}\n`;
-    })
-    .join('');
-}
-
-function inline(value: Tree, indent: number, key: boolean, column: number): string {
-  if (value === null || value === undefined) return 'null';
-  if (typeof value === 'boolean') return value ? 'true' : 'false';
-  if (typeof value === 'number') return String(value);
-  if (value instanceof PyFloat) return yamlFloat(value.value);
-  if (Array.isArray(value)) return '[]';
-  if (typeof value !== 'string') return '{}';
-  return text(value, indent, key, column);
-}
-
-function yamlFloat(value: number): string {
-  if (Number.isNaN(value)) return '.nan';
-  if (!Number.isFinite(value)) return value > 0 ? '.inf' : '-.inf';
-  const written = pyFloat(value);
-  return !written.includes('.') && written.includes('e') ? written.replace('e', '.0e') : written;
-}
-
-/** Chooses plain, single-quoted or double-quoted, as the emitter's analysis does. */
-function text(value: string, indent: number, key: boolean, column: number): string {
-  if (value === '') return "''";
-  const special = hasSpecial(value);
-  const multiline = /[\n\u0085\u2028\u2029]/.test(value);
-  const typed = resolveScalar(value).type !== 'str' || value === '<<' || value === '=';
-  if (!special && !multiline && !typed && plainAllowed(value)) return key ? value : fold(value, indent, column, (word) => word);
-  if (!special && !(key && multiline) && singleAllowed(value)) {
-    return multiline
-      ? singleMultiline(value, indent, column)
-      : `'${fold(value.replaceAll("'", "''"), indent, column + 1, (word) => word)}'`;
+/** In: a mapping or list of plain values. Out: block-style YAML with a final newline. */
+export function dumpYaml(value: TreeObject | Tree[]): string {
+  const emitter = new Emitter();
+  if (Array.isArray(value)) {
+    if (value.length === 0) return '[]\n';
+    emitter.sequence(value, 0, true);
+  } else {
+    if (Object.keys(value).length === 0) return '{}\n';
+    emitter.mapping(value, 0, true);
   }
-  return doubleQuoted(value, indent, column, key);
+  return `${emitter.text}\n`;
 }
 
-function hasSpecial(value: string): boolean {
-  if (/[^\n\x20-\x7E\x85\xA0-\uD7FF\uE000-\uFFFD]|\uFEFF/.test(value.replace(/[\uD800-\uDBFF][\uDC00-\uDFFF]/g, ''))) return true;
-  // allow_unicode is off: anything beyond ASCII is escaped.
-  return /[^\n\x20-\x7E]/.test(value) || (/\n /.test(value) === true && false);
-}
+class Emitter {
+  text = '';
+  private column = 0;
 
-function plainAllowed(value: string): boolean {
-  if (/^[ \n]|[ \n]$/.test(value)) return false;
-  if (/^(?:---|\.\.\.)/.test(value)) return false;
-  if (/^[#,[\]{}&*!|>'"%@`]/.test(value)) return false;
-  if (/^[?:](?:$|\s)|^-(?:$|\s)/.test(value)) return false;
-  // In block context `: ` and ` #` end a plain scalar; so does a colon at the end.
-  return !/:(?:\s|$)/.test(value) && !/\s#/.test(value);
-}
-
-function singleAllowed(value: string): boolean {
-  return !/ \n/.test(value) && !/[ \n]$/.test(value.replace(/'/g, '')) === true
-    ? !/ $/.test(value) || !/\n/.test(value)
-    : !/ \n/.test(value);
-}
-
-/** Breaks at single spaces once the line is past the width. */
-function fold(value: string, indent: number, column: number, write: (word: string) => string): string {
-  let line = column + 1;
-  let result = '';
-  const parts = value.split(/( +)/);
-  parts.forEach((part, index) => {
-    if (!/^ +$/.test(part)) {
-      result += write(part);
-      line += part.length;
-      return;
-    }
-    const inside = index > 0 && index < parts.length - 1 && parts[index - 1] !== '' && parts[index + 1] !== '';
-    if (part.length === 1 && inside && line > WIDTH) {
-      result += `\n${' '.repeat(indent)}`;
-      line = indent;
-    } else {
-      result += part;
-      line += part.length;
-    }
-  });
-  return result;
-}
-
-function singleMultiline(value: string, indent: number, column: number): string {
-  const pad = ' '.repeat(indent);
-  const lines = value.replaceAll("'", "''").split('\n');
-  let result = lines[0] === undefined ? '' : fold(lines[0], indent, column + 1, (word) => word);
-  for (let index = 1; index < lines.length; index++) {
-    const line = lines[index] ?? '';
-    const previousEmpty = (lines[index - 1] ?? '') === '' && index > 1;
-    result += previousEmpty ? '\n' : '\n\n';
-    if (line !== '') result += pad + fold(line, indent, indent, (word) => word);
+  private write(data: string): void {
+    this.text += data;
+    this.column += data.length;
   }
-  return `'${result.replace(/\n\n$/, `\n\n${pad}`)}'`;
+
+  private line(indent: number): void {
+    this.text += `\n${' '.repeat(indent)}`;
+    this.column = indent;
+  }
+
+  /** `inline`: the first key stands where the cursor is. */
+  mapping(value: TreeObject, indent: number, inline: boolean): void {
+    Object.keys(value)
+      .sort(byCodePoint)
+      .forEach((key, index) => {
+        if (index > 0 || !inline) this.line(indent);
+        this.scalar(key, indent + STEP, true);
+        this.write(':');
+        this.member(value[key], indent);
+      });
+  }
+
+  private member(item: Tree, indent: number): void {
+    if (isTreeObject(item) && Object.keys(item).length > 0) this.mapping(item, indent + STEP, false);
+    // A list in a mapping is not indented further.
+    else if (Array.isArray(item) && item.length > 0) this.sequence(item, indent, false);
+    else this.value(item, indent + STEP);
+  }
+
+  sequence(items: readonly Tree[], indent: number, inline: boolean): void {
+    items.forEach((item, index) => {
+      if (index > 0 || !inline) this.line(indent);
+      this.write('-');
+      if (isTreeObject(item) && Object.keys(item).length > 0) {
+        this.write(' ');
+        this.mapping(item, indent + STEP, true);
+      } else if (Array.isArray(item) && item.length > 0) {
+        this.write(' ');
+        this.sequence(item, indent + STEP, true);
+      } else this.value(item, indent + STEP);
+    });
+  }
+
+  private value(item: Tree, indent: number): void {
+    this.write(' ');
+    if (typeof item === 'string') this.scalar(item, indent, false);
+    else if (item === null || item === undefined) this.write('null');
+    else if (item instanceof PyFloat) this.write(yamlFloat(item.value));
+    else if (Array.isArray(item)) this.write('[]');
+    else if (isTreeObject(item)) this.write('{}');
+    else this.write(asText(item));
+  }
+
+  private scalar(value: string, indent: number, key: boolean): void {
+    const facts = analyse(value);
+    const typed = resolveScalar(value).type !== 'str' || value === '<<' || value === '=';
+    if (!typed && facts.plain && !(key && facts.multiline)) this.plain(value, indent, !key);
+    else if (facts.single && !(key && facts.multiline)) this.singleQuoted(value, indent, !key);
+    else this.doubleQuoted(value, indent, !key);
+  }
+
+  private plain(value: string, indent: number, split: boolean): void {
+    for (const part of value.split(/( +)/)) {
+      if (part === ' ' && split && this.column > WIDTH) this.line(indent);
+      else this.write(part);
+    }
+  }
+
+  private singleQuoted(value: string, indent: number, split: boolean): void {
+    this.write("'");
+    let at = 0;
+    for (const part of value.split(/( +|\n+)/)) {
+      const end = at + part.length;
+      if (part === ' ' && split && this.column > WIDTH && at !== 0 && end !== value.length) this.line(indent);
+      else if (part.startsWith('\n')) {
+        this.text += `\n${part}`.slice(0, -1);
+        this.line(indent);
+      } else this.write(part.replaceAll("'", "''"));
+      at = end;
+    }
+    this.write("'");
+  }
+
+  private doubleQuoted(value: string, indent: number, split: boolean): void {
+    const chars = Array.from(value);
+    this.write('"');
+    let start = 0;
+    for (let end = 0; end <= chars.length; end++) {
+      const char = chars[end];
+      if (char === undefined || mustEscape(char)) {
+        if (start < end) this.write(chars.slice(start, end).join(''));
+        start = end;
+        if (char !== undefined) {
+          this.write(escape(char));
+          start = end + 1;
+        }
+      }
+      const inside = end > 0 && end < chars.length - 1;
+      if (inside && (char === ' ' || start >= end) && this.column + (end - start) > WIDTH && split) {
+        this.write(`${chars.slice(start, end).join('')}\\`);
+        if (start < end) start = end;
+        this.line(indent);
+        if (chars[start] === ' ') this.write('\\');
+      }
+    }
+    this.write('"');
+  }
+}
+
+interface Facts {
+  plain: boolean;
+  single: boolean;
+  multiline: boolean;
+}
+
+/** What a text may be written as in block context. */
+function analyse(value: string): Facts {
+  const special = /[^\n\x20-\x7E]/.test(value);
+  const multiline = value.includes('\n');
+  const edge = /^[ \n]|[ \n]$/.test(value);
+  const breakSpace = value.includes('\n ');
+  const spaceBreak = value.includes(' \n');
+  const indicators =
+    /^(?:---|\.\.\.)/.test(value) ||
+    /^[#,[\]{}&*!|>'"%@`]/.test(value) ||
+    /^[?:-](?:\s|$)/.test(value) ||
+    /.:(?:\s|$)/s.test(value) ||
+    /\s#/.test(value);
+  const quotable = !breakSpace && !spaceBreak && !special;
+  return { plain: quotable && !edge && !multiline && !indicators, single: quotable, multiline };
 }
 
 const ESCAPES: Record<string, string> = {
@@ -150,34 +176,19 @@ const ESCAPES: Record<string, string> = {
   '\u2029': 'P',
 };
 
-function doubleQuoted(value: string, indent: number, start: number, key: boolean): string {
-  let result = '"';
-  let column = start + 2;
-  const chars = Array.from(value);
-  chars.forEach((char, index) => {
-    const code = char.codePointAt(0) ?? 0;
-    let out = char;
-    if (ESCAPES[char] !== undefined) out = `\\${ESCAPES[char]}`;
-    else if (code < 0x20 || code > 0x7e) {
-      const hex = code.toString(16).toUpperCase();
-      out =
-        code <= 0xff
-          ? `\\x${hex.padStart(2, '0')}`
-          : code <= 0xffff
-            ? `\\u${hex.padStart(4, '0')}`
-            : `\\U${hex.padStart(8, '0')}`;
-    }
-    // Folding happens at a space that is neither first nor last, once past the width.
-    if (!key && char === ' ' && index > 0 && index < chars.length - 1 && column > WIDTH) {
-      result += `\\\n${' '.repeat(indent)}`;
-      column = indent;
-      if (chars[index] === ' ') {
-        result += '\\';
-        column += 1;
-      }
-    }
-    result += out;
-    column += out.length;
-  });
-  return `${result}"`;
+const mustEscape = (char: string): boolean => char === '"' || char === '\\' || !/^[\x20-\x7E]$/.test(char);
+
+function escape(char: string): string {
+  if (ESCAPES[char] !== undefined) return `\\${ESCAPES[char]}`;
+  const code = char.codePointAt(0) ?? 0;
+  const hex = code.toString(16).toUpperCase();
+  if (code <= 0xff) return `\\x${hex.padStart(2, '0')}`;
+  return code <= 0xffff ? `\\u${hex.padStart(4, '0')}` : `\\U${hex.padStart(8, '0')}`;
+}
+
+function yamlFloat(value: number): string {
+  if (Number.isNaN(value)) return '.nan';
+  if (!Number.isFinite(value)) return value > 0 ? '.inf' : '-.inf';
+  const written = pyFloat(value);
+  return !written.includes('.') && written.includes('e') ? written.replace('e', '.0e') : written;
 }
