@@ -1,6 +1,6 @@
 /** Jobs, deployment jobs and stages in the normal form. */
 import { type Context, type Frame, VariableScope } from './context.js';
-import { any, list, loose, object, oneOf, put, type Reader, text, unexpected, unique } from './shapes.js';
+import { any, list, loose, nonEmpty, object, oneOf, put, type Reader, text, unexpected, unique } from './shapes.js';
 import { step, steps } from './steps.js';
 import { includeList, parts } from './templates.js';
 import type { Normal, NormalMapping } from './types.js';
@@ -20,7 +20,7 @@ const containerReference: Reader = (context, slot) => {
 
 const environment: Reader = (context, slot) => {
   const read = object({
-    properties: { name: text, resourceName: text, resourceId: text, resourceType: text, tags: any },
+    properties: { name: nonEmpty, resourceName: nonEmpty, resourceId: nonEmpty, resourceType: nonEmpty, tags: any },
     scalar: 'name',
   });
   const found = read(context, slot) as NormalMapping | undefined;
@@ -66,8 +66,8 @@ export const jobProperties: Record<string, Reader> = {
   dependsOn,
   condition: text,
   continueOnError: text,
-  timeoutInMinutes: text,
-  cancelTimeoutInMinutes: text,
+  timeoutInMinutes: nonEmpty,
+  cancelTimeoutInMinutes: nonEmpty,
   pool,
   container: containerReference,
   services: loose(containerReference),

@@ -6,7 +6,7 @@ import { Context, type Frame, LimitReached, type Slot, type SourceFile, Variable
 import { load } from './files.js';
 import { connectParts, jobProperties, jobs, pool, rootStrategy, stages } from './jobs.js';
 import { bind, declarations } from './parameters.js';
-import { resources, schedules, trigger } from './resources.js';
+import { pr, resources, schedules, trigger } from './resources.js';
 import { oneOf, put, type Reader, text, unexpected, unique } from './shapes.js';
 import { steps } from './steps.js';
 import { includeFile, parametersBlock, parts } from './templates.js';
@@ -106,7 +106,7 @@ function queued(context: Context, name: string, value: string, type: string): No
 const rootProperties: Record<string, Reader> = {
   name: text,
   trigger,
-  pr: trigger,
+  pr,
   schedules,
   resources,
   pool,
@@ -118,12 +118,13 @@ const rootProperties: Record<string, Reader> = {
 const rootJobProperties: Record<string, Reader> = {
   strategy: rootStrategy,
   continueOnError: text,
-  timeoutInMinutes: text,
-  cancelTimeoutInMinutes: text,
   container: jobProperties['container'] as Reader,
   services: jobProperties['services'] as Reader,
   workspace: jobProperties['workspace'] as Reader,
 };
+
+/** What the root of an extended template may hold besides parameters, variables and its body. */
+const templateRootKeys = ['trigger', 'resources'];
 
 const bodies = ['stages', 'jobs', 'steps', 'extends'];
 
@@ -158,9 +159,10 @@ function read(context: Context, document: NormalMapping, slot: Slot, isTemplate:
     } else later.push(entry);
   }
   for (const entry of later) {
-    const reader = Object.hasOwn(rootProperties, entry.key) ? rootProperties[entry.key] : undefined;
-    const jobReader =
-      body?.key === 'steps' && Object.hasOwn(rootJobProperties, entry.key) ? rootJobProperties[entry.key] : undefined;
+    const allowed = !isTemplate || templateRootKeys.includes(entry.key);
+    const reader = allowed && Object.hasOwn(rootProperties, entry.key) ? rootProperties[entry.key] : undefined;
+    const ofJob = !isTemplate && body?.key === 'steps' && Object.hasOwn(rootJobProperties, entry.key);
+    const jobReader = ofJob ? rootJobProperties[entry.key] : undefined;
     if (reader) setOnce(context, document, entry, reader(context, entry.value));
     else if (jobReader) put(context, (job ??= context.mark({}, entry.place)), entry.key, jobReader(context, entry.value), entry);
     else context.error(entry.place, `Unexpected value '${entry.key}'`);

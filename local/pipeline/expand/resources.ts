@@ -1,7 +1,7 @@
 /** `trigger`, `pr`, `schedules` and `resources`. */
-import type { Context } from './context.js';
-import { any, list, object, readObject, type Reader, staticText, text, unexpected, unique } from './shapes.js';
-import type { NormalMapping } from './types.js';
+import type { Context, Slot } from './context.js';
+import { any, list, nonEmpty, object, readObject, type Reader, staticText, text, unexpected, unique } from './shapes.js';
+import type { Normal, NormalMapping } from './types.js';
 import { entries, items, settle } from './unravel.js';
 
 const patterns = object({
@@ -12,13 +12,18 @@ const patterns = object({
   noDirectives: true,
 });
 
-const triggerShape = {
-  properties: { batch: text, autoCancel: text, drafts: text, branches: patterns, paths: patterns, tags: patterns },
-  noDirectives: true,
-};
+const triggerProperties = { batch: text, branches: patterns, paths: patterns, tags: patterns };
+const prProperties = { autoCancel: text, branches: patterns, paths: patterns, drafts: text };
 
 /** `none` → `{enabled: false}`, a list → branches to include. Values expand here, directives do not. */
-export const trigger: Reader = (context, slot) => {
+function triggerOf(properties: Record<string, Reader>): Reader {
+  return (context, slot) => readTrigger(context, slot, properties);
+}
+
+export const trigger = triggerOf(triggerProperties);
+export const pr = triggerOf(prProperties);
+
+function readTrigger(context: Context, slot: Slot, properties: Record<string, Reader>): Normal | undefined {
   const node = settle(context, slot);
   if (!node) return undefined;
   if (node.kind === 'scalar') {
@@ -30,12 +35,13 @@ export const trigger: Reader = (context, slot) => {
     const include = list(text, { noDirectives: true })(context, { node, frame: slot.frame });
     return include && context.mark({ branches: { include } }, node.place);
   }
-  return readObject(context, node, slot, triggerShape);
-};
+  return readObject(context, node, slot, { properties, noDirectives: true });
+}
 
 export const schedules: Reader = list(
   object({
-    properties: { cron: text, displayName: text, branches: patterns, always: text, batch: text },
+    properties: { cron: nonEmpty, displayName: text, branches: patterns, always: text, batch: text },
+    first: 'cron',
   }),
 );
 
@@ -48,6 +54,8 @@ const repository = object({
     ref: text,
     trigger,
   },
+  first: 'repository',
+  open: true,
   noDirectives: true,
 });
 
@@ -69,8 +77,15 @@ const repositories: Reader = (context, slot) => {
   return result;
 };
 
+/** A list of resources of one kind: known keys, the first of which names it. */
+function kind(first: string, keys: string[], open = false): Reader {
+  const properties = Object.fromEntries([first, ...keys].map((key) => [key, any]));
+  return list(object({ properties, first, open }));
+}
+
+const packageList = kind('package', ['type', 'connection', 'name', 'version', 'tag', 'trigger']);
 const packages: Reader = (context, slot) => {
-  const found = any(context, slot);
+  const found = packageList(context, slot);
   for (const item of Array.isArray(found) ? found : []) {
     const alias = (item as NormalMapping)['package'];
     if (typeof alias === 'string') context.packages.add(alias.toLowerCase());
@@ -86,10 +101,10 @@ export const resources: Reader = (context: Context, slot) => {
   const readers: Record<string, Reader> = {
     repositories,
     packages,
-    containers: any,
-    pipelines: any,
-    builds: any,
-    webhooks: any,
+    containers: kind('container', [], true),
+    pipelines: kind('pipeline', ['project', 'source', 'version', 'branch', 'tags', 'trigger']),
+    builds: kind('build', ['type', 'connection', 'source', 'version', 'branch', 'trigger']),
+    webhooks: kind('webhook', ['connection', 'type', 'filters']),
   };
   const result: NormalMapping = context.mark({}, node.place);
   for (const entry of unique(context, entries(context, node, slot.frame, { directives: true }))) {

@@ -11,6 +11,10 @@ export interface ObjectShape {
   properties: Readonly<Record<string, Reader>>;
   /** A bare scalar stands for this property (`environment: prod` → `{name: prod}`). */
   scalar?: string;
+  /** The key that must stand first and says what the mapping is. */
+  first?: string;
+  /** Keys beyond the well-known ones are allowed. */
+  open?: boolean;
   /** Directives are not carried out here (trigger, resources.repositories). */
   noDirectives?: boolean;
 }
@@ -27,6 +31,14 @@ export const text: Reader = (context, slot) => {
   if (!node) return undefined;
   if (node.kind !== 'scalar') return unexpected(context, node);
   return node.value !== undefined ? leafText(node.value) : node.text;
+};
+
+/** Text that may not be empty. */
+export const nonEmpty: Reader = (context, slot) => {
+  const value = text(context, slot);
+  if (value !== '') return value;
+  context.error(slot.node.place, "Unexpected value ''");
+  return undefined;
 };
 
 /** Text that may not hold an expression. */
@@ -111,8 +123,15 @@ export function object(shape: ObjectShape): Reader {
 
 export function readObject(context: Context, node: MappingNode, slot: Slot, shape: ObjectShape): NormalMapping {
   const result: NormalMapping = context.mark({}, node.place);
+  let first = true;
   for (const entry of unique(context, entries(context, node, slot.frame, { directives: !shape.noDirectives }))) {
-    const reader = Object.hasOwn(shape.properties, entry.key) ? shape.properties[entry.key] : undefined;
+    if (first && shape.first !== undefined && entry.key !== shape.first) {
+      context.error(entry.place, `Unexpected value '${entry.key}'`);
+      break;
+    }
+    first = false;
+    const known = Object.hasOwn(shape.properties, entry.key) ? shape.properties[entry.key] : undefined;
+    const reader = known ?? (shape.open ? any : undefined);
     if (reader) put(context, result, entry.key, reader(context, entry.value), entry);
     else context.error(entry.place, `Unexpected value '${entry.key}'`);
   }

@@ -1,6 +1,6 @@
 /** Steps in the normal form: every shorthand is a task (sheet azure-pipelines-yaml 2.4 "Normalisation of output"). */
 import type { Context, Slot } from './context.js';
-import { any, loose, object, put, type Reader, text, unexpected, unique } from './shapes.js';
+import { any, loose, nonEmpty, object, put, type Reader, text, unexpected, unique } from './shapes.js';
 import { includeList } from './templates.js';
 import { builtInTasks, type Normal, type NormalMapping } from './types.js';
 import { entries, type Entry, items, settle } from './unravel.js';
@@ -20,7 +20,7 @@ const common: Record<string, Reader> = {
   condition: text,
   continueOnError: text,
   enabled: text,
-  timeoutInMinutes: text,
+  timeoutInMinutes: nonEmpty,
   retryCountOnTaskFailure: text,
   target,
   env: loose(text),
@@ -51,8 +51,6 @@ const powershellInputs = same(
   'debugPreference',
   'progressPreference',
   'ignoreLASTEXITCODE',
-  'runScriptInSeparateScope',
-  'showWarnings',
 );
 
 const shorthands: Record<string, Shorthand> = {
@@ -61,7 +59,7 @@ const shorthands: Record<string, Shorthand> = {
     task: 'Bash@3',
     input: 'script',
     before: { targetType: 'inline' },
-    inputs: same('workingDirectory', 'failOnStderr', 'bashEnvValue'),
+    inputs: same('workingDirectory', 'failOnStderr'),
   },
   pwsh: {
     task: 'PowerShell@2',
@@ -88,9 +86,10 @@ const shorthands: Record<string, Shorthand> = {
       'workspaceRepo',
     ),
   },
-  download: { task: builtInTasks.download, input: 'alias', inputs: same('artifact', 'patterns', 'path', 'tags') },
+  download: { task: builtInTasks.download, input: 'alias', inputs: same('artifact', 'patterns') },
   downloadBuild: { task: 'DownloadBuildArtifacts@0', input: 'alias', inputs: same('artifact', 'patterns', 'path') },
   publish: { task: builtInTasks.publish, input: 'path', inputs: { artifact: 'artifactName' } },
+  upload: { task: builtInTasks.publish, input: 'path', inputs: { artifact: 'artifactName' } },
   getPackage: { task: 'DownloadPackage@1', input: 'alias', inputs: same('path') },
   reviewApp: { task: 'ReviewApp@0', input: 'resourceName', inputs: {} },
 };

@@ -3,10 +3,9 @@ import type { Node } from '../yaml/nodes.js';
 import { type Context, type Frame, limits, LimitReached, type Slot, type SourceFile } from './context.js';
 import { load, locate } from './files.js';
 import { type Argument, bind, declarations, type PartReaders } from './parameters.js';
-import { text, unexpected, unique } from './shapes.js';
+import { nonEmpty, type Reader, unexpected, unique } from './shapes.js';
 import type { Normal, Position } from './types.js';
 import { entries, type Entry, settle } from './unravel.js';
-import type { Reader } from './shapes.js';
 
 /** Readers of the parameter types and lists that hold parts of a pipeline. */
 export const parts: { types: PartReaders; lists: Readonly<Record<string, Reader>> } = { types: {}, lists: {} };
@@ -19,12 +18,12 @@ export function openTemplate(context: Context, found: readonly Entry[], caller: 
     if (key !== 'template' && key !== 'parameters') context.error(place, `Unexpected value '${key}'`);
   }
   if (!reference) return undefined;
-  const name = text(context, reference.value) as string | undefined;
+  const name = nonEmpty(context, reference.value) as string | undefined;
   const args = given ? readArguments(context, given.value) : [];
   if (name === undefined || !args) return undefined;
   const place = reference.value.node.place;
-  const found2 = locate(context, name, caller.file, place);
-  const file = found2 && load(context, found2, place, extended);
+  const target = locate(context, name, caller.file, place);
+  const file = target && load(context, target, place, extended);
   if (!file?.root) {
     if (file) context.error(place, `The template ${file.name} is empty`);
     return undefined;

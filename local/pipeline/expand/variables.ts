@@ -1,6 +1,6 @@
 /** `variables:` in its three forms, as a list; what is known is seen by everything that is read later. */
 import type { Context, Frame, Slot } from './context.js';
-import { put, readObject, text, unexpected, unique } from './shapes.js';
+import { nonEmpty, put, readObject, text, unexpected, unique } from './shapes.js';
 import { includeFile } from './templates.js';
 import type { Normal, NormalMapping } from './types.js';
 import { entries, items, settle } from './unravel.js';
@@ -41,7 +41,7 @@ function listItem(context: Context, item: Slot): NormalMapping[] {
   const first = found[0];
   if (first?.key === 'template') return includeFile(context, found, item.frame, readVariablesOf) ?? [];
   if (first?.key === 'group' || first?.key === 'name') {
-    const properties = first.key === 'group' ? { group: text } : { name: text, value: text, readonly: text };
+    const properties = first.key === 'group' ? { group: nonEmpty } : { name: nonEmpty, value: text, readonly: text };
     const variable = readObject(context, node, item, { properties });
     define(item.frame, variable);
     return [variable];
