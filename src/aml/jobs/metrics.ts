@@ -7,6 +7,8 @@ export interface Metrics {
   values: Record<string, number>;
   /** Names whose last value is NaN or infinite, or that several steps log: said to the user, never judged. */
   remarks: string[];
+  /** `NaN`, `Infinity` or `-Infinity` by name, where no other run has a number of that name: a gate must be able to say so. */
+  unfit?: Record<string, string>;
 }
 
 interface RunReply {
@@ -61,11 +63,15 @@ export async function readMetrics(
 function merge(all: readonly { name: string; values: Record<string, number> }[]): Metrics {
   const values: Record<string, number> = {};
   const remarks: string[] = [];
+  const unfit: Record<string, string> = {};
   const by = new Map<string, { name: string; value: number }[]>();
   for (const { name, values: own } of all) {
     for (const [key, value] of Object.entries(own)) {
       if (Number.isFinite(value)) by.set(key, [...(by.get(key) ?? []), { name, value }]);
-      else remarks.push(`${name ? `${name}.` : ''}${key} is ${value}: left out`);
+      else {
+        remarks.push(`${name ? `${name}.` : ''}${key} is ${value}: left out`);
+        unfit[key] = String(value);
+      }
     }
   }
   for (const [key, found] of by) {
@@ -75,7 +81,8 @@ function merge(all: readonly { name: string; values: Record<string, number> }[])
     else remarks.push(`${key} is logged by ${found.map(({ name }) => name).join(', ')}: given as <step>.${key}`);
     if (!same) for (const { name, value } of found) if (name) values[`${name}.${key}`] = value;
   }
-  return { values, remarks };
+  for (const key of Object.keys(values)) delete unfit[key];
+  return { values, remarks, unfit };
 }
 
 /**

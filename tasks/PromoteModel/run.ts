@@ -1,0 +1,127 @@
+/** The story of PromoteModel: look at both sides, say what would change, and only then make it so, the champion last. */
+import { assertApplicable } from '../../src/release/applicable.js';
+import { planPromotion, type Planned } from '../../src/release/plan.js';
+import { applyPlan } from '../../src/release/promote.js';
+import type { ApprovalFacts } from '../../src/release/ports.js';
+import { planRollback } from '../../src/release/rollback.js';
+import type { Outcome, Platform } from '../../src/task/platform.js';
+import { rejection, reportFolder, showVerdict } from '../shared/gate.js';
+import { approvalsOf, keepRun, runOf, told, type Run } from '../shared/release.js';
+import type { Inputs } from './inputs.js';
+import { openSides, type Sides } from './ports.js';
+import { showPlan, publish, summarize } from './report.js';
+
+export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> {
+  const current = runOf(platform);
+  const sides = openSides(inputs, platform);
+  const folder = reportFolder(platform, 'promote');
+  const planned = await told(() => makePlan(inputs, sides, current));
+  const { plan } = planned;
+  const planFile = await showPlan(platform, folder, planned);
+  if (plan.gate) await showVerdict(platform, folder, `${plan.model.name}:${plan.model.version}`, plan.gate.verdict);
+  platform.output('modelName', plan.targetModel.name);
+  platform.output('modelVersion', plan.targetModel.version);
+  platform.output('modelId', plan.targetModel.id);
+  platform.output('modelDigest', plan.model.digest);
+  platform.output('planDigest', planned.planDigest);
+  platform.output('planFile', planFile);
+  const report = { platform, folder, planned, run: current };
+
+  if (planned.unchanged) {
+    publish({ ...report, outcome: 'unchanged' });
+    return done(
+      platform,
+      'unchanged',
+      `Nothing to do: ${plan.targetModel.name}:${plan.targetModel.version} is there with these bytes already.`,
+    );
+  }
+  const rejected = plan.gate?.verdict.verdict === 'rejected';
+  if (inputs.action === 'plan') {
+    publish({ ...report, outcome: 'planned' });
+    const said = rejected ? ` The gate rejects it as things stand.` : '';
+    return done(platform, 'planned', `Planned, nothing written. planDigest ${planned.planDigest}${said}`);
+  }
+  if (rejected && plan.gate) {
+    publish({ ...report, outcome: 'rejected' });
+    platform.output('outcome', 'rejected');
+    const message = `${rejection(plan.gate.verdict)}. Nothing was written.`;
+    platform.issue({ type: inputs.onRejected === 'warn' ? 'warning' : 'error', message, code: 'Rejected' });
+    return { result: inputs.onRejected === 'warn' ? 'SucceededWithIssues' : 'Failed', message };
+  }
+
+  const network = sides.home.azure.connection;
+  const approvals = await approvalsOf(current, network, platform);
+  await told(() => Promise.resolve(assertApplicable(planned, { ...decisive(inputs), run: current.facts, approvals })));
+  const applied = await apply(inputs, planned, sides, current, approvals, platform);
+  publish({ ...report, outcome: plan.action === 'rollback' ? 'rolledBack' : 'promoted', approvals, applied });
+  platform.output('recordFile', applied.file);
+  if (plan.movesChampion) await keepRun(current, network, platform, `champion ${plan.recordedAs} ${applied.record.ref.number}`);
+  const how = plan.movesChampion ? 'is the champion' : 'is shared';
+  return done(
+    platform,
+    plan.action === 'rollback' ? 'rolledBack' : 'promoted',
+    `${plan.targetModel.name}:${plan.targetModel.version} ${how} in ${plan.target.name} (record ${applied.record.ref.number}).`,
+  );
+}
+
+async function makePlan(inputs: Inputs, { ports }: Sides, { facts }: Run): Promise<Planned> {
+  if (inputs.action === 'rollback')
+    return planRollback(
+      { targetName: inputs.targetModelName, ...(inputs.modelVersion ? { version: inputs.modelVersion } : {}) },
+      ports,
+    );
+  return planPromotion(
+    {
+      name: inputs.modelName,
+      version: inputs.modelVersion,
+      targetName: inputs.targetModelName,
+      gate: inputs.gate,
+      onNoChampion: inputs.onNoChampion,
+      onRejected: inputs.onRejected,
+      champion: inputs.champion,
+      ...(inputs.metrics ? { metrics: inputs.metrics } : {}),
+      run: facts,
+      ...decisive(inputs),
+    },
+    ports,
+  );
+}
+
+function decisive(inputs: Inputs): { planDigest?: string; requireApproval: boolean } {
+  return { requireApproval: inputs.requireApproval, ...(inputs.planDigest ? { planDigest: inputs.planDigest } : {}) };
+}
+
+async function apply(
+  inputs: Inputs,
+  planned: Planned,
+  { ports }: Sides,
+  current: Run,
+  approvals: ApprovalFacts,
+  platform: Platform,
+) {
+  const folder = reportFolder(platform, 'promote');
+  let file = '';
+  const applied = await told(
+    applyPlan(planned, planned.plan.action === 'rollback' ? { ...ports, source: ports.target } : ports, {
+      run: current.facts,
+      approvals,
+      onRejected: inputs.onRejected,
+      requireApproval: inputs.requireApproval,
+      announce: (record) => {
+        const { recordedAs } = planned.plan;
+        file = summarize(folder, recordedAs, record);
+        platform.attach('aml.promotion', `${recordedAs}-${String(record.ref.number).padStart(6, '0')}.json`, file);
+        platform.buildTag(`model:${planned.plan.targetModel.name}:${planned.plan.targetModel.version}`);
+        platform.buildTag(`aml.record:${recordedAs}:${record.ref.number}:sha256:${record.ref.sha256}`);
+        return Promise.resolve();
+      },
+    }),
+  );
+  return { ...applied, file };
+}
+
+function done(platform: Platform, outcome: string, message: string): Outcome {
+  platform.output('outcome', outcome);
+  platform.info(message);
+  return { result: 'Succeeded', message };
+}
