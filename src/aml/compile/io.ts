@@ -233,7 +233,7 @@ export function inputToRest(value: InputValue, style: Style): Tree {
   if (value.kind === 'literal') return { [typeKey]: 'literal', value: pyStr(value.value) };
   const mode = value.mode === undefined ? undefined : (INPUT_MODES[value.mode] ?? value.mode);
   if (value.kind === 'binding') return compact({ [typeKey]: 'literal', value: value.text, mode });
-  return compact({ [typeKey]: value.type, uri: value.uri, mode });
+  return compact({ uri: value.uri, mode, [typeKey]: value.type });
 }
 
 export function outputToRest(value: OutputValue, style: Style): Tree {

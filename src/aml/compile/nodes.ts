@@ -4,7 +4,7 @@ import { commandNode, inlineCommandNode } from './command-node.js';
 import { typeOfFile, useComponent, type ComponentUse, type LocalComponent } from './component.js';
 import { isPrimitive } from './component-io.js';
 import type { Context } from './context.js';
-import { controlNode } from './control-node.js';
+import { bodyOf, controlNode } from './control-node.js';
 import { child, textOf, type YMap, type YNode } from './document.js';
 import {
   dataUri,
@@ -38,6 +38,8 @@ export interface Draft {
   inputs: Map<string, InputValue>;
   outputs: Map<string, OutputValue>;
   component?: ComponentUse | undefined;
+  /** The items of a parallel_for give inputs that the step itself does not. */
+  fedByItems?: boolean;
 }
 
 export interface CompiledNodes {
@@ -57,6 +59,10 @@ export function compileNodes(context: Context, jobs: YMap, base: string, scope: 
       automl: draft.type === 'automl',
       ...(draft.component?.kind === 'local' ? { declared: draft.component.outputs } : {}),
     });
+  }
+  for (const loop of drafts.filter(({ type }) => type === 'parallel_for')) {
+    const body = drafts.find(({ name }) => name === bodyOf(loop));
+    if (body) body.fedByItems = true;
   }
   const result: TreeObject = {};
   for (const draft of drafts) {
@@ -232,7 +238,7 @@ function nodeInputs(context: Context, draft: Draft): TreeObject {
     const value = draft.inputs.get(name);
     if (value === undefined) {
       const free = declared.optional === true || (declared.default !== undefined && declared.default !== null);
-      if (!free && !sweeps(draft, name) && draft.type !== 'flow') {
+      if (!free && !sweeps(draft, name) && draft.fedByItems !== true) {
         context.problems.add(
           draft.place,
           `The step ${draft.name} does not give the input ${name} that its component requires.`,

@@ -20,8 +20,8 @@ export function pipelineComponent(file: ComponentFile): LocalComponent {
   const { context, root, base } = file;
   const read = readObject(
     root,
-    componentFields,
-    { name: 'a pipeline component', unknown: 'include', elsewhere: [...componentElsewhere, 'jobs', 'settings', 'compute'] },
+    { ...componentFields, settings: raw, compute: raw },
+    { name: 'a pipeline component', unknown: 'include', elsewhere: [...componentElsewhere, 'jobs'] },
     context.reader(base),
   );
   const inputs = readPortInputs(context, child(root, 'inputs'), base);
