@@ -2,7 +2,7 @@
  * The agent as a `Platform`: the only importer of azure-pipelines-task-lib, and the one place that writes `##vso[` lines.
  * The library's own debug lines are kept off the log: they would print endpoint keys and inputs (task.js getEndpointAuthorizationParameter).
  */
-import { resolve } from 'node:path';
+import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { Writable } from 'node:stream';
 import * as agent from 'azure-pipelines-task-lib/task.js';
 import { TaskCommand } from 'azure-pipelines-task-lib/taskcommand.js';
@@ -33,6 +33,7 @@ const secretShape = /[\r\n]+/;
 class Agent implements AgentPlatform {
   readonly clock = systemClock;
   readonly #known = new Set<string>();
+  #raised = false;
   readonly #verbose = agent.getVariable('System.Debug')?.toLowerCase() === 'true';
 
   constructor(readonly cancelled: AbortSignal) {}
@@ -120,12 +121,21 @@ class Agent implements AgentPlatform {
   }
 
   issue(issue: Issue): void {
+    if (issue.type === 'error') this.#raised = true;
     const properties: Record<string, string> = { type: issue.type };
-    if (issue.sourcePath) properties['sourcepath'] = issue.sourcePath;
+    if (issue.sourcePath) properties['sourcepath'] = this.#belowRoot(issue.sourcePath);
     if (issue.line) properties['linenumber'] = String(issue.line);
     if (issue.column) properties['columnnumber'] = String(issue.column);
     if (issue.code) properties['code'] = issue.code;
     this.#command('task.logissue', properties, sanitize(issue.message).join('\n'));
+  }
+
+  /** The agent links paths below the repository's root; others stay as they are. */
+  #belowRoot(path: string): string {
+    const root = agent.getVariable('Build.SourcesDirectory') ?? agent.getVariable('System.DefaultWorkingDirectory');
+    if (!root || !isAbsolute(path)) return path;
+    const below = relative(root, path);
+    return below.startsWith('..') || isAbsolute(below) ? path : below.split(sep).join('/');
   }
 
   progress(percent: number, text: string): void {
@@ -162,7 +172,8 @@ class Agent implements AgentPlatform {
   }
 
   complete(result: TaskResult, message: string): void {
-    if (result === 'Failed' && message) this.issue({ type: 'error', message });
+    // A failed step shows an error; the story has usually raised the telling one itself.
+    if (result === 'Failed' && message && !this.#raised) this.issue({ type: 'error', message });
     this.#command('task.complete', { result }, sanitize(message).join('\n'));
   }
 

@@ -1,0 +1,38 @@
+/** Which step of which run this is: the key of idempotent submission (design §3 `jobName`). Nothing in it changes with an attempt. */
+import { Failure } from '../azure/errors.js';
+import type { Platform } from './platform.js';
+
+export interface StepIdentity {
+  organization: string;
+  project: string;
+  pipeline: string;
+  runId: string;
+  stage: string;
+  job: string;
+  step: string;
+}
+
+/**
+ * From the agent's variables (reference task-contract B.5). The step is its name in the job: record ids (System.TaskInstanceId, JobId) are
+ * new in every attempt of a stage. Errors: `Failure` outside a run, where two runs could not be told apart.
+ */
+export function identityOf(platform: Platform): StepIdentity {
+  const variable = (name: string) => platform.variable(name) ?? '';
+  const release = variable('Release.ReleaseId');
+  const runId = release ? `release-${release}` : variable('Build.BuildId');
+  if (!runId) {
+    throw new Failure('Neither Build.BuildId nor Release.ReleaseId is set: this task does not know which run it belongs to.', {
+      code: 'NoRun',
+      advice: 'Run the task in Azure Pipelines, or with `amlops task`.',
+    });
+  }
+  return {
+    organization: variable('System.CollectionUri') || variable('System.TeamFoundationCollectionUri'),
+    project: variable('System.TeamProjectId') || variable('System.TeamProject'),
+    pipeline: variable('Build.DefinitionName') || variable('System.DefinitionName') || variable('Release.DefinitionName'),
+    runId,
+    stage: variable('System.StageName') || variable('Release.EnvironmentName'),
+    job: [variable('System.PhaseName'), variable('System.JobName')].join('/'),
+    step: variable('System.TaskInstanceName') || variable('System.TaskDisplayName') || variable('Task.DisplayName'),
+  };
+}

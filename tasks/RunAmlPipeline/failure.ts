@@ -1,0 +1,54 @@
+/** A failed job in the log: the step that failed first, why, its last lines, and the place in the repository as an issue. */
+import { dirname, resolve } from 'node:path';
+import type { Workspace } from '../../src/aml/workspace.js';
+import { failureDigest, firstFailed, type Digest } from '../../src/aml/jobs/digest.js';
+import { logTail } from '../../src/aml/jobs/logs.js';
+import { StepReader } from '../../src/aml/jobs/steps.js';
+import type { Platform } from '../../src/task/platform.js';
+import type { Inputs } from './inputs.js';
+import type { Report } from './report.js';
+
+export async function digestFailure(inputs: Inputs, workspace: Workspace, platform: Platform, report: Report): Promise<Digest> {
+  const { job } = report;
+  const signal = platform.cancelled;
+  if (report.steps.length === 0 && !/^(command|spark)$/i.test(job.type)) {
+    try {
+      report.steps = await new StepReader(workspace, job.name).read(signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      platform.info(`The steps could not be read: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  const root = platform.variable('Build.SourcesDirectory') ?? platform.variable('System.DefaultWorkingDirectory');
+  const folders = [...(root ? [root] : []), ...(inputs.file ? [dirname(resolve(inputs.file))] : [])];
+  const digest = await failureDigest(workspace, job, report.steps, folders, signal);
+  if (inputs.streamLogs === 'failed') await printLog(workspace, platform, report, digest);
+  platform.info('');
+  platform.info(`Step ${digest.step} failed first. Cause: ${digest.cause}.`);
+  platform.info(digest.message);
+  platform.info(digest.advice);
+  if (digest.lines.length > 0) {
+    platform.info('The last lines of its log:');
+    for (const line of digest.lines) platform.foreign(`  | ${line}`);
+  }
+  if (job.studioUrl) platform.info(`Studio: ${job.studioUrl}`);
+  platform.issue({
+    type: 'error',
+    message: `Step ${digest.step} (${digest.cause}): ${digest.place?.text || digest.message}`,
+    code: digest.cause.replaceAll(' ', '-'),
+    ...(digest.place ? { sourcePath: digest.place.path, line: digest.place.line } : {}),
+  });
+  return digest;
+}
+
+async function printLog(workspace: Workspace, platform: Platform, report: Report, digest: Digest): Promise<void> {
+  try {
+    const lines = await logTail(workspace, firstFailed(report.steps)?.logsOf ?? report.job.name, 5_000, platform.cancelled);
+    await platform.group(`Log of ${digest.step}`, async () => {
+      for (const line of lines) platform.foreign(`[${digest.step}] ${line}`);
+    });
+  } catch (error) {
+    platform.cancelled.throwIfAborted();
+    platform.info(`The log of ${digest.step} could not be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}

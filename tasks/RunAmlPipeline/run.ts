@@ -1,0 +1,243 @@
+/** The story of RunAmlPipeline: submit (once) or attach, show where to look, wait, explain the end, hand over the results. */
+import { connectAzure } from '../../src/azure/azure.js';
+import { Failure } from '../../src/azure/errors.js';
+import { openWorkspace, type Workspace } from '../../src/aml/workspace.js';
+import { cancelJob, readJob, type JobState } from '../../src/aml/jobs/job.js';
+import { chooseAttempt, derivedName, submissionOf } from '../../src/aml/jobs/name.js';
+import { watchJob, type WatchEnd } from '../../src/aml/jobs/watch.js';
+import { identityOf } from '../../src/task/identity.js';
+import type { Outcome, Platform } from '../../src/task/platform.js';
+import type { Inputs } from './inputs.js';
+import type { Report } from './report.js';
+import { duration, JobView } from './view.js';
+
+/** A job that this step is responsible for. */
+interface Taken {
+  job: JobState;
+  how: 'submitted' | 'attached';
+  attempt: number;
+}
+
+export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> {
+  if (inputs.action === 'validate') return (await import('./validate.js')).validate(inputs, platform);
+  const workspace = openIn(inputs, platform);
+  // The name under which a job may exist in Azure from now on; what a cancelled run has to cancel.
+  const flight: { name?: string } = {};
+  try {
+    const taken =
+      inputs.action === 'attach'
+        ? await attach(inputs, workspace, platform, flight)
+        : await submit(inputs, workspace, platform, flight);
+    announce(taken, platform);
+    if (inputs.action === 'submit') return submitted(taken, platform);
+    const view = new JobView(platform, taken.job);
+    const started = platform.clock.now();
+    const end = await watchJob(workspace, taken.job, view, {
+      clock: platform.clock,
+      signal: platform.cancelled,
+      logs: inputs.streamLogs === 'all',
+      ...(inputs.limitMinutes === undefined ? {} : { limitMs: inputs.limitMinutes * 60_000 }),
+    });
+    view.end();
+    platform.output('jobStatus', end.job.status);
+    const report: Report = {
+      ...taken,
+      job: end.job,
+      workspace: {
+        subscriptionId: workspace.subscriptionId,
+        resourceGroup: workspace.resourceGroup,
+        workspace: workspace.workspace,
+      },
+      end: end.end,
+      waitedMs: platform.clock.now() - started,
+      steps: end.steps,
+      outputs: [],
+    };
+    const outcome =
+      end.end === 'completed'
+        ? await collect(inputs, workspace, platform, report)
+        : await explain(inputs, workspace, platform, report, end);
+    (await import('./report.js')).publish(platform, report);
+    return outcome;
+  } catch (error) {
+    if (platform.cancelled.aborted) await cancelled(inputs, workspace, platform, flight.name);
+    throw error;
+  }
+}
+
+function openIn(inputs: Inputs, platform: Platform): Workspace {
+  const { connection, resourceGroup, workspace } = inputs;
+  const subscriptionId = connection?.azure.subscriptionId;
+  if (!connection || !subscriptionId) {
+    throw new Failure('The service connection names no subscription.', {
+      code: 'ConnectionUnusable',
+      input: 'azureSubscription',
+      advice:
+        'Use a service connection that is scoped to the subscription, resource group or workspace, not to a management group.',
+    });
+  }
+  const azure = connectAzure(connection.azure, {
+    clock: platform.clock,
+    onSecret: (value) => platform.secret(value),
+    userAgent: 'azure-machine-learning-mlops RunAmlPipeline/1',
+  });
+  return openWorkspace(azure, { subscriptionId, resourceGroup, workspace });
+}
+
+async function attach(inputs: Inputs, workspace: Workspace, platform: Platform, flight: { name?: string }): Promise<Taken> {
+  const name = inputs.jobName ?? '';
+  const job = await readJob(workspace, name, { signal: platform.cancelled });
+  if (!job) {
+    throw new Failure(`There is no job named ${name} in workspace ${workspace.workspace}.`, {
+      code: 'JobNotFound',
+      input: 'jobName',
+      advice: 'Give the name (not the display name) of a job of this workspace.',
+    });
+  }
+  flight.name = name;
+  return { job, how: 'attached', attempt: 1 };
+}
+
+/** Everything that can be found wrong is found before anything is written; the job itself is sent once. */
+async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, flight: { name?: string }): Promise<Taken> {
+  const signal = platform.cancelled;
+  const identity = identityOf(platform);
+  const submission = submissionOf(identity);
+  const base = inputs.jobName ?? derivedName(identity);
+  // The sign-in, the look for an earlier attempt and the reading of the file's compiler take their time together.
+  const [{ compileJob }, { onlineTarget }, { submitJob }, chosen] = await Promise.all([
+    import('../../src/aml/compile/index.js'),
+    import('../../src/aml/assets-online.js'),
+    import('../../src/aml/jobs/submit.js'),
+    chooseAttempt(workspace, base, submission, signal),
+  ]);
+  if (chosen.existing) {
+    flight.name = chosen.name;
+    platform.info(
+      `This run has already submitted its job (attempt ${chosen.attempt}, ${chosen.existing.status}); attaching to it.`,
+    );
+    return { job: chosen.existing, how: 'attached', attempt: chosen.attempt };
+  }
+  if (chosen.attempt > 1) platform.info(`Attempt ${chosen.attempt}: the job of the attempt before failed or was cancelled.`);
+  const compiled = await compileJob(
+    {
+      file: inputs.file,
+      name: chosen.name,
+      overrides: inputs.overrides,
+      inputs: inputs.jobInputs,
+      tags: inputs.tags,
+      ...(inputs.experimentName ? { experimentName: inputs.experimentName } : {}),
+      ...(inputs.displayName ? { displayName: inputs.displayName } : {}),
+      ...(inputs.description ? { description: inputs.description } : {}),
+      signal,
+    },
+    onlineTarget(workspace),
+  );
+  for (const { message, file, line, column } of compiled.warnings) {
+    platform.issue({
+      type: 'warning',
+      message,
+      ...(file ? { sourcePath: file } : {}),
+      ...(line ? { line } : {}),
+      ...(column ? { column } : {}),
+    });
+  }
+  const { bytes, files, reused } = compiled.upload;
+  if (files + reused > 0)
+    platform.info(`Uploaded ${files} files (${bytes} bytes); ${reused} unchanged parts were already there.`);
+  flight.name = chosen.name;
+  const { job, readBack } = await submitJob(workspace, compiled, submission, { clock: platform.clock, signal });
+  if (readBack) platform.info('The reply to the submission was lost; the job was found and is not sent again.');
+  return { job, how: 'submitted', attempt: chosen.attempt };
+}
+
+function announce({ job, how }: Taken, platform: Platform): void {
+  platform.info(`${how === 'submitted' ? 'Submitted' : 'Attached to'} job ${job.name} (${job.displayName})`);
+  platform.info(`Studio: ${job.studioUrl ?? ''}`);
+  platform.output('jobName', job.name);
+  platform.output('jobId', job.armId);
+  platform.output('studioUrl', job.studioUrl ?? '');
+  platform.output('jobStatus', job.status);
+  if (platform.variable('System.HostType')?.toLowerCase() === 'build') platform.buildTag(`aml:${job.name}`);
+}
+
+function submitted({ job }: Taken, platform: Platform): Outcome {
+  if (job.phase !== 'active' && job.phase !== 'completed' && job.phase !== 'stalled') {
+    return { result: 'Failed', message: `Job ${job.name} is already ${job.status}. ${job.studioUrl ?? ''}` };
+  }
+  platform.info('Not waiting for it: a later step with `action: attach` does.');
+  return { result: 'Succeeded', message: `Job ${job.name} submitted.` };
+}
+
+/** The job has completed: its metrics and its outputs. */
+async function collect(inputs: Inputs, workspace: Workspace, platform: Platform, report: Report): Promise<Outcome> {
+  const results = await import('./results.js');
+  report.steps = await results.stepsOf(workspace, report, platform);
+  report.metrics = await results.giveMetrics(workspace, report, platform);
+  if (inputs.downloadOutputs.length > 0) report.outputs = await results.fetchOutputs(inputs, workspace, report, platform);
+  return { result: 'Succeeded', message: `Job ${report.job.name} completed after ${duration(report.waitedMs)}.` };
+}
+
+/** The job has not completed: why, and whether it still runs. Never green. */
+async function explain(
+  inputs: Inputs,
+  workspace: Workspace,
+  platform: Platform,
+  report: Report,
+  { end, job }: WatchEnd,
+): Promise<Outcome> {
+  const failed = (message: string): Outcome => ({ result: 'Failed', message: `${message} ${job.studioUrl ?? ''}`.trim() });
+  switch (end) {
+    case 'failed': {
+      const digest = await (await import('./failure.js')).digestFailure(inputs, workspace, platform, report);
+      report.digest = digest;
+      return failed(`Job ${job.name} failed in step ${digest.step} (${digest.cause}): ${digest.message}`);
+    }
+    case 'canceled':
+      return failed(`Job ${job.name} was cancelled in Azure, not by this pipeline.`);
+    case 'paused':
+      return failed(`Job ${job.name} is paused and nobody resumed it. It was left as it is.`);
+    case 'stalled':
+      return failed(
+        `Job ${job.name} has been ${job.status || 'without a state'} for too long. It may still run; this step cannot tell.`,
+      );
+    case 'lost':
+      return failed(`Job ${job.name} is not in workspace ${workspace.workspace} any more: somebody deleted it.`);
+    default: {
+      const limit = `The time limit of ${inputs.limitMinutes} minutes (jobTimeoutInMinutes) was reached.`;
+      if (inputs.onTimeout === 'leave') return failed(`${limit} Job ${job.name} runs on.`);
+      await cancelJob(workspace, job.name, platform.cancelled);
+      return failed(`${limit} Job ${job.name} is being cancelled.`);
+    }
+  }
+}
+
+/**
+ * The agent has cancelled this run. The request to Azure goes out at once, with five seconds to be answered (the agent kills after 7.5).
+ * A submission that was on its way may still arrive: a job that is not there yet is asked for again.
+ */
+async function cancelled(inputs: Inputs, workspace: Workspace, platform: Platform, name: string | undefined): Promise<void> {
+  if (name === undefined) {
+    platform.info('Cancelled before a job was submitted: there is nothing to cancel in Azure.');
+    return;
+  }
+  if (!inputs.cancelWithPipeline) {
+    platform.info(`Cancelled, but job ${name} runs on in Azure (cancelWithPipeline is false).`);
+    return;
+  }
+  const deadline = AbortSignal.timeout(5_000);
+  try {
+    let answer = await cancelJob(workspace, name, deadline);
+    for (let tries = 0; answer === 'missing' && tries < 3; tries++) {
+      await platform.clock.sleep(700, deadline);
+      answer = await cancelJob(workspace, name, deadline);
+    }
+    if (answer === 'requested')
+      platform.info(`Cancelled: Azure was asked to cancel job ${name}; that takes it up to two minutes.`);
+    else if (answer === 'over') platform.info(`Cancelled: job ${name} had already ended.`);
+    else platform.info(`Cancelled: job ${name} does not exist in Azure; it had not been submitted.`);
+  } catch (error) {
+    const what = deadline.aborted ? 'no answer within five seconds' : error instanceof Error ? error.message : String(error);
+    platform.warn(`Job ${name} could not be cancelled in Azure (${what}). It may run on: look at it in the studio.`);
+  }
+}

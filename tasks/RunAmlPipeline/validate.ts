@@ -1,0 +1,110 @@
+/** `action: validate`: the file is compiled; with a connection what it names, the rights, the network and the storage are looked at. Nothing is written. */
+import { connectAzure } from '../../src/azure/azure.js';
+import { Failure } from '../../src/azure/errors.js';
+import { compileJob, offlineTarget, type CompiledJob, type CompileWarning } from '../../src/aml/compile/index.js';
+import { openDatastore } from '../../src/aml/datastore.js';
+import { missingRights } from '../../src/aml/rights.js';
+import { openWorkspace, type Workspace } from '../../src/aml/workspace.js';
+import { wording } from '../../src/task/host.js';
+import type { Outcome, Platform } from '../../src/task/platform.js';
+import type { Inputs } from './inputs.js';
+
+/** Stands in for the workspace where there is none. */
+const nowhere = { subscriptionId: '00000000-0000-0000-0000-000000000000', resourceGroup: 'none', workspace: 'none' };
+
+export async function validate(inputs: Inputs, platform: Platform): Promise<Outcome> {
+  const subscriptionId = inputs.connection?.azure.subscriptionId;
+  if (!inputs.connection || !subscriptionId) {
+    const compiled = await compile(inputs, platform, offlineTarget(nowhere));
+    say(compiled, platform);
+    platform.info('Checked without a connection: what the file names in the workspace was not looked up.');
+    return { result: 'Succeeded', message: `${inputs.file} is valid.` };
+  }
+  const azure = connectAzure(inputs.connection.azure, { clock: platform.clock, onSecret: (value) => platform.secret(value) });
+  const workspace = openWorkspace(azure, { subscriptionId, resourceGroup: inputs.resourceGroup, workspace: inputs.workspace });
+  const { lookups } = await import('../../src/aml/assets-online.js');
+  // Every check speaks for itself: all that is wrong is said in one go.
+  const results = await Promise.allSettled([
+    compile(inputs, platform, offlineTarget(workspace, lookups(workspace))),
+    network(workspace, platform),
+    rights(workspace, platform),
+    storage(workspace, platform),
+  ]);
+  platform.cancelled.throwIfAborted();
+  const wrong = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
+  for (const error of wrong) if (!(error instanceof Failure)) throw error;
+  const seen = new Set<string>();
+  for (const error of wrong as Failure[]) {
+    if (seen.has(error.message)) continue;
+    seen.add(error.message);
+    const { file, line, column } = error.details;
+    const place = { ...(file ? { sourcePath: file } : {}), ...(line ? { line } : {}), ...(column ? { column } : {}) };
+    platform.issue({ type: 'error', message: wording(error), code: error.code, ...place });
+  }
+  if (results[0].status === 'fulfilled') say(results[0].value, platform);
+  if (seen.size === 0)
+    return { result: 'Succeeded', message: `${inputs.file} can be submitted to ${workspace.workspace}. Nothing was.` };
+  return {
+    result: 'Failed',
+    message: `${inputs.file} cannot be submitted to ${workspace.workspace} as things are. Nothing was.`,
+  };
+}
+
+function compile(inputs: Inputs, platform: Platform, target: Parameters<typeof compileJob>[1]): Promise<CompiledJob> {
+  return compileJob(
+    {
+      file: inputs.file,
+      name: inputs.jobName ?? 'validate',
+      overrides: inputs.overrides,
+      inputs: inputs.jobInputs,
+      tags: inputs.tags,
+      ...(inputs.experimentName ? { experimentName: inputs.experimentName } : {}),
+      signal: platform.cancelled,
+    },
+    target,
+  );
+}
+
+function say(compiled: CompiledJob, platform: Platform): void {
+  for (const warning of compiled.warnings) warn(warning, platform);
+  const writes = compiled.requests.length - 1;
+  platform.info(
+    `${compiled.type} job, experiment ${compiled.experimentName}; submitting it would make ${writes} writes before its own.`,
+  );
+}
+
+function warn({ message, file, line, column }: CompileWarning, platform: Platform): void {
+  const place = { ...(file ? { sourcePath: file } : {}), ...(line ? { line } : {}), ...(column ? { column } : {}) };
+  platform.issue({ type: 'warning', message, ...place });
+}
+
+async function network(workspace: Workspace, platform: Platform): Promise<void> {
+  const facts = await workspace.facts(platform.cancelled);
+  const access = facts.publicNetworkAccess ?? 'not stated';
+  platform.info(
+    `Workspace ${workspace.workspace} in ${facts.location}; public network access: ${access}; data plane ${new URL(facts.api).host} answers.`,
+  );
+}
+
+async function rights(workspace: Workspace, platform: Platform): Promise<void> {
+  const missing = await missingRights(workspace, platform.cancelled);
+  if (missing === undefined) {
+    platform.info('The rights of the service principal could not be listed; they show when the job is submitted.');
+    return;
+  }
+  if (missing.length === 0) {
+    platform.info('Rights on the workspace: sufficient.');
+    return;
+  }
+  throw new Failure(`The service principal lacks rights on workspace ${workspace.workspace}: ${missing.join(', ')}.`, {
+    code: 'AuthorizationFailed',
+    advice: 'Give it the role "AzureML Data Scientist" on the workspace.',
+  });
+}
+
+async function storage(workspace: Workspace, platform: Platform): Promise<void> {
+  const { name, access, account, container } = await openDatastore(workspace, undefined, platform.cancelled);
+  const how = { key: 'with an account key', sas: 'with a SAS', identity: 'with the identity of the service principal' }[access];
+  for await (const _item of container.list('azureml/amlops-probe/', platform.cancelled)) break;
+  platform.info(`Default datastore ${name} (storage account ${account}) is reached ${how}.`);
+}

@@ -1,0 +1,120 @@
+/** What a waiting user sees: the state of the graph in one line, progress, and the steps' logs, each line with its step before it. */
+import type { JobState, Phase } from '../../src/aml/jobs/job.js';
+import type { StepState } from '../../src/aml/jobs/steps.js';
+import type { WatchSink } from '../../src/aml/jobs/watch.js';
+import type { Platform } from '../../src/task/platform.js';
+import { LineSplitter } from '../../src/task/sanitize.js';
+
+const words: Record<Phase, string> = {
+  active: 'running',
+  completed: 'completed',
+  failed: 'FAILED',
+  canceled: 'cancelled',
+  paused: 'paused',
+  stalled: 'no answer',
+};
+
+export class JobView implements WatchSink {
+  readonly #platform: Platform;
+  readonly #splitters = new Map<string, { step: StepState; splitter: LineSplitter }>();
+  /** The step whose group of lines is open. */
+  #open: string | undefined;
+  readonly #opened = new Set<string>();
+  #nodes: readonly string[];
+  #line = '';
+
+  constructor(platform: Platform, job: JobState) {
+    this.#platform = platform;
+    this.#nodes = job.nodes;
+  }
+
+  status(job: JobState): void {
+    this.#close();
+    if (job.nodes.length > 0) this.#nodes = job.nodes;
+    this.#platform.info(`Job ${job.name}: ${job.status || 'unknown'}`);
+  }
+
+  steps(steps: readonly StepState[]): void {
+    const leaves = steps.filter(({ group }) => !group);
+    const known = new Set(steps.map(({ name }) => name.split('/')[0]));
+    const waiting = this.#nodes.filter((name) => !known.has(name));
+    const total = leaves.length + waiting.length;
+    const done = leaves.filter(({ phase }) => phase === 'completed' || phase === 'failed' || phase === 'canceled').length;
+    const line = graphLine(leaves, waiting, this.#platform.clock.now());
+    const shape = line.replace(/ \(?\d+ (s|min|h)\)?/g, '');
+    if (total > 0) this.#platform.progress((100 * done) / total, `${done} of ${total} steps`);
+    if (shape === this.#line || leaves.length === 0) return;
+    this.#line = shape;
+    this.#close();
+    this.#platform.info(line);
+  }
+
+  text(step: StepState, text: string): void {
+    let known = this.#splitters.get(step.runId);
+    if (!known) this.#splitters.set(step.runId, (known = { step, splitter: new LineSplitter() }));
+    this.#print(step, known.splitter.push(text));
+  }
+
+  notice(level: 'info' | 'warning', text: string): void {
+    this.#close();
+    if (level === 'warning') this.#platform.warn(text);
+    else this.#platform.info(text);
+  }
+
+  /** The lines that had no end, and the end of the open group. */
+  end(): void {
+    for (const { step, splitter } of this.#splitters.values()) this.#print(step, splitter.end());
+    this.#close();
+  }
+
+  #print(step: StepState, lines: readonly string[]): void {
+    if (lines.length === 0) return;
+    if (this.#open !== step.runId) {
+      this.#close();
+      this.#platform.beginGroup(this.#opened.has(step.runId) ? `${step.name} (continued)` : step.name);
+      this.#open = step.runId;
+      this.#opened.add(step.runId);
+    }
+    for (const line of lines) this.#platform.foreign(`[${step.name}] ${line}`);
+  }
+
+  #close(): void {
+    if (this.#open !== undefined) this.#platform.endGroup();
+    this.#open = undefined;
+  }
+}
+
+/** `Steps: prep completed (12 s) | train running (3 min) | 2 waiting`; a large graph in counts. */
+export function graphLine(leaves: readonly StepState[], waiting: readonly string[], now: number): string {
+  if (leaves.length + waiting.length > 10) {
+    const counts = new Map<string, number>();
+    for (const leaf of leaves) counts.set(wordOf(leaf), (counts.get(wordOf(leaf)) ?? 0) + 1);
+    if (waiting.length > 0) counts.set('waiting', waiting.length);
+    const running = leaves.filter(({ phase }) => phase === 'active').map(({ name }) => name);
+    const named = running.length > 0 && running.length <= 5 ? `: ${running.join(', ')}` : '';
+    return `Steps: ${[...counts].map(([word, count]) => `${count} ${word}`).join(', ')}${named}`;
+  }
+  const parts = leaves.map((leaf) => `${leaf.name} ${wordOf(leaf)}${took(leaf, now)}`);
+  return `Steps: ${[...parts, ...waiting.map((name) => `${name} waiting`)].join(' | ')}`;
+}
+
+function wordOf(step: StepState): string {
+  if (step.reused) return 'reused';
+  if (step.phase !== 'active') return words[step.phase];
+  return /^(queued|preparing|provisioning|starting|notstarted|finalizing|cancelrequested)$/i.test(step.status)
+    ? step.status.toLowerCase()
+    : 'running';
+}
+
+function took(step: StepState, now: number): string {
+  if (step.reused || step.started === undefined) return '';
+  const ms = (step.ended ?? now) - step.started;
+  return ms >= 0 ? ` (${duration(ms)})` : '';
+}
+
+/** `12 s`, `3 min`, `2.5 h`. */
+export function duration(ms: number): string {
+  if (ms < 120_000) return `${Math.round(ms / 1000)} s`;
+  if (ms < 7_200_000) return `${Math.round(ms / 60_000)} min`;
+  return `${(ms / 3_600_000).toFixed(1)} h`;
+}

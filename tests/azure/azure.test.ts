@@ -1,0 +1,203 @@
+/** Requests, retries, operations, pages and pinning of src/azure against a small https server. */
+import assert from 'node:assert/strict';
+import { createServer, type Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { connect } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { connectAzure } from '../../src/azure/azure.js';
+import { Failure } from '../../src/azure/errors.js';
+import type { AzureConnection } from '../../src/azure/types.js';
+import { FakeClock } from '../support/fake-platform.js';
+import { serve, type Asked, type Reply, type TestServer } from '../support/https-server.js';
+
+let server: TestServer;
+let answer: (asked: Asked) => Reply;
+let tokens = 0;
+let proxy: Server | undefined;
+const tunnels: Duplex[] = [];
+const secrets: string[] = [];
+const clock = new FakeClock();
+
+function connection(): AzureConnection {
+  return {
+    name: 'arm-test',
+    resourceManager: server.origin,
+    authority: server.origin,
+    tenantId: 'tenant',
+    clientId: 'client',
+    credential: { kind: 'secret', clientSecret: 'the-secret' },
+    ca: server.ca,
+  };
+}
+const azure = (changes: Partial<AzureConnection> = {}) =>
+  connectAzure({ ...connection(), ...changes }, { clock, onSecret: (value) => secrets.push(value) });
+const failure =
+  (code: string, ...words: RegExp[]) =>
+  (error: unknown) => {
+    assert.ok(error instanceof Failure, String(error));
+    assert.equal(error.code, code);
+    for (const word of words) assert.match(`${error.message} ${error.details.advice}`, word);
+    return true;
+  };
+
+describe('azure', () => {
+  before(async () => {
+    server = await serve((asked) => {
+      if (asked.path.endsWith('/oauth2/v2.0/token')) return { body: { access_token: `token-${++tokens}`, expires_in: 3600 } };
+      return answer(asked);
+    });
+  });
+  after(async () => {
+    proxy?.closeAllConnections();
+    proxy?.close();
+    for (const socket of tunnels) socket.destroy();
+    await server.close();
+  });
+  beforeEach(() => {
+    server.asked.length = 0;
+    tokens = 0;
+  });
+  const calls = () => server.asked.filter(({ path }) => !path.endsWith('/token'));
+
+  it('sends the token of the scope, the pinned api-version, and finds names below .localhost', async () => {
+    answer = () => ({ body: { hello: 1 } });
+    const url = new URL(server.origin);
+    url.hostname = 'acct.blob.core.localhost';
+    const one = azure({ resourceManager: url.origin });
+    const { body } = await one.request<{ hello: number }>({ method: 'GET', url: '/subscriptions/s' });
+    assert.equal(body.hello, 1);
+    assert.equal(calls()[0]?.headers.authorization, 'Bearer token-1');
+    assert.equal(calls()[0]?.query.get('api-version'), '2025-09-01');
+    assert.ok(secrets.includes('token-1'));
+  });
+
+  it('waits as long as it is told to, and retries resets and 5xx of a PUT but sends a POST once', async () => {
+    const replies: Reply[] = [{ status: 429, headers: { 'Retry-After': '7' } }, { reset: true }, { status: 503 }, { body: {} }];
+    answer = () => replies.shift() ?? {};
+    const before = clock.now();
+    const put = await azure().request({ method: 'PUT', url: '/x', body: {} });
+    assert.equal(put.status, 200);
+    assert.equal(put.ambiguous, true);
+    assert.ok(clock.now() - before >= 7000 + 800);
+    answer = () => ({ status: 503 });
+    server.asked.length = 0;
+    await assert.rejects(azure().request({ method: 'POST', url: '/x' }), failure('Http503', /fault of its own/));
+    assert.equal(calls().length, 1);
+    const throttled: Reply[] = [{ status: 429, headers: { 'Retry-After': '1' } }, { body: 'ok' }];
+    answer = () => throttled.shift() ?? {};
+    assert.equal((await azure().request({ method: 'POST', url: '/x' })).text, 'ok');
+  });
+
+  it('asks for a new token when the service refuses the old one', async () => {
+    answer = ({ headers }) => (headers.authorization === 'Bearer token-1' ? { status: 401 } : { body: { ok: true } });
+    assert.deepEqual((await azure().request({ method: 'GET', url: '/x' })).body, { ok: true });
+    assert.equal(tokens, 2);
+  });
+
+  it('never sends its token to a host that nothing led to', async () => {
+    answer = () => ({ body: {} });
+    const one = azure();
+    const other = `https://127.0.0.1:${server.port}`;
+    await assert.rejects(one.request({ method: 'GET', url: `${other}/x` }), failure('UntrustedHost'));
+    assert.throws(() => one.blobs('https://acct.blob.evil.example/c', { kind: 'entra' }), failure('UntrustedHost'));
+    answer = () => ({ body: { value: [1], nextLink: `${other}/page2` } });
+    await assert.rejects(async () => {
+      for await (const item of one.list({ method: 'GET', url: '/list' })) assert.ok(item);
+    }, failure('UntrustedHost'));
+    assert.ok(server.asked.every(({ headers }) => !headers.host?.startsWith('127.0.0.1')));
+    one.trustHost(new URL(other).host);
+    answer = () => ({ body: {} });
+    assert.equal((await one.request({ method: 'GET', url: `${other}/x` })).status, 200);
+  });
+
+  it('says what was done, the code, the ids and the advice', async () => {
+    const error = {
+      code: 'UserError',
+      message: 'The specified resource was not found.',
+      details: [{ code: 'ModelNotFound', message: 'Model container with name: m not found.' }],
+      additionalInfo: [{ type: 'Correlation', info: { value: { operation: 'abc', request: 'def' } } }],
+    };
+    answer = () => ({ status: 404, headers: { 'x-ms-request-id': 'rid' }, body: { error } });
+    await assert.rejects(azure().request({ method: 'GET', url: '/m', operation: 'read model m' }), (thrown) => {
+      assert.ok(thrown instanceof Failure);
+      assert.match(thrown.message, /Could not read model m: .*Model container with name: m not found/);
+      assert.equal(thrown.code, 'ModelNotFound');
+      assert.equal(thrown.details.requestId, 'rid');
+      assert.equal(thrown.details.correlationId, 'abc');
+      return true;
+    });
+    const text = 'Public network access is disabled. Access is not authorized from this network.';
+    answer = () => ({ status: 403, body: { error: { code: 'Forbidden', message: text } } });
+    await assert.rejects(azure().request({ method: 'GET', url: '/m' }), failure('Forbidden', /virtual network/));
+    await assert.rejects(azure({ ca: undefined as never }).request({ method: 'GET', url: '/m' }), (thrown) => {
+      assert.match((thrown as Failure).details.advice ?? '', /--sslcacert/);
+      return true;
+    });
+  });
+
+  it('follows operations by either header and pages by nextLink', async () => {
+    const polls = ['InProgress', 'Updating', 'Succeeded'];
+    answer = ({ method, path, query }) => {
+      if (method === 'PUT')
+        return { status: 201, headers: { 'Azure-AsyncOperation': `${server.origin}/op?t=a%2Bb&api-version=1` }, body: {} };
+      if (path === '/op') {
+        assert.equal(query.get('t'), 'a+b');
+        return { body: { status: polls.shift() } };
+      }
+      if (path === '/thing') return { body: { name: 'thing' } };
+      if (path === '/import') return { status: 202, body: 'null', headers: { Location: `${server.origin}/wait` } };
+      if (path === '/wait') return polls.push('x') < 3 ? { status: 202, body: '{}' } : { status: 204 };
+      return query.has('$skip')
+        ? { body: { value: [3] } }
+        : { body: { value: [1, 2], nextLink: `${server.origin}/l?$skip=x%2F` } };
+    };
+    const one = azure();
+    const put = await one.complete(await one.request({ method: 'PUT', url: '/thing', body: {} }));
+    assert.deepEqual(put.body, { name: 'thing' });
+    assert.equal((await one.complete(await one.request({ method: 'POST', url: '/import' }))).status, 204);
+    const items: number[] = [];
+    for await (const item of one.list<number>({ method: 'GET', url: '/l', query: { $top: '2' } })) items.push(item);
+    assert.deepEqual(items, [1, 2, 3]);
+    answer = ({ path }) =>
+      path === '/op'
+        ? { body: { status: 'Failed', error: { code: 'Broken', message: 'It broke.' } } }
+        : { status: 202, headers: { 'Azure-AsyncOperation': `${server.origin}/op` } };
+    const failed = await one.request({ method: 'PUT', url: '/thing', body: {} });
+    await assert.rejects(one.complete(failed), failure('Broken', /It broke/));
+  });
+
+  it('stops at once when it is aborted, also while it waits to retry', async () => {
+    answer = () => ({ status: 503, headers: { 'Retry-After': '200' } });
+    const abort = new AbortController();
+    const real = connectAzure(connection(), { onSecret: () => undefined });
+    const asking = real.request({ method: 'GET', url: '/x', signal: abort.signal });
+    setTimeout(() => abort.abort(new Error('stop')), 50);
+    await assert.rejects(asking, /stop/);
+  });
+
+  it('goes through the proxy of the agent, with its credentials, except where that is bypassed', async () => {
+    answer = () => ({ body: { ok: true } });
+    const seen: string[] = [];
+    proxy = createServer().on('connect', (request, client) => {
+      tunnels.push(client);
+      seen.push(`${request.url} ${request.headers['proxy-authorization']}`);
+      const upstream = connect(server.port, '127.0.0.1', () => {
+        client.write('HTTP/1.1 200 Connection Established\r\n\r\n');
+        upstream.pipe(client).pipe(upstream);
+      });
+      upstream.on('error', () => client.destroy());
+      client.on('error', () => upstream.destroy());
+    });
+    await new Promise<void>((resolve) => proxy?.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(proxy?.address() as AddressInfo).port}`;
+    const through = { url, username: 'u', password: 'p@ss', bypass: [/bypassed/] };
+    // The proxy finds a name that this machine does not know; the agent's CA is trusted on the inner line, too.
+    const one = azure({ proxy: through, resourceManager: `https://manager.test:${server.port}`, authority: server.origin });
+    assert.deepEqual((await one.request({ method: 'GET', url: '/x' })).body, { ok: true });
+    assert.deepEqual((await one.request({ method: 'GET', url: '/x' })).body, { ok: true });
+    assert.deepEqual(seen, [`manager.test:${server.port} Basic ${Buffer.from('u:p@ss').toString('base64')}`]);
+    const around = azure({ proxy: { ...through, bypass: [/manager/] }, resourceManager: `https://manager.test:${server.port}` });
+    await assert.rejects(around.request({ method: 'GET', url: '/x', retries: 0 }));
+    assert.equal(seen.length, 1);
+  });
+});
