@@ -3,11 +3,13 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { newRun, type RunRecord } from '../runs/record.js';
 import { execute, type Shared } from './execute.js';
 import { addChild, amend, enter, finish } from './life.js';
+import { PipelineLog } from './pipeline-log.js';
+import { computeOf, nodeInputs, nodeTargets, settingsOf, type Level, type PipelineSettings } from './level.js';
 import { parallelCommand } from './parallel.js';
-import { asObject, asText, either, type Json, type NodePlan, type PipelinePlan } from './plan.js';
+import { asObject, asText, either, type NodePlan, type PipelinePlan } from './plan.js';
 import { findReusable, rememberReusable, reuseKey } from './reuse.js';
 import { readSweep, runSweep } from './sweep.js';
-import { fillParentInputs, parseBinding, seconds } from './text.js';
+import { seconds } from './text.js';
 import {
   Canceled,
   JobFailure,
@@ -19,27 +21,6 @@ import {
   type Task,
 } from './types.js';
 import { historyType, lastSegment } from './uris.js';
-
-export interface PipelineSettings {
-  defaultCompute?: string;
-  continueOnStepFailure: boolean;
-  forceRerun: boolean;
-}
-
-/** Everything one level of a pipeline needs while it runs. */
-interface Level {
-  task: Task;
-  shared: Shared;
-  plan: PipelinePlan;
-  inputs: ReadonlyMap<string, InputValue>;
-  targets: ReadonlyMap<string, OutputTarget>;
-  settings: PipelineSettings;
-  /** Outputs of nodes that completed. */
-  done: Map<string, RunOutcome>;
-}
-
-const literalText = (inputs: ReadonlyMap<string, InputValue>): Map<string, string | undefined> =>
-  new Map([...inputs].flatMap(([name, value]) => (value.kind === 'literal' ? [[name, value.text] as const] : [])));
 
 /**
  * Runs the nodes of a pipeline below `task.run`, up to (not including) its end state.
@@ -58,6 +39,8 @@ export async function runPipeline(
   const level: Level = { task: { ...task, signal }, shared, plan, inputs, targets, settings, done: new Map() };
   await enter(task, 'Running');
   const failed: string[] = [];
+  const log = new PipelineLog(task);
+  log.add(`Running ${plan.nodes.length} steps.`);
   let broken: unknown;
   const waiting = new Map(plan.nodes.map((node) => [node.name, node.dependsOn.length]));
   const dependents = new Map<string, NodePlan[]>();
@@ -67,10 +50,12 @@ export async function runPipeline(
     let running = 0;
     const start = (node: NodePlan): void => {
       running++;
+      log.add(`Starting step '${node.name}'.`);
       void runNode(level, node)
         .then(
           (outcome) => {
             level.done.set(node.name, outcome);
+            log.add(`Step '${node.name}' completed.`);
             for (const next of dependents.get(node.name) ?? []) {
               const left = (waiting.get(next.name) ?? 0) - 1;
               waiting.set(next.name, left);
@@ -80,6 +65,9 @@ export async function runPipeline(
           (error: unknown) => {
             if (!(error instanceof JobFailure) && !(error instanceof Canceled)) broken ??= error;
             failed.push(node.name);
+            log.add(
+              error instanceof Canceled ? `Step '${node.name}' was canceled.` : `Step '${node.name}' failed: ${firstLine(error)}`,
+            );
             if (!settings.continueOnStepFailure || broken !== undefined) stop.abort();
           },
         )
@@ -90,6 +78,7 @@ export async function runPipeline(
     for (const node of plan.nodes) if (node.dependsOn.length === 0) start(node);
     if (running === 0) resolve();
   });
+  await log.flush();
   if (broken !== undefined) throw broken as Error;
   if (task.signal.aborted) throw new Canceled();
   if (failed.length > 0)
@@ -110,6 +99,8 @@ export async function runPipeline(
   return { outputs };
 }
 
+const firstLine = (error: unknown): string => (error instanceof Error ? error.message : String(error)).split('\n', 1)[0] ?? '';
+
 /** A pipeline's outputs are those of the nodes that are bound to them. */
 function pipelineOutputs(level: Level): Map<string, DataValue> {
   const found = new Map<string, DataValue>();
@@ -119,93 +110,6 @@ function pipelineOutputs(level: Level): Map<string, DataValue> {
       if (output.parentOutput !== undefined && value) found.set(output.parentOutput, value);
     }
   return found;
-}
-
-/** Values of a node's inputs: bound, given, or the component's default. */
-function nodeInputs(level: Level, node: NodePlan): Map<string, InputValue> {
-  const declared = asObject(node.component.spec['inputs']);
-  const values = new Map<string, InputValue>();
-  const typeOf = (name: string): string => (asText(asObject(declared[name])['type']) ?? '').toLowerCase();
-  const isData = (type: string): boolean => /^(uri_file|uri_folder|mltable|\w+_model)$/.test(type);
-  const modeOf = (name: string, own?: string): { mode?: string } => {
-    const mode = own ?? asText(asObject(declared[name])['mode']);
-    return mode === undefined ? {} : { mode: mode.replaceAll('_', '') };
-  };
-  for (const [name, input] of Object.entries(node.inputs)) {
-    let value: InputValue = input.data ? { kind: 'data', ...input.data } : bound(level, node, input.binding, input.text);
-    // Text where the component wants data is a reference.
-    if (value.kind === 'literal' && isData(typeOf(name)) && value.text)
-      value = { kind: 'data', uri: value.text, type: typeOf(name) };
-    values.set(name, value.kind === 'data' ? { ...value, ...modeOf(name, input.mode ?? value.mode) } : value);
-  }
-  for (const [name, declaration] of Object.entries(declared)) {
-    if (values.has(name) || [...values.keys()].some((key) => key.startsWith(`${name}.`))) continue;
-    const fallback = asText(asObject(declaration)['default']);
-    const optional = /^true$/i.test(asText(asObject(declaration)['optional']) ?? '');
-    if (fallback === undefined && !optional && typeOf(name) !== '' && !(name in asObject(either(node.node, 'search_space'))))
-      throw new JobFailure(`Node '${node.name}': the required input '${name}' has no value.`);
-    values.set(name, { kind: 'literal', text: fallback });
-  }
-  return values;
-}
-
-function bound(
-  level: Level,
-  node: NodePlan,
-  binding: NodePlan['inputs'][string]['binding'],
-  text: string | undefined,
-): InputValue {
-  if (!binding)
-    return { kind: 'literal', text: text === undefined ? undefined : fillParentInputs(text, literalText(level.inputs)) };
-  if (binding.kind === 'parentInput') {
-    const value = level.inputs.get(binding.name);
-    if (value) return value;
-    const fallback = asText(asObject(level.plan.inputs[binding.name])['default']);
-    return { kind: 'literal', text: fallback };
-  }
-  if (binding.kind === 'nodeOutput') {
-    const value = level.done.get(binding.node)?.outputs.get(binding.name);
-    if (value) return value;
-    throw new JobFailure(
-      `Node '${node.name}' is bound to output '${binding.name}' of '${binding.node}', which has none of that name.`,
-    );
-  }
-  if (binding.kind === 'nodeInput') {
-    const source = level.plan.nodes.find(({ name }) => name === binding.node);
-    const value = source && nodeInputs(level, source).get(binding.name);
-    if (value) return value;
-  }
-  throw new JobFailure(`Node '${node.name}' has a binding that means nothing here.`);
-}
-
-/** Where a node's outputs go: its own words, else those of the pipeline output it is bound to, else the default place. */
-function nodeTargets(level: Level, node: NodePlan): Map<string, OutputTarget> {
-  const declared = asObject(node.component.spec['outputs']);
-  const targets = new Map<string, OutputTarget>();
-  for (const name of new Set([...Object.keys(declared), ...Object.keys(node.outputs)])) {
-    const own = node.outputs[name] ?? {};
-    const upper = own.parentOutput === undefined ? undefined : level.targets.get(own.parentOutput);
-    const spec = asObject(declared[name]);
-    const mode = own.mode ?? upper?.mode ?? asText(spec['mode'])?.replaceAll('_', '');
-    const uri = own.uri ?? upper?.uri;
-    const assetName = own.assetName ?? upper?.assetName;
-    const assetVersion = own.assetVersion ?? upper?.assetVersion;
-    targets.set(name, {
-      type: (own.type ?? asText(spec['type']) ?? upper?.type ?? 'uri_folder').toLowerCase(),
-      ...(mode !== undefined && { mode }),
-      ...(uri !== undefined && { uri }),
-      ...(assetName !== undefined && { assetName }),
-      ...(assetVersion !== undefined && { assetVersion }),
-    });
-  }
-  return targets;
-}
-
-function computeOf(level: Level, node: NodePlan): string | undefined {
-  const own = node.computeId === undefined ? undefined : fillParentInputs(node.computeId, literalText(level.inputs));
-  const bindingLeft = own !== undefined && parseBinding(own) !== undefined;
-  const chosen = own !== undefined && !bindingLeft && own !== '' ? own : (level.settings.defaultCompute ?? level.task.compute);
-  return chosen === undefined ? undefined : lastSegment(chosen.replace(/^azureml:/, ''));
 }
 
 /** The command of a command node (or the trial of a sweep node). */
@@ -331,18 +235,4 @@ async function reuse(task: Task, earlier: { run: RunRecord; outputs: Map<string,
     };
   });
   return { outputs: earlier.outputs };
-}
-
-/** Settings of a level: its own, else those of the level above. */
-export function settingsOf(own: Json, above?: PipelineSettings, compute?: string): PipelineSettings {
-  const flag = (name: string, otherwise: boolean): boolean => {
-    const text = asText(either(own, name));
-    return text === undefined ? otherwise : /^true$/i.test(text);
-  };
-  const defaultCompute = asText(either(own, 'default_compute')) ?? compute ?? above?.defaultCompute;
-  return {
-    continueOnStepFailure: flag('continue_on_step_failure', above?.continueOnStepFailure ?? false),
-    forceRerun: flag('force_rerun', above?.forceRerun ?? false),
-    ...(defaultCompute !== undefined && { defaultCompute }),
-  };
 }

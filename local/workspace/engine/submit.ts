@@ -2,7 +2,8 @@
 import type { Ctx, WorkspaceRecord } from '../context.js';
 import { compute } from '../arm/computes.js';
 import { ServiceError } from '../errors.js';
-import { runPipeline, settingsOf, type PipelineSettings } from './pipeline.js';
+import { settingsOf, type PipelineSettings } from './level.js';
+import { runPipeline } from './pipeline.js';
 import { execute, type Shared } from './execute.js';
 import {
   asObject,

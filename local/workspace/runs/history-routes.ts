@@ -66,7 +66,7 @@ export class HistoryRoutes {
       'POST',
       '/rundata',
       'read',
-      (call) => ({ body: this.#rundata(call.ws, asText(asObject(call.body)['runId']) ?? '') }),
+      (call) => ({ body: this.#rundata(call.ws, asText(asObject(call.body)['runId']) ?? '', call.apiVersion) }),
       at,
     );
     router.workspace('POST', '/batchrundata', 'read', (call) => this.#batch(call), at);
@@ -173,7 +173,11 @@ export class HistoryRoutes {
     );
   }
 
-  #rundata(ws: WorkspaceRecord, id: string): Json {
+  /**
+   * Types of outputs are `UriFolder` … as recorded; for today's client (it sends `api-version=v1.0`) they have ARM's spelling, the only
+   * one for which it asks the resolver (azure-ml-rest.md, corrections).
+   */
+  #rundata(ws: WorkspaceRecord, id: string, apiVersion = ''): Json {
     const run = getRun(this.#ctx.store, ws.guid, id);
     if (!run) throw runNotFound(id);
     const document = getJob(this.#ctx.store, ws.guid, id);
@@ -184,6 +188,9 @@ export class HistoryRoutes {
         assetId: `azureml://locations/${ws.location}/workspaces/${ws.guid}/data/azureml_${run.runId}_output_data_default/versions/1`,
         type: 'UriFolder',
       };
+    if (apiVersion !== '')
+      for (const output of Object.values(outputs).map(asObject))
+        output['type'] = { UriFile: 'uri_file', MLTable: 'mltable' }[asText(output['type']) ?? ''] ?? 'uri_folder';
     return {
       runMetadata: { ...metadata, inputs: {}, outputs },
       runDefinition: document
