@@ -192,5 +192,9 @@ async function connect(flags: RunFlags, observer: RunObserver): Promise<Connecte
   observer.message(`Azure Machine Learning on this machine: ${workspace.url}`);
   const path = resolve(flags.state, 'connection.json');
   writePrivate(path, `${JSON.stringify(workspace.connection, null, 2)}\n`);
-  return connected(path, () => workspace.close());
+  return connected(path, async () => {
+    // The blob service is a child that does not keep this process alive; its end is waited for all the same.
+    const alive = setInterval(() => undefined, 1000);
+    await workspace.close().finally(() => clearInterval(alive));
+  });
 }

@@ -1,7 +1,6 @@
 /** Runs a multi-stage pipeline on this machine, as Azure Pipelines would (docs/pipelines.md). */
-import { existsSync } from 'node:fs';
-import { readdirSync } from 'node:fs';
-import { relative, resolve } from 'node:path';
+import { existsSync, readdirSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
 import type { AgentEndpoint } from '../../agent/types.js';
 import { Failure } from '../../../src/azure/errors.js';
 import { isoNow } from '../devops/files.js';
@@ -189,7 +188,9 @@ function expand(options: RunOptions, project: Project, source: SourceFacts): { p
 }
 
 function taskNames(tasks: string): string[] {
-  return existsSync(tasks) && !tasks.endsWith('.vsix') ? readdirSync(tasks) : ['RunAmlPipeline', 'RegisterModel', 'PromoteModel'];
+  return existsSync(tasks) && !tasks.endsWith('.vsix')
+    ? readdirSync(tasks).filter((name) => existsSync(join(tasks, name, 'task.json')))
+    : ['RunAmlPipeline', 'RegisterModel', 'PromoteModel'];
 }
 
 function fromEarlier(run: RunState): { pipeline: ExpandedPipeline; state: RunnerState } {
