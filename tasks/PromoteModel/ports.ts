@@ -7,7 +7,6 @@ import { RegistryModels } from '../../src/aml/registries.js';
 import type { Workspace } from '../../src/aml/workspace.js';
 import { missingMetrics } from '../../src/release/gate.js';
 import type { Inspection, PromotionPorts } from '../../src/release/plan.js';
-import type { ModelWriter, RegistryWriter } from '../../src/release/ports.js';
 import { sameId } from '../../src/release/plan.js';
 import type { Platform } from '../../src/task/platform.js';
 import { open } from '../shared/places.js';
