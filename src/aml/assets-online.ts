@@ -216,11 +216,14 @@ class OnlineTarget implements CompileTarget {
     );
   }
 
-  /** PUT of a version whose name follows from its content: when somebody else is creating the same one, theirs is as good. */
+  /**
+   * PUT of a version whose name follows from its content: when somebody else is creating the same one, theirs is as good.
+   * Gives the id of the reply: the service names anonymous components itself (reference azure-ml-observed §4).
+   */
   private async put(path: string, apiVersion: string, body: unknown, operation: string, signal?: AbortSignal): Promise<string> {
     this.requests.push({ method: 'PUT', path, query: { 'api-version': apiVersion }, body });
     const extra = signal ? { signal } : {};
-    const { status, text } = await this.workspace.azure.request({
+    const { status, text, body: made } = await this.workspace.azure.request<{ id?: string }>({
       method: 'PUT',
       url: path,
       apiVersion,
@@ -230,7 +233,7 @@ class OnlineTarget implements CompileTarget {
       ...extra,
     });
     if (status === 409) {
-      const there = await this.workspace.azure.request({
+      const there = await this.workspace.azure.request<{ id?: string }>({
         method: 'GET',
         url: path,
         apiVersion,
@@ -240,8 +243,9 @@ class OnlineTarget implements CompileTarget {
       });
       if (there.status === 404)
         throw new Failure(`Could not ${operation}: ${text.slice(0, 500)}`, { code: 'Conflict', status, operation });
+      return there.body.id ?? path;
     }
-    return path;
+    return made.id ?? path;
   }
 }
 
