@@ -1,5 +1,6 @@
 /** Checks of names and bodies, worded as the service words them (azure-ml-observed §0). */
 import { badRequest, ServiceError } from './errors.js';
+import { schemaProblems } from './schema/check.js';
 
 /** A plain object, or `undefined`. */
 export function objectOf(value: unknown): Record<string, unknown> | undefined {
@@ -18,15 +19,34 @@ export function assetName(name: string | undefined, what: string, pattern = name
   ]);
 }
 
-/** `properties` of a resource body. Throws 400 when there is no object. */
-export function propertiesOf(body: unknown, what: string, _apiVersion: string): Record<string, unknown> {
+/** `properties` of a resource body, checked against the ARM schema of its kind. Throws 400 with one detail a problem. */
+export function propertiesOf(body: unknown, what: string, apiVersion: string): Record<string, unknown> {
   const properties = objectOf(objectOf(body)?.['properties']);
-  if (properties) return properties;
+  // The registries' own api-version has no published schema.
+  const unknown = apiVersion.includes('dataplane');
+  const details = properties
+    ? unknown
+      ? []
+      : schemaProblems(definitions[what] ?? '', properties, apiVersion, JSON.stringify(body))
+    : [{ code: 'RequestInvalid', message: `Required property 'properties' not found in JSON. Path '', line 1, position 1.` }];
+  if (properties && !details.length) return properties;
   throw new ServiceError(400, 'UserError', 'Request is invalid and/or missing fields.', {
-    details: [{ code: 'RequestInvalid', message: `The ${what} body must be an object with a member 'properties'.` }],
-    inner: ['BadArgument'],
+    details,
+    inner: ['BadArgument', 'RequestInvalid'],
   });
 }
+
+/** Definition of the schema for what a handler calls its body. */
+const definitions: Record<string, string> = {
+  ...Object.fromEntries(
+    ['Code', 'Component', 'Data', 'Environment', 'Model'].flatMap((kind) => [
+      [`${kind}Container`, `${kind}ContainerProperties`],
+      [`${kind}Version`, kind === 'Data' ? 'DataVersionBaseProperties' : `${kind}VersionProperties`],
+    ]),
+  ),
+  Datastore: 'DatastoreProperties',
+  Schedule: 'ScheduleProperties',
+};
 
 /** Any JSON value as text for a message or a comparison: text as it is, the rest as JSON. */
 export function textOf(value: unknown): string {

@@ -1,4 +1,4 @@
-/** Issues and verifies the workspace's access tokens (RS256 JWTs with the claims of Microsoft Entra's v1 tokens). */
+/** Issues and verifies the workspace's access tokens (ES256 JWTs: an RSA key would take longer to make than all the rest of a first start; with the claims are those of Microsoft Entra's v1 tokens). */
 import { randomUUID } from 'node:crypto';
 import {
   calculateJwkThumbprint,
@@ -23,14 +23,14 @@ export interface KeyMaterial {
   publicJwk: JWK;
 }
 
-/** A new RS256 key with its `kid`. */
+/** A new ES256 key with its `kid`. */
 export async function newKey(): Promise<KeyMaterial> {
-  const pair = await generateKeyPair('RS256', { extractable: true });
+  const pair = await generateKeyPair('ES256', { extractable: true });
   const publicJwk = await exportJWK(pair.publicKey);
   const kid = await calculateJwkThumbprint(publicJwk);
   return {
-    privateJwk: { ...(await exportJWK(pair.privateKey)), kid, alg: 'RS256' },
-    publicJwk: { ...publicJwk, kid, alg: 'RS256', use: 'sig' },
+    privateJwk: { ...(await exportJWK(pair.privateKey)), kid, alg: 'ES256' },
+    publicJwk: { ...publicJwk, kid, alg: 'ES256', use: 'sig' },
   };
 }
 
@@ -77,7 +77,7 @@ export class TokenIssuer {
 
   /** A signed access token for `audience`. `seconds` overrides the lifetime. */
   async mint(principal: Principal, audience: string, seconds = this.#lifetime()): Promise<{ token: string; expiresIn: number }> {
-    this.#private ??= (await importJWK(this.#keys.privateJwk, 'RS256')) as CryptoKey;
+    this.#private ??= (await importJWK(this.#keys.privateJwk, 'ES256')) as CryptoKey;
     const now = Math.floor(Date.now() / 1000);
     const token = await new SignJWT({
       appid: principal.clientId,
@@ -89,7 +89,7 @@ export class TokenIssuer {
       uti: randomUUID().replaceAll('-', '').slice(0, 22),
       ver: '1.0',
     })
-      .setProtectedHeader({ alg: 'RS256', typ: 'JWT', kid: this.#keys.publicJwk.kid ?? '', x5t: this.#keys.publicJwk.kid ?? '' })
+      .setProtectedHeader({ alg: 'ES256', typ: 'JWT', kid: this.#keys.publicJwk.kid ?? '', x5t: this.#keys.publicJwk.kid ?? '' })
       .setAudience(audience)
       .setIssuer(`https://sts.windows.net/${this.#tenantId}/`)
       .setSubject(principal.objectId)
@@ -104,7 +104,7 @@ export class TokenIssuer {
   async verify(token: string): Promise<Verdict> {
     const known = this.#verified.get(token);
     if (known) return known.until > Date.now() ? known.verdict : { kind: 'expired' };
-    this.#public ??= (await importJWK(this.#keys.publicJwk, 'RS256')) as CryptoKey;
+    this.#public ??= (await importJWK(this.#keys.publicJwk, 'ES256')) as CryptoKey;
     try {
       const { payload } = await jwtVerify(token, this.#public, { issuer: `https://sts.windows.net/${this.#tenantId}/` });
       const audience = String(payload.aud);

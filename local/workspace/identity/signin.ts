@@ -133,7 +133,7 @@ async function checkAssertion(
       700212,
       `No matching federated identity record found for presented assertion audience '${audience}'.`,
     );
-  await jwtVerify(assertion, (await importJWK(federation.publicJwk, 'RS256')) as CryptoKey, { clockTolerance: 300 }).catch(() => {
+  await jwtVerify(assertion, (await importJWK(federation.publicJwk, 'ES256')) as CryptoKey, { clockTolerance: 300 }).catch(() => {
     throw new Refusal(401, 'invalid_client', 50013, 'Assertion failed signature validation.');
   });
 }
@@ -163,7 +163,7 @@ export function registerSignIn(router: Router, ctx: Ctx, federation: Federation)
         token_endpoint_auth_methods_supported: ['client_secret_post', 'private_key_jwt', 'client_secret_basic'],
         response_types_supported: ['code', 'id_token', 'token'],
         subject_types_supported: ['pairwise'],
-        id_token_signing_alg_values_supported: ['RS256'],
+        id_token_signing_alg_values_supported: ['ES256'],
         scopes_supported: ['openid', 'profile', 'email', 'offline_access'],
         tenant_region_scope: 'EU',
       },

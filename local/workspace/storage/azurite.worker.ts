@@ -47,7 +47,7 @@ function setGuard(state: GuardState): void {
 }
 
 function signatureHolds(input: string, signature: Buffer): boolean {
-  return key !== undefined && verify('RSA-SHA256', Buffer.from(input), key, signature);
+  return key !== undefined && verify('sha256', Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' }, signature);
 }
 
 function refuse(response: ServerResponse, status: number, code: string, message: string): void {

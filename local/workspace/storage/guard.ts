@@ -56,7 +56,7 @@ function bearer(
   return { objectId: claims.objectId };
 }
 
-/** `undefined`: pass on. `holds` checks an RS256 signature. Source of the codes: Storage service error codes. */
+/** `undefined`: pass on. `holds` checks an ES256 signature. Source of the codes: Storage service error codes. */
 export function judge(
   state: GuardState,
   method: string,
