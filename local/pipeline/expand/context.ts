@@ -6,7 +6,7 @@ import type { Node } from '../yaml/nodes.js';
 import { type ExpandOptions, type Normal, type PipelineMessage, PipelineError, type Position, type UsedFile } from './types.js';
 
 /** Limits of the service (sheet 1.1), and a ceiling for the work, so that every expansion ends. */
-export const limits = { files: 100, depth: 100, events: 500_000, characters: 20_000_000 };
+export const limits = { files: 100, depth: 100, events: 250_000, characters: 20_000_000 };
 
 /** Variables that are known at this level of the document; inner levels see outer ones. */
 export class VariableScope {
