@@ -157,7 +157,7 @@ export async function startWorkspace(options: WorkspaceOptions): Promise<Workspa
       armSurface(datastores, rights),
       assetsSurface,
       registriesSurface,
-      ...(await optionalSurfaces()),
+      ...optionalSurfaces(),
     ];
     for (const surface of surfaces) await surface.register(router, ctx);
     registerRest(app, router, (header) => rights.authenticate(header));

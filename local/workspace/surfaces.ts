@@ -1,8 +1,8 @@
 /** The surfaces of the other rooms, in the order in which they are registered. */
 import type { Surface } from './context.js';
+import { mlflowSurface } from './mlflow/index.js';
+import { runsSurface } from './runs/index.js';
 
-export async function optionalSurfaces(): Promise<Surface[]> {
-  const { runsSurface } = await import('./runs/index.js');
-  const { mlflowSurface } = await import('./mlflow/index.js');
+export function optionalSurfaces(): Surface[] {
   return [runsSurface(), mlflowSurface];
 }
