@@ -85,7 +85,7 @@ export async function runStep(job: AgentJob, step: TaskStep | ScriptStep, proces
         break;
       }
     }
-    const leaks = await raw.leaks(job.masker);
+    const leaks = 'maskOnly' in step && step.maskOnly ? [] : await raw.leaks(job.masker);
     for (const leak of leaks) state.problem(`The step printed a secret and relied on masking: ${leak}`);
     for (const finding of process.findings?.() ?? []) state.problem(finding);
     if (result.problems.length && result.result !== 'Canceled') result.result = 'Failed';

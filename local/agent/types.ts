@@ -110,6 +110,8 @@ export interface TaskStep extends StepOptions {
 }
 
 export interface ScriptStep extends StepOptions {
+  /** A user's own script: printing a secret is no finding, the agent masks it. */
+  maskOnly?: boolean;
   file: string;
   args?: string[];
   cwd?: string;

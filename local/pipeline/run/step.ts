@@ -176,7 +176,7 @@ async function body(
     if (own) return { result: own.result === 'Failed' && proceed ? 'SucceededWithIssues' : own.result };
     if (isScript(step)) {
       const { errors, ...script } = await scriptProcess(job, step);
-      const process = await runScriptIn(job, { ...common, ...script });
+      const process = await runScriptIn(job, { ...common, ...script, maskOnly: true });
       if (errors && existsSync(errors) && readFileSync(errors, 'utf8').trim() && process.result === 'Succeeded') {
         issues.push({ type: 'error', message: 'The script wrote to standard error (failOnStderr).' });
         process.result = proceed ? 'SucceededWithIssues' : 'Failed';
