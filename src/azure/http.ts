@@ -110,12 +110,11 @@ export class Http {
     this.#pipeline.addPolicy(this.#door());
   }
 
-  /** Agent, request id and client name on every request. */
+  /** Agent and client name on every request. */
   #door(): PipelinePolicy {
     return {
       name: 'amlopsDoor',
       sendRequest: async (request, next) => {
-        request.headers.set('x-ms-client-request-id', request.requestId);
         if (this.#options.userAgent) request.headers.set('User-Agent', this.#options.userAgent);
         const agent = await this.#agentFor(new URL(request.url));
         if (agent) request.agent = agent;
@@ -187,6 +186,9 @@ export class Http {
       'Accept-Encoding': request.stream ? 'identity' : 'gzip,deflate',
       ...request.headers,
     };
+    const requestId = randomUUID();
+    // Before `prepare`: a shared key signs every x-ms header.
+    headers['x-ms-client-request-id'] = requestId;
     await request.prepare?.(headers);
     const stop = new AbortController();
     const limit = request.timeoutMs ?? 100_000;
@@ -212,7 +214,7 @@ export class Http {
           headers: createHttpHeaders(headers),
           ...(request.body === undefined ? {} : { body: request.body }),
           abortSignal: stop.signal,
-          requestId: randomUUID(),
+          requestId,
           allowInsecureConnection: request.plainHttp === true,
           streamResponseStatusCodes: new Set([Number.POSITIVE_INFINITY]),
         }),
