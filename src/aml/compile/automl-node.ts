@@ -1,5 +1,103 @@
-import type { Tree } from './pending.js';
+/** Automated ML steps: sent as YAML has them, without component and source (recordings in conformance/jobs). */
+import { automlFields, fold, TASKS, type Task } from './automl-fields.js';
+import { searchTexts, taskOf } from './automl-job.js';
+import { baseFields, readOnlyKeys } from './base-job.js';
+import type { Context } from './context.js';
+import { child, textOf, type YNode } from './document.js';
+import { resourcesToRest } from './fields.js';
+import { isInputBinding, outputToRest, readInput } from './io.js';
+import type { Draft } from './nodes.js';
+import { asText, compact, isTreeObject, Pending, type Tree, type TreeObject } from './pending.js';
+import { PyFloat, pyStr } from './python.js';
+import { computeId } from './refs.js';
+import { readObject } from './schema.js';
 
-export function autoMLNode(..._args: unknown[]): Tree {
-  throw new Error('not built autoMLNode');
+export function autoMLNode(context: Context, draft: Draft): Tree {
+  const name = taskOf({ context, root: draft.node });
+  if (name === undefined) return undefined;
+  const task = TASKS[name] as Task;
+  const { fields, required } = automlFields(name);
+  const read = readObject(
+    draft.node,
+    { ...baseFields, ...fields },
+    { name: `the step ${draft.name}`, required, elsewhere: readOnlyKeys },
+    context.reader(draft.base, true),
+  );
+  const compute = child(draft.node, 'compute');
+  const computeText = textOf(compute);
+  const {
+    tags,
+    properties,
+    display_name: display,
+    description: _description,
+    experiment_name: _experiment,
+    name: _name,
+    $schema: _schema,
+    outputs: _outputs,
+    resources,
+    ...rest
+  } = read;
+  const sent: TreeObject = {
+    ...rest,
+    name: draft.name,
+    type: 'automl',
+    task: name,
+    display_name: display,
+    tags: tags ?? {},
+    properties: properties ?? {},
+    primary_metric: read['primary_metric'] ?? fold(task.metric),
+    log_verbosity: read['log_verbosity'] ?? (task.family === 'text' ? undefined : 'info'),
+    outputs: Object.fromEntries(
+      [...draft.outputs]
+        .filter(([, value]) => value.kind !== 'default')
+        .map(([key, value]) => [key, outputToRest(value, 'snake')]),
+    ),
+    resources: resourcesToRest(resources, 'snake'),
+  };
+  if (compute && computeText !== undefined) {
+    const id = computeId(context, computeText, compute.place);
+    sent['compute'] = id.startsWith('${{') ? id : `azureml:${id}`;
+  }
+  if (task.family === 'text')
+    sent['limits'] = { max_trials: 1, max_nodes: 1, ...(isTreeObject(read['limits']) ? read['limits'] : {}) };
+  for (const key of ['training_data', 'validation_data', 'test_data']) {
+    const node = child(draft.node, key);
+    if (node) sent[key] = data(context, node, draft.base);
+  }
+  const sweep = read['sweep'];
+  if (isTreeObject(sweep)) sent['sweep'] = { ...sweep, early_termination: policy(sweep['early_termination']) };
+  const space = read['search_space'];
+  if (Array.isArray(space)) sent['search_space'] = space.map((item) => (isTreeObject(item) ? searchTexts(item) : item));
+  return compact(sent);
+}
+
+/** A binding stays text; anything else is the text that Python makes of the mapping. */
+function data(context: Context, node: YNode, base: string): Tree {
+  const text = textOf(node);
+  if (text !== undefined && isInputBinding(text)) return text;
+  const value = readInput(context, node, base, true);
+  if (!value || value.kind === 'literal') {
+    context.problems.add(
+      node.place,
+      'This is no table.',
+      '${{parent.inputs.x}}, ${{parent.jobs.step.outputs.x}} or type: mltable with a path',
+    );
+    return undefined;
+  }
+  const uri = value.kind === 'binding' ? value.text : value.uri;
+  const write = (path: string): string =>
+    pyStr({ type: value.type ?? 'mltable', path, ...(value.mode === undefined ? {} : { mode: value.mode }) });
+  return uri instanceof Pending ? new Pending(async (writing) => write(asText(await uri.resolve(writing)))) : write(asText(uri));
+}
+
+function policy(value: Tree): Tree {
+  if (!isTreeObject(value)) return value;
+  const common = { evaluation_interval: value['evaluation_interval'] ?? 0, delay_evaluation: value['delay_evaluation'] ?? 0 };
+  if (asText(value['type']).toLowerCase() !== 'bandit') return { ...value, ...common };
+  return {
+    ...value,
+    ...common,
+    slack_factor: value['slack_factor'] ?? new PyFloat(0),
+    slack_amount: value['slack_amount'] ?? new PyFloat(0),
+  };
 }
