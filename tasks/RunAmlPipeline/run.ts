@@ -152,7 +152,9 @@ async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, 
 }
 
 function announce({ job, how }: Taken, platform: Platform): void {
-  platform.info(`${how === 'submitted' ? 'Submitted' : 'Attached to'} job ${job.name} (${job.displayName})`);
+  platform.info(
+    `${how === 'submitted' ? 'Submitted' : 'Attached to'} job ${job.name}${job.displayName === job.name ? '' : ` (${job.displayName})`}`,
+  );
   platform.info(`Studio: ${job.studioUrl ?? ''}`);
   platform.output('jobName', job.name);
   platform.output('jobId', job.armId);

@@ -152,14 +152,19 @@ export async function failureDigest(
     signal?.throwIfAborted();
     trouble.push(`(the rest could not be read: ${failed instanceof Error ? failed.message : String(failed)})`);
   }
+  // The service often repeats the end of the log in its message.
+  const told = error?.message.split(/\r?\n/) ?? [];
+  const traced = lines.some((line) => line.includes('Traceback (most recent call last)')) ? lines : told;
   const cause = causeOf(error, lines, step?.status ?? job.status);
-  const place = await findPlace(lines, folders);
-  const said = cause === 'user code' ? (exceptionLine(lines) ?? error?.message) : (error?.message ?? exceptionLine(lines));
+  const place = await findPlace(traced, folders);
+  const exception = exceptionLine(traced);
+  const said =
+    cause === 'user code' ? (exception ?? told[0]) : told.length > 1 && exception ? `${told[0]} ${exception}` : told[0];
   return {
     step: step?.name ?? job.displayName,
     runId,
     cause,
-    message: said?.trim() || `The service gave no message (${step?.status ?? job.status}).`,
+    message: (said ?? exception)?.trim() || `The service gave no message (${step?.status ?? job.status}).`,
     lines: [...lines.slice(-40), ...trouble],
     ...(place ? { place } : {}),
     advice: advices[cause],

@@ -196,19 +196,35 @@ export async function logTail(workspace: Workspace, runId: string, lines: number
   if (names.length === 0) names = Object.keys(files).filter((name) => /image_build_log|executionlogs|driver_log/.test(name));
   const found: string[] = [];
   for (const name of names.slice(0, 2)) {
-    const range = { Range: 'bytes=-262144', Accept: '*/*', 'Accept-Encoding': 'identity' };
-    const { status, bytes } = await workspace.azure.request({
-      method: 'GET',
-      url: files[name] ?? '',
-      scope: null,
-      headers: range,
-      accept: [401, 403, 404, 416],
-      maxBytes: 256 * 1024 * 1024,
-      operation: 'read a log',
-      ...(signal ? { signal } : {}),
-    });
-    if (status === 200 || status === 206) found.push(...bytes.subarray(-262_144).toString('utf8').split(/\r?\n/));
+    const url = files[name] ?? '';
+    // Blob storage knows no range from the end: the first answer says how long the file is.
+    const head = await rangeOf(workspace, url, 0, signal);
+    if (!head) continue;
+    const rest = head.total > tailSize ? await rangeOf(workspace, url, head.total - tailSize, signal) : head;
+    found.push(...(rest ?? head).bytes.toString('utf8').split(/\r?\n/));
   }
   while (found.length > 0 && found.at(-1)?.trim() === '') found.pop();
   return found.slice(-lines);
+}
+
+const tailSize = 256 * 1024;
+
+async function rangeOf(
+  workspace: Workspace,
+  url: string,
+  start: number,
+  signal?: AbortSignal,
+): Promise<{ bytes: Buffer; total: number } | undefined> {
+  const { status, bytes, headers } = await workspace.azure.request({
+    method: 'GET',
+    url,
+    scope: null,
+    headers: { Range: `bytes=${start}-${start + tailSize - 1}`, Accept: '*/*', 'Accept-Encoding': 'identity' },
+    accept: [401, 403, 404, 416],
+    maxBytes: 256 * 1024 * 1024,
+    operation: 'read a log',
+    ...(signal ? { signal } : {}),
+  });
+  if (status === 206) return { bytes, total: Number(/\/(\d+)$/.exec(headers['content-range'] ?? '')?.[1] ?? bytes.length) };
+  return status === 200 ? { bytes: bytes.subarray(-tailSize), total: Math.min(bytes.length, tailSize) } : undefined;
 }

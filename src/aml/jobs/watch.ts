@@ -196,8 +196,16 @@ class Watch {
 
   /** A job without steps is its own leaf. */
   #itself(job: JobState): StepState {
-    const { name, status, phase } = job;
-    return { runId: name, name: job.displayName || name, status, phase, group: false, reused: false, logsOf: name };
+    const { name, status, phase, displayName } = job;
+    return {
+      runId: name,
+      name: displayName && displayName !== name ? displayName : 'job',
+      status,
+      phase,
+      group: false,
+      reused: false,
+      logsOf: name,
+    };
   }
 
   /** Goes on over what passes by itself; a refusal (401, 403, sign-in) gets three tries, because rights and tokens flicker too. */
