@@ -131,6 +131,18 @@ class OnlineTarget implements CompileTarget {
     return { container, uri };
   }
 
+  async codeUri(snapshot: CodeSnapshot, signal?: AbortSignal): Promise<string> {
+    const id = await this.code(snapshot, signal);
+    const { body } = await this.workspace.azure.request<{ properties?: { codeUri?: string } }>({
+      method: 'GET',
+      url: id,
+      apiVersion: API_VERSIONS.code,
+      operation: 'read the address of the code',
+      ...(signal ? { signal } : {}),
+    });
+    return (body.properties?.codeUri ?? '').replace(/\/+$/, '');
+  }
+
   codeAt(url: string, signal?: AbortSignal): Promise<string> {
     return this.once(`code ${url}`, () =>
       this.put(
@@ -223,7 +235,11 @@ class OnlineTarget implements CompileTarget {
   private async put(path: string, apiVersion: string, body: unknown, operation: string, signal?: AbortSignal): Promise<string> {
     this.requests.push({ method: 'PUT', path, query: { 'api-version': apiVersion }, body });
     const extra = signal ? { signal } : {};
-    const { status, text, body: made } = await this.workspace.azure.request<{ id?: string }>({
+    const {
+      status,
+      text,
+      body: made,
+    } = await this.workspace.azure.request<{ id?: string }>({
       method: 'PUT',
       url: path,
       apiVersion,

@@ -65,6 +65,26 @@ export function code(context: Context, text: string | undefined, base: string, p
   });
 }
 
+/** Code of a folder whose storage address is needed besides its id (flows). */
+export function codeWithUri(
+  context: Context,
+  folder: string,
+  place: Place,
+  includes: readonly string[],
+): { id: Tree; uri: (file: string) => Pending } {
+  const id = code(context, folder, folder, place, { component: true, includes });
+  const key = JSON.stringify([folder, includes.map((include) => resolvePath(folder, include)), true]);
+  const snapshot = context.snapshots.get(key);
+  return {
+    id,
+    uri: (file) =>
+      new Pending(async ({ target, signal }) => {
+        const made = await snapshot;
+        return made && `${await target.codeUri(made, signal)}/${file}`;
+      }),
+  };
+}
+
 async function makeSnapshot(
   context: Context,
   request: Parameters<typeof codeSnapshot>[0],

@@ -178,7 +178,7 @@ function itemsText(context: Context, draft: Draft, body: Draft | undefined, node
       if (declared && !declared.has(name))
         context.problems.add(entry.key.place, `The loop's body has no input ${name}.`, [...declared.keys()].join(', '));
       const value = readInput(context, entry.value, draft.base, true);
-      if (value?.kind === 'literal') values[name] = value.value as Tree;
+      if (value?.kind === 'literal') values[name] = value.value;
       else if (value?.kind === 'binding' && !value.mapped) values[name] = value.text;
       else if (value) assets[name] = inputToRest(value, 'snake');
     }

@@ -225,7 +225,8 @@ export function nodeBase(context: Context, draft: Draft, read: TreeObject, sourc
 }
 
 function local(draft: Draft): LocalComponent | undefined {
-  return draft.component?.kind === 'local' ? draft.component : undefined;
+  // A flow takes whatever it is given.
+  return draft.component?.kind === 'local' && draft.component.type !== 'flow' ? draft.component : undefined;
 }
 
 /** Inputs of a step. With a known component only what it declares is sent, and bare text for a data input is a path. */

@@ -53,11 +53,12 @@ export function offlineTarget(workspace: WorkspaceRef, lookups?: Lookups): Compi
       // The same content is one code, whatever its folder is called: it would be found by its hash.
       const guid = guidOf(snapshot.hash);
       return code(guid, {
-        codeUri: `${STORAGE}/snap-${guid}${snapshot.folder === '' ? '' : `/${snapshot.folder}`}`,
+        codeUri: codeUri(snapshot),
         isAnonymous: true,
         properties: { hash_sha256: snapshot.hash, hash_version: Number(snapshot.hashVersion) },
       });
     },
+    codeUri: async (snapshot: CodeSnapshot) => codeUri(snapshot),
     codeAt: async (url: string) => code(guidOf(url), { codeUri: url, isAnonymous: true, properties: {} }),
     data: async (local: LocalData) =>
       `azureml://datastores/${local.datastore ?? 'workspaceblobstore'}/paths/LocalUpload/${local.id}/${local.name}`,
@@ -68,6 +69,10 @@ export function offlineTarget(workspace: WorkspaceRef, lookups?: Lookups): Compi
     component: async (asset: AssetWrite) =>
       put(`${id}/components/${asset.name}/versions/${asset.version ?? '1'}`, asset.apiVersion, asset.body),
   };
+}
+
+function codeUri(snapshot: CodeSnapshot): string {
+  return `${STORAGE}/snap-${guidOf(snapshot.hash)}${snapshot.folder === '' ? '' : `/${snapshot.folder}`}`;
 }
 
 /** A name for a code that is the same each time it is compiled offline. */

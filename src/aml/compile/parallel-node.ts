@@ -16,7 +16,7 @@ import type { Context } from './context.js';
 import { child, type YMap } from './document.js';
 import { componentResources, identity, identityToRest, resources, resourcesToRest } from './fields.js';
 import { nodeBase, readNode, type Draft } from './nodes.js';
-import { compact, isTreeObject, type Tree, type TreeObject } from './pending.js';
+import { asText, compact, isTreeObject, type Tree, type TreeObject } from './pending.js';
 import { pyJson, type Json } from './python.js';
 import { dict, int, isBinding, list, object, raw, rawValue, readObject, str, words, type Field } from './schema.js';
 import type { Scope } from './scope.js';
@@ -82,7 +82,7 @@ function specification(file: ComponentFile, read: TreeObject): { spec: TreeObjec
     type: 'parallel',
     resources: specResources(read['resources']),
     task,
-    mini_batch_size: String(size as number),
+    mini_batch_size: asText(size),
     partition_keys: keysText(keys),
   };
   return { spec, hashed: { partition_keys: keys }, size, task };

@@ -4,6 +4,7 @@ import { useComponent } from './component.js';
 import { child, textOf } from './document.js';
 import { inputsToRest, outputsToRest, readInputs, readOutputs, type InputValue, type OutputValue } from './io.js';
 import { compileNodes } from './nodes.js';
+import './flow-component.js';
 import './pipeline-component.js';
 import { asText, type Tree, type TreeObject } from './pending.js';
 import { isArmId, namedId, withoutPrefix } from './refs.js';

@@ -4,7 +4,7 @@ import { codeOf, commandFields, commandText, environmentOf } from './command-job
 import { child } from './document.js';
 import { distributionToRest as clusterToRest, limitsToRest, queueToRest, resourcesToRest, restyle } from './fields.js';
 import { inputsToRest, outputsToRest, readInputs, readOutputs, requirePaths } from './io.js';
-import { isTreeObject, type Tree, type TreeObject } from './pending.js';
+import { isTreeObject, type Tree } from './pending.js';
 import { raw, readObject } from './schema.js';
 import { distributionToRest, mapValues, policyToRest, samplingToRest, sweepFields } from './sweep.js';
 
@@ -50,7 +50,7 @@ export function sweepJob(job: JobFile): JobBody {
       trial,
       searchSpace: isTreeObject(space) ? mapValues(space, distributionToRest) : undefined,
       samplingAlgorithm: samplingToRest(read['sampling_algorithm']),
-      objective: isTreeObject(objective) ? restyle(objective as TreeObject, 'camel') : undefined,
+      objective: isTreeObject(objective) ? restyle(objective, 'camel') : undefined,
       limits: limitsToRest(read['limits'], 'Sweep', 'camel'),
       earlyTermination: policyToRest(read['early_termination'], 'camel'),
       queueSettings: queueToRest(read['queue_settings'], 'camel'),

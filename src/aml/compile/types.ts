@@ -101,6 +101,8 @@ export interface CompileTarget {
   code(snapshot: CodeSnapshot, signal?: AbortSignal): Promise<string>;
   /** Puts a local file or folder on the default datastore (or `datastore`); gives `azureml://datastores/{ds}/paths/LocalUpload/{hash}/{name}[/]`. */
   data(local: LocalData, signal?: AbortSignal): Promise<string>;
+  /** Storage address of registered code. */
+  codeUri(snapshot: CodeSnapshot, signal?: AbortSignal): Promise<string>;
   /** Registers code that is already at a URL; gives its ARM id. */
   codeAt(url: string, signal?: AbortSignal): Promise<string>;
   /** Uploads a Docker build context; gives its storage URL with a final `/`. */
