@@ -104,7 +104,11 @@ export class Bench {
             name,
             url: 'https://localhost/',
             scheme: 'ServicePrincipal',
-            parameters: { tenantid: 't', serviceprincipalid: 'app', serviceprincipalkey: 'not-a-real-key' },
+            parameters: {
+              tenantid: 't',
+              serviceprincipalid: '22222222-0000-4000-8000-000000000000',
+              serviceprincipalkey: 'not-a-real-key',
+            },
             data: {},
           })),
           ca: [],

@@ -1,0 +1,201 @@
+/** Runs that end badly: a failed job, a cancel, a killed process; and running again as the next attempt of the same run. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RunDocument } from '../../../../local/pipeline/devops/types.js';
+import { Bench } from './support.js';
+
+const pipeline = (marks: string): string => `
+stages:
+- stage: train
+  jobs:
+  - job: good
+    steps:
+    - checkout: none
+    - bash: |
+        echo x >> ${marks}/good
+        echo "##vso[task.setvariable variable=version;isOutput=true]$(Build.BuildId)"
+      name: s
+  - job: bad
+    steps:
+    - checkout: none
+    - bash: echo "attempt $(System.JobAttempt) of stage attempt $(System.StageAttempt)"; test -e ${marks}/repaired
+- stage: promote
+  condition: and(succeeded(), ne(dependencies.train.outputs['good.s.version'], ''))
+  jobs:
+  - job: promote
+    variables:
+      version: $[ stageDependencies.train.good.outputs['s.version'] ]
+    steps:
+    - checkout: none
+    - bash: echo "promoted $(version)"
+`;
+
+async function until(what: () => boolean): Promise<void> {
+  for (let turn = 0; turn < 600 && !what(); turn += 1) await sleep(50);
+  assert.ok(what(), 'waited too long');
+}
+
+describe('runs again', () => {
+  let bench: Bench;
+  let marks: string;
+  beforeEach(() => {
+    bench = new Bench();
+    marks = join(bench.folder, 'marks');
+    mkdirSync(marks);
+  });
+  afterEach(() => bench.remove());
+
+  it('runs the failed job again as attempt 2 of the same run; what ended well is kept, with its outputs', async () => {
+    const first = await bench.run(pipeline(marks));
+    assert.deepEqual(first.results, { train: 'Failed', promote: 'Skipped' });
+    writeFileSync(join(marks, 'repaired'), '');
+    const second = await bench.run('', { rerun: first.runId });
+    assert.equal(second.runId, first.runId);
+    assert.deepEqual(second.results, { train: 'Succeeded', promote: 'Succeeded' });
+    assert.equal(readFileSync(join(marks, 'good'), 'utf8'), 'x\n', 'the good job ran once');
+    const log = second.seen.lines.join('\n');
+    assert.match(log, /attempt 2 of stage attempt 2/);
+    assert.match(log, new RegExp(`promoted ${first.runId}`));
+    const stage = second.document.records.find(({ type, identifier }) => type === 'Stage' && identifier === 'train');
+    assert.equal(stage?.attempt, 2);
+    const [previous] = stage?.previousAttempts ?? [];
+    assert.equal(second.document.previous[previous?.timelineId ?? '']?.find(({ type }) => type === 'Stage')?.result, 'failed');
+    await assert.rejects(bench.run('', { rerun: first.runId }), /there is nothing to run again/);
+    await assert.rejects(bench.run('', { rerun: 99 }), /There is no run 99/);
+  }).timeout(60_000);
+
+  it('a cancel reaches the running step, always() steps still run, later stages do not, and it can be run again', async () => {
+    const cancel = new AbortController();
+    const text = `
+stages:
+- stage: A
+  jobs:
+  - job: a
+    steps:
+    - checkout: none
+    - bash: |
+        trap 'echo "caught the cancel"; exit 1' INT
+        touch ${marks}/running
+        test -e ${marks}/again && exit 0
+        sleep 60 & wait
+    - bash: echo "clean up $(Agent.JobStatus)"
+      condition: always()
+    - bash: echo not any more
+- stage: B
+  jobs:
+  - job: b
+    steps: [{checkout: none}, {bash: echo b}]
+- stage: C
+  dependsOn: B
+  condition: always()
+  jobs:
+  - job: c
+    steps: [{checkout: none}, {bash: echo c}]
+`;
+    const running = bench.run(text, { signal: cancel.signal });
+    await until(() => existsSync(join(marks, 'running')));
+    cancel.abort();
+    const ran = await running;
+    assert.equal(ran.result, 'canceled');
+    assert.equal(ran.results['A'], 'Canceled');
+    assert.equal(ran.results['B'], 'Canceled');
+    const log = ran.seen.lines.join('\n');
+    assert.match(log, /caught the cancel/);
+    assert.match(log, /clean up Canceled/);
+    assert.doesNotMatch(log, /not any more/);
+    writeFileSync(join(marks, 'again'), '');
+    const again = await bench.run('', { rerun: ran.runId });
+    assert.deepEqual([again.results['A'], again.results['B'], again.results['C']], ['Succeeded', 'Succeeded', 'Succeeded']);
+  }).timeout(60_000);
+
+  it('a run whose process was killed is run again as attempt 2; the record is true', async () => {
+    bench.write(
+      'azure-pipelines.yml',
+      `
+stages:
+- stage: train
+  jobs:
+  - job: train
+    steps: [{checkout: none}, {bash: 'echo x >> ${marks}/train'}]
+- stage: promote
+  jobs:
+  - deployment: promote
+    environment: aml-prod
+    strategy:
+      runOnce:
+        deploy:
+          steps:
+          - bash: |
+              echo "stage attempt $(System.StageAttempt) of run $(Build.BuildId)"
+              touch ${marks}/half
+              test -e ${marks}/again || sleep 15
+`,
+    );
+    bench.write('environments.yml', 'environments:\n- name: aml-prod\n  approvals:\n  - approvers: [local user]\n');
+    const state = join(bench.folder, 'state');
+    const start = (...more: string[]) => {
+      const cli = join(import.meta.dirname, '..', '..', '..', '..', 'cli', 'amlops.ts');
+      const args = [
+        'run',
+        'azure-pipelines.yml',
+        '--state',
+        state,
+        '--environments',
+        'environments.yml',
+        '--from',
+        join(bench.folder, 'tasks'),
+        '--json',
+        ...more,
+      ];
+      const child = spawn(
+        process.execPath,
+        ['--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href, cli, ...args],
+        {
+          cwd: bench.root,
+          stdio: ['pipe', 'pipe', 'pipe'],
+        },
+      );
+      let out = '';
+      let err = '';
+      child.stdout.on('data', (part) => (out += String(part)));
+      child.stderr.on('data', (part) => (err += String(part)));
+      const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+      return { child, ended, out: () => out, err: () => err };
+    };
+    const first = start('--approve', 'all');
+    await until(() => existsSync(join(marks, 'half')));
+    first.child.kill('SIGKILL');
+    await first.ended;
+    const file = join(state, 'pipelines', 'local', 'runs', '1', 'run.json');
+    const left = JSON.parse(readFileSync(file, 'utf8')) as RunDocument;
+    assert.equal(left.status, 'inProgress');
+    assert.equal(left.records.find(({ type, identifier }) => type === 'Stage' && identifier === 'train')?.result, 'succeeded');
+    writeFileSync(join(marks, 'again'), '');
+
+    const second = start('--rerun', '1');
+    second.child.stdin.write('maybe\ny looks right\n');
+    assert.equal(await second.ended, 0, second.err());
+    assert.match(second.err(), /Approval needed: environment aml-prod/);
+    const outcome = JSON.parse(second.out()) as { runId: number; stages: { name: string; attempt: number }[] };
+    assert.deepEqual(
+      [outcome.runId, ...outcome.stages.map(({ name, attempt }) => `${name} ${attempt}`)],
+      [1, 'train 1', 'promote 2'],
+    );
+    assert.match(second.err(), /stage attempt 2 of run 1/);
+    assert.equal(readFileSync(join(marks, 'train'), 'utf8'), 'x\n');
+    const run = JSON.parse(readFileSync(file, 'utf8')) as RunDocument;
+    const answers = run.approvals.map(({ status, steps }) => `${status}: ${steps[0]?.comment}`);
+    assert.deepEqual(answers, ['approved: approved by --approve all', 'approved: looks right']);
+
+    const nobody = start();
+    nobody.child.stdin.end();
+    assert.equal(await nobody.ended, 1);
+    assert.match(nobody.err(), /Nobody is there to answer for environment aml-prod/);
+    assert.equal(readFileSync(join(marks, 'train'), 'utf8'), 'x\nx\n');
+  }).timeout(120_000);
+});
