@@ -66,11 +66,12 @@ export function assertionSigner(federation: Federation | undefined, seconds: num
   };
 }
 
-/** A private key file: PEM, or a JWK. */
+/** A private key file: PEM, a JWK, or JSON with one as `privateJwk` (what `amlops up` writes). */
 function readKey(file: string): KeyObject {
   const text = readFileSync(file, 'utf8');
   if (!text.trimStart().startsWith('{')) return createPrivateKey(text);
-  return createPrivateKey({ key: JSON.parse(text) as JsonWebKey, format: 'jwk' });
+  const json = JSON.parse(text) as JsonWebKey & { privateJwk?: JsonWebKey };
+  return createPrivateKey({ key: json.privateJwk ?? json, format: 'jwk' });
 }
 
 const connectionDatum = ({ data, parameters }: AgentEndpoint, key: string): string | undefined =>
