@@ -95,6 +95,8 @@ versions.forEach((_version, index) => {
 });
 for (const [name, members] of Object.entries(more))
   for (const member of members.split(' ').filter(Boolean)) if (result[name]) result[name].members[member] ??= '*';
+// A definition without members says nothing of what may stand there.
+for (const [name, entry] of Object.entries(result)) if (!Object.keys(entry.members).length && !entry.kinds) delete result[name];
 const lines = Object.entries(result)
   .sort(([a], [b]) => (a < b ? -1 : 1))
   .map(([name, entry]) => `  ${JSON.stringify(name)}: ${JSON.stringify(entry)}`);

@@ -10,9 +10,9 @@ export const discoverySurface: Surface = {
       return {
         body: {
           api: base,
-          catalog: base,
+          catalog: 'https://catalog.cortanaanalytics.com',
           experimentation: base,
-          gallery: base,
+          gallery: 'https://gallery.cortanaintelligence.com/project',
           history: base,
           hyperdrive: base,
           labeling: base,

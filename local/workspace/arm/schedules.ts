@@ -128,8 +128,8 @@ export function registerSchedules(router: Router, ctx: Ctx): void {
       status: before ? 200 : 201,
       headers: {
         'Azure-AsyncOperation': ctx.operations.statusUrl(operation, apiVersion),
-        Location: ctx.operations.resultUrl(operation, apiVersion),
-        'x-ms-async-operation-timeout': 'PT1H',
+        Location: `${ctx.urls.base}${ws.armId}/schedules/${name}?api-version=${apiVersion}`,
+        'x-ms-async-operation-timeout': 'PT30M',
       },
       body: { properties: { ...properties, provisioningState: 'Creating' } },
     };
@@ -153,7 +153,7 @@ export function registerSchedules(router: Router, ctx: Ctx): void {
       headers: {
         'Azure-AsyncOperation': ctx.operations.statusUrl(operation, apiVersion),
         Location: ctx.operations.resultUrl(operation, apiVersion),
-        'x-ms-async-operation-timeout': 'PT1H',
+        'x-ms-async-operation-timeout': 'PT30M',
       },
       body: null,
     };

@@ -5,8 +5,25 @@ import type { Router } from '../router.js';
 
 const provider = '/providers/Microsoft.MachineLearningServices';
 
+/** Members that came with later api-versions. */
+const since2023 = new Set([
+  'managedNetwork',
+  'allowRoleAssignmentOnRG',
+  'creationTime',
+  'ipAllowlist',
+  'serverlessComputeSettings',
+  'EnableSoftwareBillOfMaterials',
+  'systemDatastoresAuthMode',
+  'enableServiceSideCMKEncryption',
+]);
+
+function known(apiVersion: string, properties: Record<string, unknown>): Record<string, unknown> {
+  if (apiVersion === '' || apiVersion >= '2023') return properties;
+  return Object.fromEntries(Object.entries(properties).filter(([member]) => !since2023.has(member)));
+}
+
 /** A workspace as ARM answers it. */
-export function workspaceBody(ctx: Ctx, ws: WorkspaceRecord): Record<string, unknown> {
+export function workspaceBody(ctx: Ctx, ws: WorkspaceRecord, apiVersion: string): Record<string, unknown> {
   const group = `/subscriptions/${ws.subscriptionId}/resourceGroups/${ws.resourceGroup}`;
   const host = ctx.urls.base.replace('https://', '');
   return {
@@ -16,7 +33,7 @@ export function workspaceBody(ctx: Ctx, ws: WorkspaceRecord): Record<string, unk
     location: ws.location,
     tags: ws.tags,
     etag: null,
-    properties: {
+    properties: known(apiVersion, {
       friendlyName: ws.name,
       description: '',
       storageAccount: `${group}/providers/Microsoft.Storage/storageAccounts/${ws.account}`,
@@ -33,20 +50,31 @@ export function workspaceBody(ctx: Ctx, ws: WorkspaceRecord): Record<string, unk
       allowRoleAssignmentOnRG: true,
       v1LegacyMode: false,
       softDeleteEnabled: false,
-      containerRegistry: null,
+      // Names in the form that clients expect; nothing stands behind them.
+      containerRegistry: `${group}/providers/Microsoft.ContainerRegistry/registries/cr${ws.account}`,
       creationTime: ws.createdAt,
-      notebookInfo: null,
+      notebookInfo: {
+        resourceId: ws.guid,
+        fqdn: `ml-${ws.name}-${ws.location}-${ws.guid}.${ws.location}.notebooks.localhost`,
+        isPrivateLinkEnabled: false,
+        notebookPreparationError: null,
+      },
       storageHnsEnabled: false,
       workspaceId: ws.guid,
       linkedModelInventoryArmId: null,
       privateLinkCount: 0,
       publicNetworkAccess: 'Enabled',
+      ipAllowlist: [],
       discoveryUrl: `${ctx.urls.base}/discovery`,
       mlFlowTrackingUri: `azureml://${host}${ctx.urls.mlflow(ws, 'v1.0')}`,
-      sdkTelemetryAppInsightsKey: null,
+      serverlessComputeSettings: null,
+      EnableSoftwareBillOfMaterials: false,
+      sdkTelemetryAppInsightsKey: '00000000-0000-0000-0000-000000000000',
+      sasGetterUri: '',
+      enableServiceSideCMKEncryption: false,
       systemDatastoresAuthMode: ws.storageMode === 'keys' ? 'accesskey' : 'identity',
       enableDataIsolation: false,
-    },
+    }),
     identity: { type: 'SystemAssigned', principalId: ws.guid, tenantId: ctx.world.tenantId },
     kind: 'Default',
     sku: { name: 'Basic', tier: 'Basic' },
@@ -71,7 +99,7 @@ export function registerWorkspaces(
     ctx.world.workspaces().filter((ws) => roles(call, ws.armId).length > 0);
   const same = (a: string | undefined, b: string) => a?.toLowerCase() === b.toLowerCase();
 
-  router.workspace('GET', '', 'read', ({ ws }) => ({ body: workspaceBody(ctx, ws) }));
+  router.workspace('GET', '', 'read', ({ ws, apiVersion }) => ({ body: workspaceBody(ctx, ws, apiVersion) }));
   router.workspace(['PUT', 'PATCH', 'DELETE'], '', 'write', () => {
     throw notBuilt('changing a workspace (Workspaces_CreateOrUpdate, _Update, _Delete)');
   });
@@ -94,14 +122,14 @@ export function registerWorkspaces(
     page(
       readable(call)
         .filter((ws) => same(call.params['sub'], ws.subscriptionId))
-        .map((ws) => workspaceBody(ctx, ws)),
+        .map((ws) => workspaceBody(ctx, ws, call.apiVersion)),
     ),
   );
   router.public('GET', `/subscriptions/:sub/resourceGroups/:group${provider}/workspaces`, 'read', (call) =>
     page(
       readable(call)
         .filter((ws) => same(call.params['sub'], ws.subscriptionId) && same(call.params['group'], ws.resourceGroup))
-        .map((ws) => workspaceBody(ctx, ws)),
+        .map((ws) => workspaceBody(ctx, ws, call.apiVersion)),
     ),
   );
 

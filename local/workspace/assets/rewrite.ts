@@ -61,6 +61,7 @@ export function rewriteComponent(context: RewriteContext, sent: Properties, name
     delete answer['jobs'];
     delete answer['settings'];
     delete answer['experiment_name'];
+    delete answer['sourceJobId'];
     answer['is_deterministic'] ??= 'False';
   }
   return { ...common(sent), ...(sent['isAnonymous'] === true ? { description: null } : {}), componentSpec: answer };

@@ -237,8 +237,8 @@ function registerSnapshots(router: Router, ctx: Ctx, catalog: Catalog): void {
           );
         }
       const who = {
-        userObjectId: null,
-        userPuId: null,
+        userObjectId: ctx.world.tenantId,
+        userPuId: '0000000000000000',
         userIdp: null,
         userAltSecId: null,
         userIss: `https://sts.windows.net/${ctx.world.tenantId}/`,
@@ -261,6 +261,10 @@ function registerSnapshots(router: Router, ctx: Ctx, catalog: Catalog): void {
           modifiedBy: who,
           modifiedTime: found.systemData.lastModifiedAt ?? found.systemData.createdAt,
           gitRepositoryCommit: null,
+          uri: found.properties['codeUri'],
+          contentHash: query['hash'],
+          hashVersion: query['hashVersion'] ?? null,
+          provisioningState: 'Succeeded',
         },
       };
     },

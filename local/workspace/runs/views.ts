@@ -27,7 +27,7 @@ export function duration(run: RunRecord, now: Date): string | null {
 function person(principal: Principal): Json {
   return {
     userObjectId: principal.objectId,
-    userPuId: null,
+    userPuId: '0000000000000000',
     userIdp: null,
     userAltSecId: null,
     userIss: `https://sts.windows.net/${principal.tenantId}/`,
