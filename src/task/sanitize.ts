@@ -16,8 +16,8 @@ const ansi =
 /** Control, format (zero width, direction, soft hyphen, BOM), surrogate halves, unassigned in practice, variation selectors, fillers. */
 const ignorable = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Default_Ignorable_Code_Point}]/gu;
 
-/** Two hash signs before `vso[` or `[`, marks and blanks between them or not, in any case. */
-const command = /#\p{M}*\s*#[\p{M}\s]*(?=(?:v[\p{M}\s]*s[\p{M}\s]*o[\p{M}\s]*)?\[)/giu;
+/** Two hash signs before `vso` (the agent warns of it even where it is no command) or `[`, marks and blanks between them or not, in any case. */
+const command = /#\p{M}*\s*#[\p{M}\s]*(?=\[|v[\p{M}\s]*s[\p{M}\s]*o)/giu;
 /** Full-width and other twins of `#` and `[`. */
 const twins = /[\uff03\ufe5f\uff3b\u301a\u27e6]/g;
 
@@ -41,10 +41,10 @@ export function disarm(text: string): string {
   if (!/[#\uff03\ufe5f]/.test(text)) return text;
   const folded = text
     .replace(twins, (twin) => (twin === '\uff03' || twin === '\ufe5f' ? '#' : '['))
-    .normalize('NFKC')
+    .normalize('NFKD')
     .replace(ignorable, '');
   const safe = folded.replace(command, '##_');
-  return safe === folded ? text : safe;
+  return safe === folded ? text : safe.normalize('NFC');
 }
 
 /** Any text as safe lines. */

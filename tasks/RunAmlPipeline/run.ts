@@ -143,8 +143,8 @@ async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, 
     });
   }
   const { bytes, files, reused } = compiled.upload;
-  if (files + reused > 0)
-    platform.info(`Uploaded ${files} files (${bytes} bytes); ${reused} unchanged parts were already there.`);
+  if (files > 0) platform.info(`Uploaded ${files} files (${bytes} bytes).`);
+  else if (reused > 0) platform.info('Code and data are unchanged: nothing was uploaded.');
   flight.name = chosen.name;
   const { job, readBack } = await submitJob(workspace, compiled, submission, { clock: platform.clock, signal });
   if (readBack) platform.info('The reply to the submission was lost; the job was found and is not sent again.');

@@ -37,6 +37,7 @@ interface Tail {
 /** One step's logs. */
 class StepLog {
   due = 0;
+  looked = 0;
   lastData: number;
   readonly since: number;
   readonly tails = new Map<string, Tail>();
@@ -91,7 +92,7 @@ export class JobLogs {
 
   /** Looks at every log that is due, longest unread first, as far as the allowance goes. Throws what a request threw, after the others. */
   async poll(now: number, allowance: Allowance, signal?: AbortSignal): Promise<void> {
-    const due = [...this.#logs.values()].filter((log) => !log.finished && log.due <= now).sort((a, b) => a.due - b.due);
+    const due = [...this.#logs.values()].filter((log) => !log.finished && log.due <= now).sort((a, b) => a.looked - b.looked);
     const chosen: StepLog[] = [];
     for (const log of due) {
       const cost = (log.needsAddresses ? 1 : 0) + Math.max(1, log.tails.size);
@@ -100,6 +101,7 @@ export class JobLogs {
         continue;
       }
       for (let more = 1; more < cost; more++) allowance.take(now);
+      log.looked = now;
       chosen.push(log);
     }
     const results = await Promise.allSettled(chosen.map((log) => this.#look(log, now, signal)));

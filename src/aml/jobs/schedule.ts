@@ -29,7 +29,7 @@ export class Allowance {
   #left: number;
   #at: number;
 
-  constructor(now: number, perHour = 760, most = 240) {
+  constructor(now: number, perHour = 765, most = 240) {
     this.#perHour = perHour;
     this.#most = most;
     this.#left = most;

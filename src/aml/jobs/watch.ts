@@ -166,7 +166,7 @@ class Watch {
     const interval = jobInterval(now - this.#started);
     const covered =
       this.options.logs && this.#parentHasSteps && this.#steps.some(({ group, phase }) => !group && phase === 'active');
-    return now + (covered ? Math.max(interval, 60_000) : interval);
+    return now + (covered ? Math.max(interval, 150_000) : interval);
   }
 
   async #lookAtSteps(now: number): Promise<void> {
