@@ -83,6 +83,8 @@ async function buildTask(esbuild, name, version) {
     writeFileSync(join(fresh, file), code);
   }
   writeFileSync(join(fresh, 'task.json'), `${JSON.stringify(stamp(readJson(join(source, 'task.json')), version), null, 2)}\n`);
+  // The bundle is CommonJS wherever the agent unpacks it, also below a folder whose package.json says otherwise.
+  writeFileSync(join(fresh, 'package.json'), '{ "type": "commonjs" }\n');
   for (const extra of ['icon.png']) if (existsSync(join(source, extra))) copyFileSync(join(source, extra), join(fresh, extra));
   mkdirSync(join(root, 'dist', 'meta'), { recursive: true });
   writeFileSync(join(root, 'dist', 'meta', `${name}.json`), JSON.stringify(packagesOf(metafile)));
