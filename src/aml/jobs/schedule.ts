@@ -15,7 +15,7 @@ export function stepsInterval(sinceChange: number): number {
 
 /** Time until the next look at a log that has been followed for `age` and has been silent for `silence`. */
 export function logInterval(age: number, silence: number): number {
-  const talking = Math.min(9_000, Math.max(2_000, age * 0.05));
+  const talking = Math.min(9_000, Math.max(3_000, age * 0.05));
   return silence <= talking * 2 ? talking : Math.min(30_000, Math.max(talking, silence * 0.4));
 }
 
@@ -29,7 +29,7 @@ export class Allowance {
   #left: number;
   #at: number;
 
-  constructor(now: number, perHour = 765, most = 240) {
+  constructor(now: number, perHour = 735, most = 270) {
     this.#perHour = perHour;
     this.#most = most;
     this.#left = most;
