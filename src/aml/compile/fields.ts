@@ -95,19 +95,33 @@ const SERVICES: Record<string, string> = {
   vs_code: 'VSCode',
 };
 const readOnly = ['endpoint', 'status', 'error_message'];
-export const services: Field = dict(
-  tagged(
-    'type',
-    {
-      ssh: object({ ...service, ssh_public_keys: str }, { name: 'the service', elsewhere: readOnly }),
-      tensor_board: object({ ...service, log_dir: str }, { name: 'the service', elsewhere: readOnly }),
-      vs_code: object(service, { name: 'the service', elsewhere: readOnly }),
-      jupyter_lab: object(service, { name: 'the service', elsewhere: readOnly }),
-    },
-    object(service, { name: 'the service', elsewhere: readOnly }),
-    (text) => text.toLowerCase(),
-  ),
+const anyService = object(service, { name: 'the service', elsewhere: readOnly });
+const knownService: Field = tagged(
+  'type',
+  {
+    ssh: object({ ...service, ssh_public_keys: str }, { name: 'the service', elsewhere: readOnly }),
+    tensor_board: object({ ...service, log_dir: str }, { name: 'the service', elsewhere: readOnly }),
+    vs_code: object(service, { name: 'the service', elsewhere: readOnly }),
+    jupyter_lab: object(service, { name: 'the service', elsewhere: readOnly }),
+  },
+  anyService,
+  (text) => text.toLowerCase(),
 );
+/** Services of other types are sent without a type, as the client does. */
+export const services: Field = dict({
+  ...knownService,
+  read(node, reader) {
+    const type = node.kind === 'map' ? node.entries.get('type')?.value : undefined;
+    if (type?.kind !== 'scalar' || type.type !== 'str' || Object.hasOwn(SERVICES, type.text.toLowerCase()))
+      return knownService.read(node, reader);
+    reader.problems.warn(
+      type.place,
+      `${type.text} is no type of service that a job can ask for; it is sent without one. Known: ${Object.keys(SERVICES).join(', ')}.`,
+    );
+    const { type: _type, ...rest } = (anyService.read(node, reader) ?? {}) as TreeObject;
+    return rest;
+  },
+});
 
 export const commandLimits: Field = object({ timeout: int }, { name: 'limits' });
 export const sweepLimits: Field = object(

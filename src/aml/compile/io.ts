@@ -218,8 +218,7 @@ function readOutput(context: Context, node: YNode, base: string, where: 'job' | 
   const target = of('path');
   if (inNode && target !== undefined && legacyBinding(context, target, place)) return undefined;
   if (inNode && target !== undefined && isOutputBinding(target)) {
-    // A mapping with nothing but a path is the same as the bare text.
-    return { kind: 'binding', text: target, mapped: shape.mode !== undefined || name !== undefined, ...shape, place };
+    return { kind: 'binding', text: target, mapped: true, ...shape, place };
   }
   return { kind: 'data', ...(target === undefined ? {} : { uri: target }), ...shape, place };
 }

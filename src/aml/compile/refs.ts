@@ -45,7 +45,7 @@ function refer(context: Context, reference: Omit<Reference, 'file' | 'line' | 'c
  */
 export function computeId(context: Context, text: string, place: Place): string {
   const name = withoutPrefix(text);
-  if (isArmId(name) || isBinding(name) || /^\/subscriptions\//i.test(name) || name === 'local') return name;
+  if (isArmId(name) || isBinding(name) || /^\/subscriptions\//i.test(name)) return name;
   if (!SPECIAL_COMPUTES.has(name.toLowerCase())) refer(context, { kind: 'compute', name }, place);
   return namedId(context, 'computes', name);
 }

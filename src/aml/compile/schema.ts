@@ -88,8 +88,8 @@ export const version: Field = scalar('a version', (node) =>
 );
 
 /** Int, float, text or boolean, kept as what it is. */
-export const primitive: Field = scalar('text, a number or a boolean', ({ type, value }) =>
-  type === 'timestamp' ? undefined : value,
+export const primitive: Field = scalar('text, a finite number or a boolean', ({ type, value }) =>
+  type === 'timestamp' || (value instanceof PyFloat && !Number.isFinite(value.value)) ? undefined : value,
 );
 
 export const raw: Field = { accepts: 'anything', shape: 'any', nullable: true, read: (node) => rawValue(node) };
