@@ -36,6 +36,8 @@ export interface Shared {
   processEnded(mark: string): void;
 }
 
+/** Folders of the working directory whose files become artifacts of the run. */
+const artifactFolders = ['outputs', 'logs'];
 const logName = 'user_logs/std_log.txt';
 const buildLogName = 'azureml-logs/20_image_build_log.txt';
 
@@ -73,6 +75,8 @@ export async function execute(
   const { ctx, ws } = tree;
   const artifacts = (path: string) => artifactPlace(ws, run.dataContainerId, path);
   await enter(task, 'Preparing');
+  // Data that cannot be reached fails the job before an environment is built for nothing.
+  for (const value of inputs.values()) if (value.kind === 'data') locate(ctx, ws, value.uri);
   let environment: BuiltEnvironment;
   try {
     environment = await environmentOf(task, shared, spec.environmentId);
@@ -110,7 +114,7 @@ export async function execute(
     await runCommand(task, shared, spec, environment, files, logFile);
     await enter(task, 'Finalizing');
     const outputs = await storeOutputs(task, files.outputs);
-    for (const name of ['outputs', 'logs']) await storePath(ctx.storage, join(files.cwd, name), artifacts(name));
+    for (const name of artifactFolders) await storePath(ctx.storage, join(files.cwd, name), artifacts(name));
     stopIfCanceled(signal);
     return { outputs };
   } finally {
@@ -140,6 +144,8 @@ async function prepareFiles(
   const { ctx, ws } = task.tree;
   const cwd = join(folder, 'wd');
   await mkdir(cwd, { recursive: true });
+  // The service makes both, and keeps what lands in them.
+  for (const name of artifactFolders) await mkdir(join(cwd, name), { recursive: true });
   if (spec.codeId !== undefined) await copyPath(await snapshotOf(task, shared.snapshots, spec.codeId), cwd);
   for (const [name, text] of Object.entries(spec.extraFiles ?? {})) await writeFile(join(folder, segment(name)), text);
   const variables: Record<string, string> = {};
@@ -246,6 +252,7 @@ async function storeOutputs(task: Task, outputs: Files['outputs']): Promise<Map<
   const { tree, run } = task;
   const { ctx, ws } = tree;
   const stored = new Map<string, DataValue>();
+  const empty = new Set<string>();
   for (const [name, { target, uri, local }] of outputs) {
     let place: ReturnType<typeof locate>;
     try {
@@ -256,12 +263,13 @@ async function storeOutputs(task: Task, outputs: Files['outputs']): Promise<Map<
     }
     if ('url' in place)
       throw new JobFailure(`Output '${name}' cannot be written to ${uri}: it is not in this workspace's storage.`);
+    let files = 1;
     if (local !== undefined) {
       const file =
         target.type === 'uri_file' && uri.endsWith('/')
           ? `${place.place.path}${local.split(/[/\\]/).pop() ?? 'data'}`
           : place.place.path;
-      await storePath(ctx.storage, local, { ...place.place, path: file });
+      files = await storePath(ctx.storage, local, { ...place.place, path: file });
     }
     const long = longForm(task, uri, target, local);
     stored.set(name, { kind: 'data', uri: long, type: target.type, mayBeEmpty: true, ...(local !== undefined && { local }) });
@@ -274,7 +282,12 @@ async function storeOutputs(task: Task, outputs: Files['outputs']): Promise<Map<
   });
   for (const [name, { target }] of outputs) {
     const value = stored.get(name);
-    if (target.assetName !== undefined && value) await registerOutput(task, name, target, value.uri);
+    if (target.assetName === undefined || !value) continue;
+    if (!empty.has(name)) await registerOutput(task, name, target, value.uri);
+    else
+      await amend(tree, run.runId, (record) =>
+        record.warnings.push(`Output '${name}' is empty: nothing was registered as '${target.assetName}'.`),
+      );
   }
   return stored;
 }

@@ -328,10 +328,35 @@ async function checkLeaf(ctx: Ctx, ws: WorkspaceRecord, plan: NodePlan, specType
   }
 }
 
-/** Distribution over several machines has no meaning here; over one it runs as one process. @throws ServiceError 501 */
+/** Instances that a node asks for. */
 export function instanceCount(spec: Json, node: Json): number {
   const count =
     asText(either(asObject(node['resources']), 'instance_count')) ??
     asText(either(asObject(spec['resources']), 'instance_count'));
   return Math.max(1, Number(count ?? 1) || 1);
+}
+
+/** One machine, one process: more would be pretended. @throws ServiceError 501 */
+export function checkOneMachine(source: Json, where: string, instances: number): void {
+  if (instances > 1)
+    throw new ServiceError(
+      501,
+      'NotImplemented',
+      `${where} asks for ${instances} instances; the embedded workspace runs a job on one machine.`,
+      {
+        target: 'resources.instanceCount',
+      },
+    );
+  const distribution = asObject(source['distribution']);
+  const processes = Number(asText(either(distribution, 'process_count_per_instance')) ?? 1);
+  const workers = Number(asText(either(distribution, 'worker_count')) ?? 1);
+  if (processes > 1 || workers > 1)
+    throw new ServiceError(
+      501,
+      'NotImplemented',
+      `${where} asks for distributed processes; the embedded workspace runs one process.`,
+      {
+        target: 'distribution',
+      },
+    );
 }

@@ -117,7 +117,7 @@ export function jobEnvironment({ task, site, venv, token, variables }: JobEnviro
     CURL_CA_BUNDLE: site.caBundle,
     GIT_PYTHON_REFRESH: 'quiet',
     PYTHONUNBUFFERED: '1',
-    PYTHONDONTWRITEBYTECODE: '1',
+    MLFLOW_DISABLE_TELEMETRY: 'true',
   };
   if (run.parentRunId !== undefined) own['AZUREML_PARENT_RUN_ID'] = run.parentRunId;
   const env = { ...venvEnvironment(venv, host), ...own, ...variables };

@@ -9,6 +9,7 @@ import {
   asObject,
   asText,
   checkCommand,
+  checkOneMachine,
   checkPath,
   findComponent,
   instanceCount,
@@ -82,34 +83,6 @@ export function jobTargets(properties: Json): Map<string, OutputTarget> {
   return targets;
 }
 
-/** One machine, one process: more would be pretended. @throws ServiceError 501 */
-function checkDistribution(source: Json, where: string): void {
-  const count = instanceCount({}, source);
-  if (count > 1)
-    throw new ServiceError(
-      501,
-      'NotImplemented',
-      `${where} asks for ${count} instances; the embedded workspace runs a job on one machine.`,
-      {
-        target: 'resources.instanceCount',
-      },
-    );
-  const distribution = asObject(source['distribution']);
-  const processes = Number(
-    asText(distribution['processCountPerInstance']) ?? asText(distribution['process_count_per_instance']) ?? 1,
-  );
-  const workers = Number(asText(distribution['workerCount']) ?? asText(distribution['worker_count']) ?? 1);
-  if (processes > 1 || workers > 1)
-    throw new ServiceError(
-      501,
-      'NotImplemented',
-      `${where} asks for distributed processes; the embedded workspace runs one process.`,
-      {
-        target: 'distribution',
-      },
-    );
-}
-
 function variablesOf(source: Json): Record<string, string> {
   return Object.fromEntries(
     Object.entries(asObject(source['environmentVariables'])).map(([name, value]) => [name, asText(value) ?? '']),
@@ -138,7 +111,7 @@ async function commandSubmission(ctx: Ctx, ws: WorkspaceRecord, properties: Json
   const command = asText(properties['command']) ?? '';
   if (command.trim() === '')
     throw new ServiceError(400, 'UserError', 'The job has no command.', { target: 'command', inner: ['BadArgument'] });
-  checkDistribution(properties, 'The job');
+  checkOneMachine(properties, 'The job', instanceCount({}, properties));
   const target = checkCompute(ctx, ws, asText(properties['computeId']), 'computeId');
   const inputs = jobInputs(properties);
   const targets = jobTargets(properties);
@@ -159,7 +132,7 @@ async function commandSubmission(ctx: Ctx, ws: WorkspaceRecord, properties: Json
 
 async function sweepSubmission(ctx: Ctx, ws: WorkspaceRecord, properties: Json, name: string): Promise<Submission> {
   const trial = asObject(properties['trial']);
-  checkDistribution({ ...trial, resources: trial['resources'] ?? properties['resources'] }, 'The trial');
+  checkOneMachine(trial, 'The trial', instanceCount(properties, trial));
   const target = checkCompute(ctx, ws, asText(properties['computeId']), 'computeId');
   const inputs = jobInputs(properties);
   const targets = jobTargets(properties);
