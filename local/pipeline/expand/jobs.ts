@@ -7,11 +7,8 @@ import type { Normal, NormalMapping } from './types.js';
 import { entries, type Entry, items, settle } from './unravel.js';
 import { variables } from './variables.js';
 
-export const pool: Reader = (context, slot) => {
-  const node = settle(context, slot);
-  if (node?.kind === 'scalar' && node.text !== '') return context.mark({ name: node.text }, node.place);
-  return any(context, slot);
-};
+/** A name, or a mapping: the service keeps what was written. */
+export const pool: Reader = any;
 
 const containerReference: Reader = (context, slot) => {
   const node = settle(context, slot);

@@ -69,7 +69,7 @@ export const builtInTasks = {
 
 export interface ExpandedHook {
   steps?: ExpandedStep[];
-  pool?: NormalMapping;
+  pool?: string | NormalMapping;
 }
 
 /** The life-cycle hooks of a deployment strategy. */
@@ -105,7 +105,7 @@ export interface ExpandedJob {
   continueOnError?: string;
   timeoutInMinutes?: string;
   cancelTimeoutInMinutes?: string;
-  pool?: NormalMapping;
+  pool?: string | NormalMapping;
   variables?: ExpandedVariable[];
   environment?: { name?: string; resourceName?: string; resourceId?: string; resourceType?: string; tags?: string };
   container?: NormalMapping;
@@ -123,7 +123,7 @@ export interface ExpandedStage {
   dependsOn?: string[];
   condition?: string;
   variables?: ExpandedVariable[];
-  pool?: NormalMapping;
+  pool?: string | NormalMapping;
   lockBehavior?: string;
   trigger?: string;
   isSkippable?: string;
@@ -138,7 +138,7 @@ export interface ExpandedDocument {
   pr?: NormalMapping;
   schedules?: Normal[];
   resources?: NormalMapping;
-  pool?: NormalMapping;
+  pool?: string | NormalMapping;
   variables?: ExpandedVariable[];
   lockBehavior?: string;
   appendCommitMessageToRunName?: string;

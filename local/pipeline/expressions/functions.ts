@@ -4,11 +4,13 @@ import {
   equal,
   ExpressionError,
   kindOf,
+  lower,
   ObjectValue,
   toBoolean,
   toJson,
   toNumber,
   toText,
+  upper,
   type Value,
 } from './values.js';
 
@@ -27,7 +29,7 @@ function eager(min: number, max: number, call: Eager): FunctionDefinition {
 }
 
 function fold(value: Value): string {
-  return toText(value).toUpperCase();
+  return upper(toText(value));
 }
 
 function isIn(args: readonly Thunk[]): boolean {
@@ -158,8 +160,8 @@ export const generalFunctions: ReadonlyMap<string, FunctionDefinition> = new Map
   ['join', eager(2, 2, (separator = null, value = null) => join(separator, value))],
   ['split', eager(2, 2, (value = null, delimiter = null) => split(value, delimiter))],
   ['replace', eager(3, 3, (value = null, search = null, by = null) => replace(value, search, by))],
-  ['lower', eager(1, 1, (value = null) => toText(value).toLowerCase())],
-  ['upper', eager(1, 1, (value = null) => toText(value).toUpperCase())],
+  ['lower', eager(1, 1, (value = null) => lower(toText(value)))],
+  ['upper', eager(1, 1, (value = null) => upper(toText(value)))],
   ['trim', eager(1, 1, (value = null) => toText(value).trim())],
   ['length', eager(1, 1, (value = null) => length(value))],
   ['converttojson', eager(1, 1, (value = null) => json(value))],

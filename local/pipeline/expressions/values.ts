@@ -139,8 +139,20 @@ function tryVersion(value: Value): Version | undefined {
   return undefined;
 }
 
-function fold(text: string): string {
-  return text.toUpperCase();
+/** Upper or lower case character by character, as .NET's invariant culture does: `ß` stays `ß`. */
+function mapCase(text: string, convert: (character: string) => string): string {
+  return Array.from(text, (character) => {
+    const mapped = convert(character);
+    return mapped.length === character.length ? mapped : character;
+  }).join('');
+}
+
+export function upper(text: string): string {
+  return mapCase(text, (character) => character.toUpperCase());
+}
+
+export function lower(text: string): string {
+  return mapCase(text, (character) => character.toLowerCase());
 }
 
 /** `eq`: the right side takes the kind of the left; what cannot be converted is not equal. */
@@ -153,7 +165,7 @@ export function equal(left: Value, right: Value): boolean {
     case 'Number':
       return left === tryNumber(right);
     case 'String':
-      return kindOf(right) !== 'Object' && kindOf(right) !== 'Array' && fold(left as string) === fold(toText(right));
+      return kindOf(right) !== 'Object' && kindOf(right) !== 'Array' && upper(left as string) === upper(toText(right));
     case 'Version': {
       const other = tryVersion(right);
       return other !== undefined && (left as Version).compare(other) === 0;
@@ -169,8 +181,8 @@ export function compare(left: Value, right: Value): number {
     case 'Boolean':
       return Number(left) - Number(toBoolean(right));
     case 'String': {
-      const a = fold(left as string);
-      const b = fold(toText(right));
+      const a = upper(left as string);
+      const b = upper(toText(right));
       return a < b ? -1 : a > b ? 1 : 0;
     }
     case 'Version': {

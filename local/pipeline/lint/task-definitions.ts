@@ -1,6 +1,7 @@
 /** Our tasks as their task.json describes them. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { isVisible as ruleHolds } from '../../agent/visible-rule.js';
 
 export interface TaskInput {
   name: string;
@@ -56,24 +57,11 @@ export function inputValue(definition: TaskDefinition, inputs: Readonly<Record<s
   return Object.entries(inputs).find(([key]) => names.includes(key.toLowerCase()))?.[1] ?? input.defaultValue ?? '';
 }
 
-/** Does a `visibleRule` hold? `a = x || a = y`, `a != x && b = z`. A rule that is not understood counts as not holding. */
+/** Is an input shown, given the values of the others? */
 export function isVisible(
   definition: TaskDefinition,
   inputs: Readonly<Record<string, string>>,
   rule: string | undefined,
 ): boolean {
-  if (rule === undefined || rule.trim() === '') return true;
-  return rule.split('||').some((alternative) =>
-    alternative.split('&&').every((term) => {
-      const match = /^\s*(\w+)\s*(=|==|!=|In|NotIn)\s*(.*?)\s*$/.exec(term);
-      if (!match) return false;
-      const have = inputValue(definition, inputs, match[1] ?? '').toLowerCase();
-      const wanted = (match[3] ?? '')
-        .toLowerCase()
-        .split(',')
-        .map((word) => word.trim());
-      const found = wanted.includes(have);
-      return match[2]?.startsWith('!') || match[2] === 'NotIn' ? !found : found;
-    }),
-  );
+  return ruleHolds(rule, (name) => inputValue(definition, inputs, name));
 }

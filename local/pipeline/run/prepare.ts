@@ -116,11 +116,13 @@ function checkJob(job: ExpandedJob, say: Say): void {
   if (job.services) say(job, 'services', `Job ${name}: service containers cannot be run here.`);
   const pools = [
     job.pool,
-    ...Object.values(job.strategy?.runOnce ?? {}).map((hook) => (hook as { pool?: { name?: unknown } } | undefined)?.pool),
+    ...Object.values(job.strategy?.runOnce ?? {}).map((hook) => (hook as { pool?: ExpandedJob['pool'] } | undefined)?.pool),
   ];
-  for (const pool of pools)
-    if (typeof pool?.['name'] === 'string' && pool['name'].toLowerCase() === 'server')
+  for (const pool of pools) {
+    const called = typeof pool === 'string' ? pool : pool?.['name'];
+    if (typeof called === 'string' && called.toLowerCase() === 'server')
       say(job, 'pool', `Job ${name}: agentless jobs (pool: server) run in the service and cannot be run here.`);
+  }
 }
 
 function checkTask(

@@ -213,7 +213,8 @@ describe('no input', () => {
     return JSON.stringify(node);
   }
 
-  it('brings anything but an expansion or a typed error', () => {
+  it('brings anything but an expansion or a typed error', function () {
+    this.timeout(120_000);
     const head = fc.constantFrom('', 'parameters: [{name: p, type: object, default: {a: [b], c: d}}]\n');
     const body = fc.tuple(fc.constantFrom('steps', 'jobs', 'stages', 'extends', 'variables'), tree);
     fc.assert(
@@ -230,7 +231,8 @@ describe('no input', () => {
     );
   });
 
-  it('grows or nests without an end', () => {
+  it('grows or nests without an end', function () {
+    this.timeout(120_000); // a bound on work, not on time: other tests may hold the machine
     const double = { 'pipeline.yml': 'steps:\n- template: t.yml\n', 't.yml': 'steps:\n- template: t.yml\n- template: t.yml\n' };
     assert.match(refusal(double), /Maximum object (depth|size) exceeded/);
     const list = `[${'x, '.repeat(99)}x]`;
