@@ -65,7 +65,8 @@ async function verify(path: string, options: Options): Promise<number> {
     return 1;
   }
   const how = options.connection === undefined ? 'offline: chain, digests and gate arithmetic hold' : 'also against the service';
-  process.stderr.write(`${verification.records.length} records verified, ${how}.\n`);
+  const count = verification.records.length;
+  process.stderr.write(`${count} record${count === 1 ? '' : 's'} verified, ${how}.\n`);
   return 0;
 }
 

@@ -4,6 +4,7 @@ import { planPromotion, type Planned } from '../../src/release/plan.js';
 import { applyPlan } from '../../src/release/promote.js';
 import type { ApprovalFacts } from '../../src/release/ports.js';
 import { planRollback } from '../../src/release/rollback.js';
+import { why, whyLines } from '../../src/release/why.js';
 import type { Outcome, Platform } from '../../src/task/platform.js';
 import { rejection, reportFolder, showVerdict } from '../shared/gate.js';
 import { approvalsOf, keepRun, runOf, told, type Run } from '../shared/release.js';
@@ -55,7 +56,10 @@ export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> 
   const applied = await apply(inputs, planned, sides, current, approvals, platform);
   publish({ ...report, outcome: plan.action === 'rollback' ? 'rolledBack' : 'promoted', approvals, applied });
   platform.output('recordFile', applied.file);
-  if (plan.movesChampion) await keepRun(current, network, platform, `champion ${plan.recordedAs} ${applied.record.ref.number}`);
+  // Where approvals could not be read, Azure DevOps is out of reach or says no: said once is enough.
+  if (plan.movesChampion && approvals.readable)
+    await keepRun(current, network, platform, `champion ${plan.recordedAs} ${applied.record.ref.number}`);
+  if (plan.movesChampion) await explain(planned, sides, platform);
   const how = plan.movesChampion ? 'is the champion' : 'is shared';
   return done(
     platform,
@@ -118,6 +122,15 @@ async function apply(
     }),
   );
   return { ...applied, file };
+}
+
+/** The answer to "what is champion, and why", as `amlops why` gives it. */
+async function explain({ plan }: Planned, { ports }: Sides, platform: Platform): Promise<void> {
+  const answer = await told(why(plan.recordedAs, ports.store, ports.target));
+  await platform.group('Why', () => {
+    for (const line of answer ? whyLines(answer) : []) platform.info(line);
+    return Promise.resolve();
+  });
 }
 
 function done(platform: Platform, outcome: string, message: string): Outcome {
