@@ -5,7 +5,7 @@ import { compileJob, offlineTarget, type CompiledJob, type CompileWarning } from
 import { openDatastore } from '../../src/aml/datastore.js';
 import { missingRights } from '../../src/aml/rights.js';
 import { openWorkspace, type Workspace } from '../../src/aml/workspace.js';
-import { wording } from '../../src/task/host.js';
+import { wording } from '../../src/task/outcome.js';
 import type { Outcome, Platform } from '../../src/task/platform.js';
 import type { Inputs } from './inputs.js';
 

@@ -1,0 +1,120 @@
+/** Causes, the first failing leaf, tracebacks in the repository, names of files that lead out. */
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { causeOf, firstFailed } from '../../../src/aml/jobs/digest.js';
+import { digestOf, insideOf } from '../../../src/aml/jobs/outputs.js';
+import { runError, type StepState } from '../../../src/aml/jobs/steps.js';
+import { findPlace } from '../../../src/aml/jobs/traceback.js';
+
+const error = (message: string, ...codes: string[]) => ({
+  code: codes[0] ?? 'UserError',
+  message,
+  codes: codes.length > 0 ? codes : ['UserError'],
+});
+const traceback = (...rest: string[]) => ['Traceback (most recent call last):', ...rest];
+
+describe('failure digest', () => {
+  it('tells causes apart', () => {
+    const cases: [string, Parameters<typeof causeOf>[0], string[]][] = [
+      [
+        'environment build',
+        error('Image build failed. For more details, check log file azureml-logs/20_image_build_log.txt.'),
+        [],
+      ],
+      ['environment build', error('Execution failed.', 'UserError'), ['ERROR: No matching distribution found for nosuchpackage']],
+      ['out of memory', error('Execution failed. exited with code 137'), []],
+      [
+        'out of memory',
+        error('Execution failed. exited with status code 1'),
+        traceback('torch.cuda.OutOfMemoryError: CUDA out of memory'),
+      ],
+      ['missing data', error('The input dataset was not found'), []],
+      [
+        'missing data',
+        error('exited with status code 1'),
+        traceback("FileNotFoundError: [Errno 2] No such file or directory: 'x'"),
+      ],
+      ['permission', error('This request is not authorized to perform this operation', 'UserError', 'AuthorizationFailed'), []],
+      ['quota', error('Not enough quota for family NC6'), []],
+      ['time limit', error('The job timed out: maxRunDuration exceeded'), []],
+      ['infrastructure', error('An internal fault', 'ServiceError'), []],
+      ['user code', error("User process '/bin/bash' exited with status code 1"), traceback('ValueError: bad')],
+      ['user code', undefined, traceback('ZeroDivisionError: division by zero')],
+      ['unknown', undefined, []],
+    ];
+    for (const [cause, given, lines] of cases)
+      assert.equal(causeOf(given, lines, 'Failed'), cause, `${given?.message} ${lines.join(' ')}`);
+    assert.equal(causeOf(undefined, [], 'Canceled'), 'cancelled');
+  });
+
+  it('reads both shapes of an error, and the leaf that failed first', () => {
+    const inner = { code: 'UserError', message: 'm', innerError: { code: 'BadArgument', innerError: { code: 'Deep' } } };
+    assert.deepEqual(runError({ error: inner })?.codes, ['UserError', 'BadArgument', 'Deep']);
+    assert.deepEqual(runError(inner), runError({ error: inner }));
+    assert.equal(runError(null), undefined);
+    const step = (name: string, phase: StepState['phase'], ended: number, group = false): StepState => ({
+      runId: name,
+      name,
+      status: phase,
+      phase,
+      group,
+      reused: false,
+      logsOf: name,
+      ended,
+    });
+    const steps = [
+      step('pipe', 'failed', 1, true),
+      step('late', 'failed', 9),
+      step('first', 'failed', 5),
+      step('c', 'canceled', 2),
+    ];
+    assert.equal(firstFailed(steps)?.name, 'first');
+    assert.equal(firstFailed(steps.slice(0, 1))?.name, 'pipe');
+  });
+
+  it('maps a traceback to the file whose line it quotes', async () => {
+    const root = mkdtempSync(join(tmpdir(), 'amlops-trace-'));
+    for (const [path, text] of [
+      ['a/train.py', 'import x\n\nfit()\n'],
+      ['b/src/train.py', 'import y\n\n    fit(data)\n'],
+      ['b/src/lib.py', 'def fit(d):\n    raise ValueError(d)\n'],
+      ['node_modules/train.py', 'import y\n\n    fit(data)\n'],
+    ] as const) {
+      mkdirSync(join(root, path, '..'), { recursive: true });
+      writeFileSync(join(root, path), text);
+    }
+    const lines = [
+      'noise',
+      ...traceback(
+        '  File "/mnt/azureml/cr/j/1/exe/wd/train.py", line 3, in <module>',
+        '    fit(data)',
+        '  File "C:\\wd\\lib.py", line 2, in fit',
+        '    raise ValueError(d)',
+        '  File "/opt/conda/lib/python3.10/site-packages/pandas/core.py", line 9, in x',
+        '    boom()',
+        'ValueError: 3',
+      ),
+    ];
+    assert.deepEqual(await findPlace(lines, [root]), { path: 'b/src/lib.py', line: 2, text: 'ValueError: 3' });
+    assert.deepEqual(
+      await findPlace(
+        lines.filter((line) => !/lib\.py|raise/.test(line)),
+        [root],
+      ),
+      { path: 'b/src/train.py', line: 3, text: 'ValueError: 3' },
+    );
+    assert.equal(await findPlace(['no traceback'], [root]), undefined);
+    assert.equal(await findPlace(traceback('  File "/x/gone.py", line 1, in <module>', '    boom()'), [root]), undefined);
+  });
+
+  it('no name of an output leads out of its folder', () => {
+    assert.equal(insideOf('/base/out', 'a/b.txt'), join('/base/out', 'a', 'b.txt'));
+    for (const name of ['../x', 'a/../../x', '..', 'a\\..\\..\\x', 'C:/x', 'a:b', '']) {
+      assert.throws(() => insideOf('/base/out', name), /leads out/, name);
+    }
+    const file = { path: 'a', size: 1, sha256: 'ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb' };
+    assert.equal(digestOf([file]), 'sha256:aa2ff188611f305bd6392678761e83bff3cb3ea3522fbf425d66b097d7756893');
+  });
+});

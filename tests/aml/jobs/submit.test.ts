@@ -1,0 +1,132 @@
+/** Names, attempts and the one submission, against a small Azure whose replies get lost. */
+import assert from 'node:assert/strict';
+import { connectAzure } from '../../../src/azure/azure.js';
+import { Failure } from '../../../src/azure/errors.js';
+import { chooseAttempt, derivedName, submissionOf, submissionProperty } from '../../../src/aml/jobs/name.js';
+import { submitJob } from '../../../src/aml/jobs/submit.js';
+import { openWorkspace, type Workspace } from '../../../src/aml/workspace.js';
+import { FakeClock } from '../../support/fake-platform.js';
+import { serve, type Reply, type TestServer } from '../../support/https-server.js';
+
+const identity = {
+  organization: 'https://dev.azure.com/o/',
+  project: 'p',
+  pipeline: 'Über pipeline!',
+  runId: '42',
+  stage: 'train',
+  job: 'j',
+  step: 'run',
+};
+const submission = submissionOf(identity);
+
+describe('submission', () => {
+  let server: TestServer;
+  let workspace: Workspace;
+  const jobs = new Map<string, { status: string; properties: Record<string, unknown> }>();
+  /** What happens to the n-th PUT. */
+  let puts: ('ok' | 'lost before' | 'lost after' | '503' | '429' | '400')[] = [];
+  let putCount = 0;
+  const clock = new FakeClock();
+
+  before(async () => {
+    server = await serve(({ method, path, body }): Reply => {
+      if (path.endsWith('/token')) return { body: { access_token: 't', expires_in: 3600 } };
+      const name = path.split('/').at(-1) ?? '';
+      if (method === 'PUT') {
+        putCount++;
+        const how = puts.shift() ?? 'ok';
+        if (how === '400') return { status: 400, body: { error: { code: 'UserError', message: 'bad job' } } };
+        if (how === '429') return { status: 429, headers: { 'Retry-After': '3' } };
+        if (how === '503') return { status: 503 };
+        if (how === 'lost before') return { reset: true };
+        const { properties } = JSON.parse(body) as { properties: { properties: Record<string, unknown> } };
+        jobs.set(name, { status: 'Preparing', properties: properties.properties });
+        if (how === 'lost after') return { reset: true };
+      }
+      const job = jobs.get(name);
+      if (!job) return { status: 404, body: { error: { code: 'UserError', message: `Job ${name} not found.` } } };
+      return { status: 201, body: { name, properties: { ...job, services: {} } } };
+    });
+    const connection = {
+      name: 'arm',
+      resourceManager: server.origin,
+      authority: server.origin,
+      tenantId: 't',
+      clientId: 'c',
+      ca: server.ca,
+    };
+    const azure = connectAzure(
+      { ...connection, credential: { kind: 'secret', clientSecret: 'secret' } },
+      { clock, onSecret: () => undefined },
+    );
+    workspace = openWorkspace(azure, { subscriptionId: 's', resourceGroup: 'g', workspace: 'w' });
+  });
+  after(() => server.close());
+  beforeEach(() => {
+    jobs.clear();
+    putCount = 0;
+  });
+  const send = () =>
+    submitJob(
+      workspace,
+      {
+        name: 'n',
+        path: `${workspace.id}/jobs/n`,
+        query: { 'api-version': '1' },
+        body: { properties: { properties: { a: '1' } } },
+        needsAmlToken: true,
+      },
+      submission,
+      { clock },
+    );
+
+  it('a reply that was lost is read back, never sent again', async () => {
+    puts = ['lost after'];
+    const { job, readBack } = await send();
+    assert.equal(readBack, true);
+    assert.equal(job.status, 'Preparing');
+    assert.equal(putCount, 1);
+    assert.deepEqual(jobs.get('n')?.properties, { a: '1', [submissionProperty]: submission });
+  });
+
+  it('what did not arrive is sent again, throttling is waited out, a refusal is final', async () => {
+    puts = ['429', '503', 'lost before', 'ok'];
+    assert.equal((await send()).readBack, false);
+    assert.equal(putCount, 4);
+    puts = ['400'];
+    putCount = 0;
+    await assert.rejects(send(), (error) => error instanceof Failure && /submit job n.*bad job/.test(error.message));
+    assert.equal(putCount, 1);
+  });
+
+  it('the name is the same for every attempt of a step and another for every other step', () => {
+    const name = derivedName(identity);
+    assert.match(name, /^uber-pipeline-42-train-[0-9a-f]{12}$|^u-ber-pipeline-42-train-[0-9a-f]{12}$/);
+    assert.equal(derivedName({ ...identity }), name);
+    for (const other of [
+      { stage: 'test' },
+      { runId: '43' },
+      { step: 'run2' },
+      { job: 'k' },
+      { project: 'q' },
+      { organization: 'https://x/' },
+    ]) {
+      assert.notEqual(derivedName({ ...identity, ...other }), name);
+    }
+    assert.match(derivedName({ ...identity, pipeline: '名前', stage: '' }), /^42-[0-9a-f]{12}$/);
+  });
+
+  it('attaches to what is active or completed, and goes on to the next attempt after what failed', async () => {
+    const ours = { [submissionProperty]: submission };
+    assert.deepEqual(await chooseAttempt(workspace, 'n', submission), { name: 'n', attempt: 1 });
+    for (const status of ['Running', 'Completed', 'NotResponding', 'Finalizing']) {
+      jobs.set('n', { status, properties: ours });
+      assert.equal((await chooseAttempt(workspace, 'n', submission)).existing?.status, status);
+    }
+    jobs.set('n', { status: 'Failed', properties: ours });
+    jobs.set('n-a2', { status: 'Canceled', properties: ours });
+    assert.deepEqual(await chooseAttempt(workspace, 'n', submission), { name: 'n-a3', attempt: 3 });
+    jobs.set('n', { status: 'Completed', properties: {} });
+    await assert.rejects(chooseAttempt(workspace, 'n', submission), (error) => (error as Failure).code === 'JobNameTaken');
+  });
+});
