@@ -23,8 +23,8 @@ export interface LoggedModel {
   sourceRunId: string;
   tags: Record<string, string>;
   params: Record<string, string>;
-  /** Last value of each metric and dataset, with the run that logged it. */
-  metrics: (ModelMetric & { run: string })[];
+  /** Last value of each metric and dataset, with the run that logged it. Values as JSON writes them: NaN and the infinities as text. */
+  metrics: (Omit<ModelMetric, 'value'> & { value: number | string; run: string })[];
   /** Below the artifact store. */
   path: string;
   deleted: boolean;
@@ -76,7 +76,11 @@ export function logModelMetrics(tx: Tx, call: MlflowCall, runId: string, metrics
     const others = model.metrics.filter(
       (known) => known.key !== metric.key || known.dataset !== metric.dataset || known.digest !== metric.digest,
     );
-    putModel(tx, call, { ...model, updatedAt: call.time.getTime(), metrics: [...others, { ...metric, run: runId }] });
+    putModel(tx, call, {
+      ...model,
+      updatedAt: call.time.getTime(),
+      metrics: [...others, { ...metric, value: fromDouble(metric.value), run: runId }],
+    });
   }
 }
 
@@ -99,7 +103,7 @@ export function showModel(model: LoggedModel, base: string): unknown {
       params: pairs(model.params),
       metrics: model.metrics.map(({ key, value, timestamp, step, model: model_id, dataset, digest, run }) => ({
         key,
-        value: fromDouble(value),
+        value,
         timestamp,
         step,
         model_id,

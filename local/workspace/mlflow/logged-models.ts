@@ -66,7 +66,10 @@ const search: Handler = (call) => {
   const conditions = parseFilter(text(fields, 'filter'));
   const ids = texts(fields, 'experiment_ids');
   const valueOf = (model: LoggedModel, { entity, key }: Pick<Order, 'entity' | 'key'>): string | number | undefined => {
-    if (entity === 'metric') return model.metrics.find((metric) => metric.key === key)?.value;
+    if (entity === 'metric') {
+      const found = model.metrics.find((metric) => metric.key === key);
+      return found && Number(found.value);
+    }
     if (entity === 'param') return model.params[key];
     if (entity === 'tag') return model.tags[key];
     const attributes: Record<string, string | number> = {

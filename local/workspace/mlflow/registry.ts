@@ -1,107 +1,24 @@
 /** MLflow's model registry = the workspace's models (ARM assets). What only MLflow knows (empty models, aliases) stands in a table of its own. */
-import type { FoundAsset } from '../assets/types.js';
 import { getRun } from '../runs/access.js';
-import { artifactBase } from './experiments.js';
 import { getModel } from './logged-models-store.js';
-import { addressOf, placeOf } from './places.js';
+import { placeOf } from './places.js';
 import { getRegistered, listRegistered, putRegistered, type Registered } from './registry-store.js';
-import { parseFilter, parseOrder, satisfies, sortBy, type Order } from './search-filter.js';
 import {
-  fromPairs,
-  invalid,
-  missing,
-  MlflowError,
-  need,
-  page,
-  pairs,
-  text,
-  texts,
-  type Handler,
-  type MlflowCall,
-} from './wire.js';
-
-type Properties = Record<string, unknown>;
-const record = (value: unknown): Record<string, string> => (value ?? {}) as Record<string, string>;
-const string = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
-const milliseconds = (iso: string | undefined): number => (iso === undefined ? 0 : Date.parse(iso));
-
-/** An https address of a model's files; the stored URI when they are not in this workspace's account. */
-function downloadUri(call: MlflowCall, asset: FoundAsset): string {
-  const uri = string(asset.properties['modelUri']) ?? '';
-  const place = call.ctx.storage.resolve(call.ws, uri);
-  const address = place && addressOf(call.ws, place);
-  return address === undefined ? uri : `${artifactBase(call)}/${address}`;
-}
-
-function showVersion(call: MlflowCall, asset: FoundAsset): Record<string, unknown> {
-  const { properties, systemData } = asset;
-  const aliases = Object.entries(getRegistered(call, asset.name)?.aliases ?? {});
-  const runId = string(properties['jobName']) ?? record(properties['properties'])['mlflow.runId'];
-  return {
-    name: asset.name,
-    version: asset.version,
-    creation_timestamp: milliseconds(systemData.createdAt),
-    last_updated_timestamp: milliseconds(systemData.lastModifiedAt ?? systemData.createdAt),
-    user_id: systemData.createdBy,
-    current_stage: string(properties['stage']) ?? 'None',
-    description: string(properties['description']) ?? '',
-    source: downloadUri(call, asset),
-    ...(runId === undefined ? {} : { run_id: runId }),
-    status: 'READY',
-    tags: pairs(record(properties['tags'])),
-    aliases: aliases.filter(([, version]) => version === asset.version).map(([alias]) => alias),
-  };
-}
-
-function versionsOf(call: MlflowCall, name: string): FoundAsset[] {
-  return (call.ctx.assets.versions(call.ws, 'models', name) ?? []).filter(({ properties }) => properties['isArchived'] !== true);
-}
-
-function findModel(call: MlflowCall, name: string): Registered {
-  const own = getRegistered(call, name);
-  if (own) return own;
-  const [newest] = versionsOf(call, name);
-  if (!newest) throw missing(`Registered Model with name=${name} not found`);
-  return {
-    name: newest.name,
-    createdAt: newest.systemData.createdAt,
-    updatedAt: newest.systemData.createdAt,
-    description: '',
-    tags: {},
-    aliases: {},
-  };
-}
-
-function findVersion(call: MlflowCall): FoundAsset {
-  const [name, version] = [need(call.fields, 'name'), need(call.fields, 'version')];
-  const found = call.ctx.assets.get(call.ws, 'models', name, version);
-  if (!found) throw missing(`Model Version (name=${name}, version=${version}) not found`);
-  return found;
-}
-
-/** Newest version of each stage, or of those asked for. */
-function latest(call: MlflowCall, name: string, stages: string[] = []): Record<string, unknown>[] {
-  const byStage = new Map<string, Record<string, unknown>>();
-  for (const asset of versionsOf(call, name)) {
-    const shown = showVersion(call, asset);
-    const stage = String(shown['current_stage']);
-    if (!byStage.has(stage)) byStage.set(stage, shown);
-  }
-  const wanted = stages.map((stage) => stage.toLowerCase());
-  return [...byStage].filter(([stage]) => wanted.length === 0 || wanted.includes(stage.toLowerCase())).map(([, shown]) => shown);
-}
-
-function showModel(call: MlflowCall, model: Registered): Record<string, unknown> {
-  return {
-    name: model.name,
-    creation_timestamp: milliseconds(model.createdAt),
-    last_updated_timestamp: milliseconds(versionsOf(call, model.name)[0]?.systemData.createdAt ?? model.updatedAt),
-    description: model.description,
-    latest_versions: latest(call, model.name),
-    tags: pairs(model.tags),
-    aliases: Object.entries(model.aliases).map(([alias, version]) => ({ alias, version })),
-  };
-}
+  downloadUri,
+  findModel,
+  findVersion,
+  holds,
+  latest,
+  milliseconds,
+  record,
+  showModel,
+  showVersion,
+  string,
+  versionsOf,
+  type Properties,
+} from './registry-view.js';
+import { parseFilter, parseOrder, sortBy, type Order } from './search-filter.js';
+import { fromPairs, invalid, missing, MlflowError, need, page, text, texts, type Handler, type MlflowCall } from './wire.js';
 
 const create: Handler = async (call) => {
   const name = need(call.fields, 'name');
@@ -242,7 +159,7 @@ const searchVersions: Handler = (call) => {
   };
   const found = names
     .flatMap((name) => versionsOf(call, name).map((asset) => showVersion(call, asset)))
-    .filter((shown) => conditions.every((condition) => satisfies(valueOf(shown, condition), condition)));
+    .filter((shown) => conditions.every((condition) => holds(valueOf(shown, condition), condition)));
   const orders: Order[] = [
     ...parseOrder(texts(call.fields, 'order_by')),
     { entity: 'attribute', key: 'last_updated_timestamp', ascending: false },
@@ -264,7 +181,7 @@ const searchModels: Handler = (call) => {
   const found = [...names]
     .filter((name) => getRegistered(call, name) ?? versionsOf(call, name).length > 0)
     .map((name) => findModel(call, name))
-    .filter((model) => conditions.every((condition) => satisfies(valueOf(model, condition), condition)));
+    .filter((model) => conditions.every((condition) => holds(valueOf(model, condition), condition)));
   const orders: Order[] = [...parseOrder(texts(call.fields, 'order_by')), { entity: 'attribute', key: 'name', ascending: true }];
   const { items, next } = page(sortBy(found, orders, valueOf), call.fields, 100, 1000);
   return { registered_models: items.map((model) => showModel(call, model)), ...(next ? { next_page_token: next } : {}) };

@@ -1,7 +1,7 @@
 /** What MLflow clients write into runs: runs themselves, params, metrics, tags, datasets (limits: mlflow `utils/validation.py`). */
 import { randomInt, randomUUID } from 'node:crypto';
 import { getRun, putRun, updateRun } from '../runs/access.js';
-import { appendMetrics } from '../runs/metrics.js';
+import { appendMetrics, metricHistory } from '../runs/metrics.js';
 import { newRun, type MetricPoint, type RunRecord, type RunStatus } from '../runs/record.js';
 import type { Tx } from '../store.js';
 import { findExperiment } from './experiments.js';
@@ -204,7 +204,20 @@ async function log(call: MlflowCall, metrics: Fields[], params: Fields[], tags: 
       },
       call.time,
     );
-    appendMetrics(tx, call.ws.guid, id, points);
+    // A client that logs a model says the run's metrics again, with the model's id: they are the model's then, and no second time the run's.
+    const again = new Set(
+      ofModels.filter((point) =>
+        metricHistory(tx, call.ws.guid, id, point.key).some(
+          ({ step, timestamp, value }) => step === point.step && timestamp === point.timestamp && Object.is(value, point.value),
+        ),
+      ),
+    );
+    appendMetrics(
+      tx,
+      call.ws.guid,
+      id,
+      points.filter((point) => ![...again].some(({ key, step }) => key === point.key && step === point.step)),
+    );
     logModelMetrics(tx, call, id, ofModels);
   });
   return {};
