@@ -263,13 +263,12 @@ async function storeOutputs(task: Task, outputs: Files['outputs']): Promise<Map<
     }
     if ('url' in place)
       throw new JobFailure(`Output '${name}' cannot be written to ${uri}: it is not in this workspace's storage.`);
-    let files = 1;
     if (local !== undefined) {
       const file =
         target.type === 'uri_file' && uri.endsWith('/')
           ? `${place.place.path}${local.split(/[/\\]/).pop() ?? 'data'}`
           : place.place.path;
-      files = await storePath(ctx.storage, local, { ...place.place, path: file });
+      if ((await storePath(ctx.storage, local, { ...place.place, path: file })) === 0) empty.add(name);
     }
     const long = longForm(task, uri, target, local);
     stored.set(name, { kind: 'data', uri: long, type: target.type, mayBeEmpty: true, ...(local !== undefined && { local }) });
