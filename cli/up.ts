@@ -65,7 +65,11 @@ export function register(program: Command): void {
   program
     .command('up')
     .description('the embedded Azure ML in the foreground')
-    .option('--workspaces <names>', 'workspaces, separated by commas', 'dev,test,prod')
+    .option(
+      '--workspaces <names>',
+      'workspaces, separated by commas; name@region for one elsewhere than the registry',
+      'dev,test,prod',
+    )
     .option('--registry <name>', 'registry that the workspaces share', 'shared')
     .option('--state <dir>', 'folder that keeps everything', '.amlops')
     .option('--port <n>', 'port to serve on (default: the last one, else a free one)', port)

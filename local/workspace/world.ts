@@ -10,6 +10,7 @@ import type { RegistryRecord, Scope, WorkspaceRecord, World } from './context.js
 import type { Store, Tx } from './store.js';
 
 export interface WorldOptions {
+  /** Names, each with `@region` when it is to be elsewhere than the registry. */
   workspaces: string[];
   registry: string;
   storage: 'keys' | 'identity';
@@ -59,7 +60,7 @@ export class StoredWorld implements World {
 
   /** Reads the world of a store, making what is missing. Throws Failure `NameInvalid` for a name that Azure would refuse. */
   static async open(root: string, caFile: string, store: Store, options: WorldOptions): Promise<StoredWorld> {
-    for (const name of [...options.workspaces, options.registry])
+    for (const name of [...options.workspaces.map((entry) => entry.split('@')[0] ?? ''), options.registry])
       if (!namePattern.test(name))
         throw new Failure(`'${name}' is not a workspace or registry name.`, {
           code: 'NameInvalid',
@@ -81,9 +82,10 @@ export class StoredWorld implements World {
   async #complete(options: WorldOptions): Promise<void> {
     await this.#store.write((tx) => {
       const now = new Date().toISOString();
-      options.workspaces.forEach((name, index) => {
+      options.workspaces.forEach((entry, index) => {
+        const [name = '', region = location] = entry.split('@');
         if (tx.get('workspaces', name.toLowerCase())) return;
-        this.#addWorkspace(tx, name, index, options.storage, now);
+        this.#addWorkspace(tx, name, region, index, options.storage, now);
       });
       for (const [name, made] of [
         [options.registry, 0],
@@ -95,7 +97,7 @@ export class StoredWorld implements World {
     });
   }
 
-  #addWorkspace(tx: Tx, name: string, index: number, storageMode: 'keys' | 'identity', createdAt: string): void {
+  #addWorkspace(tx: Tx, name: string, region: string, index: number, storageMode: 'keys' | 'identity', createdAt: string): void {
     const guid = randomUUID();
     const subscriptionId = this.identity.subscriptions[index === 0 ? 0 : 1];
     const resourceGroup = `rg-${name}`;
@@ -105,7 +107,7 @@ export class StoredWorld implements World {
       name,
       subscriptionId,
       resourceGroup,
-      location,
+      location: region,
       guid,
       armId: `/subscriptions/${subscriptionId}/resourceGroups/${resourceGroup}/providers/Microsoft.MachineLearningServices/workspaces/${name}`,
       account: accountName('st', name, guid),
