@@ -66,6 +66,14 @@ describe('expansion', () => {
       assert.ok(messages.includes(text), `${text}\n${messages}`);
   });
 
+  it('parameters: shapes of containers, the old form of a root', () => {
+    assert.match(
+      refusal('parameters:\n- {name: c, type: container, default: {image: a}}\nsteps: []\n'),
+      /not a valid Container\./,
+    );
+    assert.match(refusal('parameters:\n  a: b\nsteps: []\n'), /A mapping was not expected/);
+  });
+
   it('templates: relative, absolute, other repositories, their errors', () => {
     const files = {
       'a/one.yml': 'steps:\n- template: ../b/two.yml\n- template: /lib.yml@AML\n',

@@ -2,9 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunDocument } from '../../../../local/pipeline/devops/types.js';
 import { Bench } from './support.js';
@@ -139,7 +137,7 @@ stages:
     bench.write('environments.yml', 'environments:\n- name: aml-prod\n  approvals:\n  - approvers: [local user]\n');
     const state = join(bench.folder, 'state');
     const start = (...more: string[]) => {
-      const cli = join(import.meta.dirname, '..', '..', '..', '..', 'cli', 'amlops.ts');
+      const cli = join(import.meta.dirname, '..', '..', '..', '..', 'bin', 'amlops.mjs');
       const args = [
         'run',
         'azure-pipelines.yml',
@@ -152,14 +150,10 @@ stages:
         '--json',
         ...more,
       ];
-      const child = spawn(
-        process.execPath,
-        ['--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href, cli, ...args],
-        {
-          cwd: bench.root,
-          stdio: ['pipe', 'pipe', 'pipe'],
-        },
-      );
+      const child = spawn(process.execPath, [cli, ...args], {
+        cwd: bench.root,
+        stdio: ['pipe', 'pipe', 'pipe'],
+      });
       let out = '';
       let err = '';
       child.stdout.on('data', (part) => (out += String(part)));
