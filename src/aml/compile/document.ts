@@ -28,6 +28,9 @@ export type YNode = YScalar | YMap | YSeq;
 
 const MAX_BYTES = 4 * 1024 * 1024;
 const MAX_NODES = 1_000_000;
+const MAX_DEPTH = 200;
+/** A broken file breaks in one place; what follows is noise. */
+const MAX_ERRORS = 10;
 
 /**
  * Reads a YAML file. In: absolute path; `at`: who asked for it. Out: its root node, or undefined after adding problems
@@ -68,10 +71,15 @@ export function loadYaml(file: string, problems: Problems, at?: Place): YNode | 
 export function parseYaml(text: string, file: string, problems: Problems): YNode | undefined {
   const lines = new LineCounter();
   const start: Place = { file, line: 1, column: 1 };
+  const deep = tooDeep(text);
+  if (deep !== undefined) {
+    problems.add({ file, line: deep, column: 1 }, 'The file nests too deep.', `at most ${MAX_DEPTH} levels`);
+    return undefined;
+  }
   try {
     const document = parseLeniently(text, lines);
     const errors = document.errors.filter((error) => !isOnlyIndent(error));
-    for (const error of errors) {
+    for (const error of errors.slice(0, MAX_ERRORS)) {
       const { line, col } = lines.linePos(error.pos[0]);
       problems.add({ file, line, column: col }, `Not valid YAML: ${error.message.replace(/\s+/g, ' ')}.`);
     }
@@ -86,6 +94,31 @@ export function parseYaml(text: string, file: string, problems: Problems): YNode
     problems.add(start, 'The file nests too deep.', 'at most some hundred levels');
     return undefined;
   }
+}
+
+/**
+ * The parser is recursive, and can end the process on thousands of levels: depth is bounded before it starts. Counts open brackets and steps of
+ * indentation; text in block scalars counts too, which never comes near the bound. Out: the line where it is reached.
+ */
+function tooDeep(text: string): number | undefined {
+  const indents: number[] = [];
+  let open = 0;
+  let line = 0;
+  for (const content of text.split('\n')) {
+    line++;
+    const lead = /^[ ]*(?:- +)*/.exec(content)?.[0] ?? '';
+    if (lead.length < content.length) {
+      while (indents.length > 0 && (indents[indents.length - 1] ?? 0) >= lead.length) indents.pop();
+      indents.push(lead.length);
+    }
+    for (const char of content) {
+      if (char === '[' || char === '{') open++;
+      else if ((char === ']' || char === '}') && open > 0) open--;
+      if (open > MAX_DEPTH) return line;
+    }
+    if (indents.length > MAX_DEPTH || lead.split('-').length > MAX_DEPTH) return line;
+  }
+  return undefined;
 }
 
 type Parsed = Document.Parsed;

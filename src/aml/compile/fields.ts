@@ -41,7 +41,7 @@ export const sparkResources: Field = object(
       accepts: 'a version such as "3.4"',
       shape: 'scalar',
       read(node, reader) {
-        const text = node.kind !== 'scalar' ? '' : node.value instanceof PyFloat ? node.text : String(node.value);
+        const text = node.kind === 'scalar' ? node.text : '';
         if (/^\d+(\.\d+)*$/.test(text) || (reader.bindings && isBinding(text))) return text;
         reader.problems.add(node.place, 'The runtime version must be numbers joined by dots.', '"3.4"');
         return undefined;

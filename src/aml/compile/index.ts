@@ -8,6 +8,10 @@ import { child, textOf, type YMap } from './document.js';
 import { gitProperties } from './git.js';
 import { generateName } from './names.js';
 import { applyInputs, applyOverrides } from './overrides.js';
+import { autoMLJob } from './automl-job.js';
+import { pipelineJob } from './pipeline-job.js';
+import { sparkJob } from './spark-job.js';
+import { sweepJob } from './sweep-job.js';
 import { compact, materialise, type TreeObject } from './pending.js';
 import { isObject, plain } from './python.js';
 import { nearest, oneOf } from './problems.js';
@@ -19,13 +23,12 @@ export type { CompiledJob, CompileTarget, CompileWarning, JobSource, JobType, Re
 
 type Compiler = (job: JobFile) => JobBody;
 
-/** Each type's compiler is loaded when a file asks for it: most files need two of them. */
-const TYPES: Record<string, () => Promise<Compiler>> = {
-  command: async () => commandJob,
-  pipeline: async () => (await import('./pipeline-job.js')).pipelineJob,
-  sweep: async () => (await import('./sweep-job.js')).sweepJob,
-  spark: async () => (await import('./spark-job.js')).sparkJob,
-  automl: async () => (await import('./automl-job.js')).autoMLJob,
+const TYPES: Record<string, Compiler> = {
+  command: commandJob,
+  pipeline: pipelineJob,
+  sweep: sweepJob,
+  spark: sparkJob,
+  automl: autoMLJob,
 };
 
 /**
@@ -44,7 +47,7 @@ export async function compileJob(source: JobSource, target: CompileTarget): Prom
   }
   applyOverrides(root, source.overrides ?? [], context.problems);
   applyInputs(root, source.inputs ?? {}, context.problems);
-  const compiler = await compilerOf(root, context);
+  const compiler = compilerOf(root, context);
   const job: JobFile = { context, root, base: path.dirname(file), file };
   const body = compiler?.(job);
   await context.settle();
@@ -82,13 +85,13 @@ export async function compileJob(source: JobSource, target: CompileTarget): Prom
   };
 }
 
-async function compilerOf(root: YMap, context: Context): Promise<Compiler | undefined> {
+function compilerOf(root: YMap, context: Context): Compiler | undefined {
   const node = child(root, 'type');
   checkSchema(root, context);
   if (!node) return commandJob;
   const name = (textOf(node) ?? '').toLowerCase();
-  const load = TYPES[name];
-  if (load) return load();
+  const known = Object.hasOwn(TYPES, name) ? TYPES[name] : undefined;
+  if (known) return known;
   const near = nearest(name, Object.keys(TYPES));
   context.problems.add(
     node.place,

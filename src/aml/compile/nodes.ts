@@ -238,7 +238,9 @@ function nodeInputs(context: Context, draft: Draft): TreeObject {
   for (const [name, declared] of component.inputs) {
     const value = draft.inputs.get(name);
     if (value === undefined) {
-      const free = declared.optional === true || (declared.default !== undefined && declared.default !== null);
+      const free =
+        (declared.optional === true && declared.inferredOptional !== true) ||
+        (declared.default !== undefined && declared.default !== null);
       if (!free && !sweeps(draft, name) && draft.fedByItems !== true) {
         context.problems.add(
           draft.place,

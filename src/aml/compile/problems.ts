@@ -24,15 +24,13 @@ export class Problems {
   readonly list: Problem[] = [];
   readonly warnings: CompileWarning[] = [];
 
+  private readonly seen = new Set<string>();
+
   add(place: Place, message: string, accepted?: string): void {
-    const same = this.list.some(
-      (other) =>
-        other.message === message &&
-        other.place.file === place.file &&
-        other.place.line === place.line &&
-        other.place.column === place.column,
-    );
-    if (!same) this.list.push(accepted === undefined ? { message, place } : { message, place, accepted });
+    const key = `${place.file}\n${place.line}\n${place.column}\n${message}`;
+    if (this.seen.has(key)) return;
+    this.seen.add(key);
+    this.list.push(accepted === undefined ? { message, place } : { message, place, accepted });
   }
 
   warn(place: Place, message: string): void {
@@ -43,10 +41,11 @@ export class Problems {
 
   /** Throws one Failure that lists all problems, the first one's place in its details. */
   throwIfAny(file: string): void {
-    const first = this.list[0];
+    const sorted = inReadingOrder(this.list, file);
+    const first = sorted[0];
     if (!first) return;
-    const count = this.list.length;
-    const lines = this.list.slice(0, SHOWN).map(describe);
+    const count = sorted.length;
+    const lines = sorted.slice(0, SHOWN).map(describe);
     if (count > SHOWN) lines.push(`… and ${count - SHOWN} more.`);
     throw new Failure(
       `${shown(file)} cannot be submitted: ${count === 1 ? 'one problem' : `${count} problems`}.\n${lines.join('\n')}`,
@@ -60,6 +59,15 @@ export class Problems {
       },
     );
   }
+}
+
+/** The named file first, then the others as they were met; each from top to bottom. */
+function inReadingOrder(list: readonly Problem[], file: string): Problem[] {
+  const order = [...new Set([file, ...list.map(({ place }) => place.file)])];
+  return [...list].sort(
+    (a, b) =>
+      order.indexOf(a.place.file) - order.indexOf(b.place.file) || a.place.line - b.place.line || a.place.column - b.place.column,
+  );
 }
 
 function describe({ message, place, accepted }: Problem): string {
