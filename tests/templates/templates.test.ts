@@ -103,6 +103,8 @@ describe('templates', () => {
       [{ ...train, train: { ...dev, resourceGroup: 'x' } }, /train dev has the unknown key resourceGroup; known keys are name, environment, /],
       [{ ...train, train: { name: 'dev' } }, /train dev lacks the key azureSubscription/],
       [{ ...train, train: dev, promoteTo: [{ azureSubscription: 'arm' }] }, /promoteTo {2}lacks the key name/],
+      [{ ...train, train: { ...dev, gate: 'a > 1' } }, /Expected a sequence or mapping\. Actual value 'a > 1'/],
+      [{ ...train, train: { ...dev, gate: ['a > 1'] } }, /train dev has a list as gate; write a mapping/],
       [{ ...train, train: dev, lockBehavior: 'never' }, /The 'lockBehavior' parameter value 'never' is not a valid value\./],
       [{ ...train, train: dev, tests: [] }, /Unexpected parameter 'tests'/],
       [{ ...train }, /A value for the 'train' parameter must be provided\./],

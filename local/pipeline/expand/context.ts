@@ -1,12 +1,13 @@
 /** What one expansion shares: messages, limits, places, frames. */
 import { type FunctionDefinition } from '../expressions/functions.js';
 import { generalFunctions } from '../expressions/functions.js';
+import type { Parsed } from '../expressions/parser.js';
 import { ObjectValue, type Value } from '../expressions/values.js';
 import type { Node } from '../yaml/nodes.js';
 import { type ExpandOptions, type Normal, type PipelineMessage, PipelineError, type Position, type UsedFile } from './types.js';
 
 /** Limits of the service (sheet 1.1), and a ceiling for the work, so that every expansion ends. */
-export const limits = { files: 100, depth: 100, events: 250_000, characters: 20_000_000 };
+export const limits = { files: 100, depth: 100, events: 200_000, characters: 20_000_000 };
 
 /** Variables that are known at this level of the document; inner levels see outer ones. */
 export class VariableScope {
@@ -72,6 +73,8 @@ export class Context {
   /** Declared repositories by lower-case alias. */
   readonly repositories = new Map<string, { alias: string; name: string; ref: string }>();
   readonly packages = new Set<string>();
+  /** Expressions that have been parsed: a loop evaluates the same text many times. */
+  readonly expressions = new Map<string, Parsed>();
   depth = 0;
   private events = 0;
   private characters = 0;

@@ -1,5 +1,6 @@
 /** Jobs, deployment jobs and stages in the normal form. */
 import { type Context, type Frame, VariableScope } from './context.js';
+import { container, containers } from './resources.js';
 import { any, list, loose, nonEmpty, object, oneOf, put, type Reader, text, unexpected, unique } from './shapes.js';
 import { step, steps } from './steps.js';
 import { includeList, parts } from './templates.js';
@@ -168,6 +169,8 @@ export const stages = listOf(stage);
 /** Makes the readers of parts known to parameters and templates (they need each other). */
 export function connectParts(): void {
   parts.types = {
+    container,
+    containerList: containers,
     step,
     stepList: steps,
     job,

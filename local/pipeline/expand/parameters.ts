@@ -49,7 +49,8 @@ export interface Declarations {
 /** Reads a `parameters:` block. Nothing in it may be an expression but a lone quoted string. */
 export function declarations(context: Context, block: Node | undefined, frame: Frame, isRoot: boolean): Declarations {
   if (!block) return { open: true, list: [] };
-  if (block.kind === 'mapping') {
+  // the old form exists in included templates only
+  if (block.kind === 'mapping' && !isRoot) {
     const list = block.entries.map(({ key, value }) => ({
       name: key.text,
       type: 'legacyObject',
@@ -190,7 +191,6 @@ function convert(context: Context, declaration: Declaration, slot: Slot, parts: 
   if (!node) return undefined;
   if (type === 'object') return objectValue(context, { node, frame: slot.frame });
   if (type === 'legacyObject') return legacyValue(context, { node, frame: slot.frame });
-  if (type === 'container' || type === 'containerList') return objectValue(context, { node, frame: slot.frame });
   if (type === 'stringList') {
     if (node.kind !== 'sequence') return invalid(node);
     return strings(context, { node, frame: slot.frame }) ?? invalid(node);

@@ -174,8 +174,22 @@ function read(context: Context, document: NormalMapping, slot: Slot, isTemplate:
 }
 
 function setOnce(context: Context, document: NormalMapping, entry: Entry, value: Normal | undefined): void {
-  if (Object.hasOwn(document, entry.key)) context.error(entry.place, `'${entry.key}' is already defined`);
+  const known = document[entry.key];
+  if (entry.key === 'resources' && isMapping(known) && isMapping(value)) merge(known, value);
+  else if (Object.hasOwn(document, entry.key)) context.error(entry.place, `'${entry.key}' is already defined`);
   else put(context, document, entry.key, value, entry);
+}
+
+function isMapping(value: Normal | undefined): value is NormalMapping {
+  return typeof value === 'object' && !Array.isArray(value);
+}
+
+/** Resources of an extended template join those of the root. */
+function merge(known: NormalMapping, more: NormalMapping): void {
+  for (const [kind, list] of Object.entries(more)) {
+    const before = known[kind];
+    known[kind] = Array.isArray(before) && Array.isArray(list) ? [...before, ...list] : list;
+  }
 }
 
 function readBody(context: Context, document: NormalMapping, body: Entry, job: NormalMapping | undefined): void {

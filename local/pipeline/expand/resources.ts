@@ -78,10 +78,17 @@ const repositories: Reader = (context, slot) => {
 };
 
 /** A list of resources of one kind: known keys, the first of which names it. */
-function kind(first: string, keys: string[], open = false): Reader {
-  const properties = Object.fromEntries([first, ...keys].map((key) => [key, any]));
-  return list(object({ properties, first, open }));
+function one(first: string, keys: string[], open = false): Reader {
+  return object({ properties: Object.fromEntries([first, ...keys].map((key) => [key, any])), first, open });
 }
+
+function kind(first: string, keys: string[], open = false): Reader {
+  return list(one(first, keys, open));
+}
+
+/** A container resource, also as the value of a parameter. */
+export const container = one('container', [], true);
+export const containers = list(container);
 
 const packageList = kind('package', ['type', 'connection', 'name', 'version', 'tag', 'trigger']);
 const packages: Reader = (context, slot) => {
@@ -101,7 +108,7 @@ export const resources: Reader = (context: Context, slot) => {
   const readers: Record<string, Reader> = {
     repositories,
     packages,
-    containers: kind('container', [], true),
+    containers,
     pipelines: kind('pipeline', ['project', 'source', 'version', 'branch', 'tags', 'trigger']),
     builds: kind('build', ['type', 'connection', 'source', 'version', 'branch', 'trigger']),
     webhooks: kind('webhook', ['connection', 'type', 'filters']),

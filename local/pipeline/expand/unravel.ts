@@ -1,5 +1,5 @@
 /** Directives and interpolation: what a node really holds in its frame (sheet azure-pipelines-yaml 2.4 "Directives", "Interpolation"). */
-import { evaluate } from '../expressions/evaluate.js';
+import { checkSyntax, evaluateParsed } from '../expressions/evaluate.js';
 import { ExpressionError, kindOf, ObjectValue, toBoolean, toText, type Value } from '../expressions/values.js';
 import { literalNode, type MappingNode, type Node, type ScalarNode, type SequenceNode } from '../yaml/nodes.js';
 import { type Directive, directive, formatExpression, hasExpression, loneExpression, segments } from '../yaml/templates.js';
@@ -17,7 +17,9 @@ export interface Entry {
 /** Evaluates; a mistake is reported at `place`. @returns undefined after a mistake */
 export function evaluateAt(context: Context, text: string, frame: Frame, place: Position): Value | undefined {
   try {
-    const value = evaluate(text, scopeOf(frame));
+    let parsed = context.expressions.get(text);
+    if (!parsed) context.expressions.set(text, (parsed = checkSyntax(text)));
+    const value = evaluateParsed(parsed, scopeOf(frame));
     context.spend(typeof value === 'string' ? value.length : 1);
     return value;
   } catch (error) {

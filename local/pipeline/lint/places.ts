@@ -4,7 +4,7 @@ import type { PipelineMessage, Position } from '../expand/index.js';
 import type { MappingNode, Node } from '../yaml/nodes.js';
 import { readYaml } from '../yaml/read.js';
 
-const sentence = /Unexpected value '(\w+) (.*?) (?:has the unknown key ([^;]+);.*|lacks the key (.+))'$/;
+const sentence = /Unexpected value '(\w+) (.*?) (?:has the unknown key ([^;]+);.*|has a list as ([^;]+);.*|lacks the key .+)'$/;
 
 /** Rewrites the messages about places: our words, at the caller's line. Others are returned as they are. */
 export function placeMessages(messages: readonly PipelineMessage[], entryFile: string, entryName: string): PipelineMessage[] {
@@ -12,10 +12,11 @@ export function placeMessages(messages: readonly PipelineMessage[], entryFile: s
   return messages.map((message) => {
     const match = sentence.exec(message.text);
     if (!match || !root) return message;
-    const [, what = '', name = '', unknown] = match;
+    const [, what = '', name = '', unknown, list] = match;
     const place = find(root, what, name);
-    const text = message.text.slice("Unexpected value '".length, -1);
-    const key = unknown === undefined ? undefined : place?.entries.find((entry) => entry.key.text === unknown);
+    const text = message.text.slice("Unexpected value '".length, -1).trim();
+    const wanted = unknown ?? list;
+    const key = wanted === undefined ? undefined : place?.entries.find((entry) => entry.key.text === wanted);
     const position: Position | undefined = key?.key.place ?? place?.place ?? message.position;
     return position ? { text, position } : { text };
   });
