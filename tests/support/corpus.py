@@ -35,10 +35,10 @@ def say(**row):
 
 
 def first_line(error):
-    text = str(error)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     for line in text.splitlines():
         line = line.strip()
-        if line and not line.startswith(("1)", "Details:", "One or more")):
+        if line and not line.startswith(("1)", "Details:", "One or more", "Error:", "{")):
             return line.replace(args.tree, "<tree>")[:300]
     return type(error).__name__
 

@@ -11,7 +11,7 @@ import { compute as computeRecord } from '../arm/computes.js';
 import { SnapshotCache } from './data.js';
 import type { Shared } from './execute.js';
 import { endOpenRuns, finish } from './life.js';
-import { asObject } from './plan.js';
+import { asObject } from './json.js';
 import { endStrays, signalGroup } from './process.js';
 import { prepareSite, type Site } from './site.js';
 import { Slots } from './slots.js';

@@ -38,6 +38,8 @@ export interface Shared {
 
 /** Folders of the working directory whose files become artifacts of the run. */
 const artifactFolders = ['outputs', 'logs'];
+/** Outputs of these names are the artifacts of the run, whatever is written to `./outputs` included. */
+const isArtifacts = (output: string): boolean => output === 'artifacts' || output === 'default';
 const logName = 'user_logs/std_log.txt';
 const buildLogName = 'azureml-logs/20_image_build_log.txt';
 
@@ -160,7 +162,10 @@ async function prepareFiles(
   const defaultDatastore = ctx.storage.defaultDatastore(ws);
   for (const [name, target] of targets) {
     const given = fillOutputPath(target.uri ?? '', { name: task.run.runId, outputName: name, defaultDatastore });
-    const uri = given !== '' ? given : ctx.storage.longUri(ws, defaultDatastore, `azureml/${task.run.runId}/${name}/`);
+    const usual = isArtifacts(name)
+      ? ctx.storage.longUri(ws, 'workspaceartifactstore', artifactPlace(ws, task.run.dataContainerId).path)
+      : ctx.storage.longUri(ws, defaultDatastore, `azureml/${task.run.runId}/${name}/`);
+    const uri = given !== '' ? given : usual;
     const direct = target.mode?.toLowerCase() === 'direct';
     const local = direct ? undefined : await outputPath(target, uri, given !== '', join(folder, 'out', segment(name)));
     outputs.set(name, { target, uri, ...(local !== undefined && { local }) });
@@ -271,7 +276,13 @@ async function storeOutputs(task: Task, outputs: Files['outputs']): Promise<Map<
       if ((await storePath(ctx.storage, local, { ...place.place, path: file })) === 0) empty.add(name);
     }
     const long = longForm(task, uri, target, local);
-    stored.set(name, { kind: 'data', uri: long, type: target.type, mayBeEmpty: true, ...(local !== undefined && { local }) });
+    stored.set(name, {
+      kind: 'data',
+      uri: long,
+      type: target.type,
+      mayBeEmpty: true,
+      ...(local !== undefined && !isArtifacts(name) && { local }),
+    });
   }
   await amend(tree, run.runId, (record) => {
     for (const [name, value] of stored) {

@@ -3,7 +3,7 @@ import { mkdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { copyPath, fetchPlace, insideFolder, makeReadOnly, type SnapshotCache } from './data.js';
 import { locate } from './locate.js';
-import { asText } from './plan.js';
+import { asText } from './json.js';
 import { Canceled, JobFailure, type DataValue, type Task } from './types.js';
 
 /** Name for a path segment that came from a job: no separators, no dots that climb. */

@@ -1,6 +1,7 @@
 /** One level of a running pipeline: what its nodes get, where their outputs go, where they run. */
 import type { Shared } from './execute.js';
-import { asObject, asText, either, type Json, type NodePlan, type PipelinePlan } from './plan.js';
+import { asObject, asText, either, type Json } from './json.js';
+import { type NodePlan, type PipelinePlan } from './plan.js';
 import { fillParentInputs, parseBinding } from './text.js';
 import { JobFailure, type InputValue, type OutputTarget, type RunOutcome, type Task } from './types.js';
 import { lastSegment } from './uris.js';

@@ -66,7 +66,9 @@ export function locate(ctx: Ctx, ws: WorkspaceRecord, uri: string, depth = 0): L
     }
     case 'web': {
       const place = ctx.storage.parseUrl(reference.url);
-      return place ? { place } : { url: reference.url };
+      const scopes = [...ctx.world.workspaces(), ...ctx.world.registries()];
+      const ours = place && scopes.some(({ account }) => account === place.account);
+      return ours ? { place } : { url: reference.url };
     }
     case 'foreign':
       return fail("it is in storage that is not this workspace's.");

@@ -3,7 +3,9 @@
  * `init()`, `run(mini_batch)` and `shutdown()` as the service's parallel runtime does (retries, time-outs, error thresholds, append_row_to).
  */
 import { ServiceError } from '../errors.js';
-import { asObject, asText, either, instanceCount, type Component, type Json } from './plan.js';
+import { asObject, asText, either, type Json } from './json.js';
+import { instanceCount } from './checks.js';
+import { type Component } from './plan.js';
 import { JobFailure, type CommandSpec } from './types.js';
 
 const driver = `import importlib.util, json, multiprocessing, os, shlex, sys, time, traceback

@@ -1,20 +1,9 @@
 /** A pipeline's nodes, read from the job body or a pipeline component into one checked graph. Nothing is written, nothing runs. */
 import type { Ctx, WorkspaceRecord } from '../context.js';
 import { ServiceError } from '../errors.js';
-import { environmentExists } from './environment/resolve.js';
+import { checkCommand, checkOneMachine, checkPath, instanceCount, invalid, notRunnable } from './checks.js';
+import { asObject, asText, either, type Json } from './json.js';
 import { expressionsOf, parseBinding, type Binding } from './text.js';
-import { lastSegment } from './uris.js';
-
-export type Json = Record<string, unknown>;
-
-/** Reads a member as the type that it must have here; anything else is as if absent. */
-export const asText = (value: unknown): string | undefined =>
-  typeof value === 'string' ? value : typeof value === 'number' || typeof value === 'boolean' ? String(value) : undefined;
-export const asObject = (value: unknown): Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {};
-/** Member in either casing: bindings inside nodes are snake_case, outside camelCase (azure-ml-rest.md §1.7). */
-export const either = (object: Json, snake: string): unknown =>
-  object[snake] ?? object[snake.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())];
 
 export interface NodeInput {
   binding?: Binding;
@@ -63,32 +52,6 @@ export interface PipelinePlan {
   inputs: Record<string, Json>;
 }
 
-const refused: Record<string, string> = {
-  spark: 'Spark steps need a Spark pool',
-  automl: 'AutoML steps need the AutoML service',
-  do_while: 'control-flow nodes (do_while) are not built',
-  parallel_for: 'control-flow nodes (parallel_for) are not built',
-  if_else: 'control-flow nodes (if_else) are not built',
-  condition: 'control-flow nodes (condition) are not built',
-  import: 'import nodes are not built',
-  finetuning: 'fine-tuning needs the service',
-};
-
-/** 501 with the name of what is missing: never a fake success. */
-export function notRunnable(what: string, where: string): ServiceError {
-  return new ServiceError(
-    501,
-    'NotImplemented',
-    `The embedded workspace cannot run ${where}: ${refused[what] ?? `nodes of type '${what}' are not built`}.`,
-    {
-      target: where,
-    },
-  );
-}
-
-const invalid = (message: string, target?: string): ServiceError =>
-  new ServiceError(400, 'UserError', message, { inner: ['BadArgument'], ...(target !== undefined && { target }) });
-
 function readInput(value: unknown): NodeInput {
   const input = asObject(value);
   const mode = asText(input['mode']);
@@ -125,12 +88,6 @@ function readOutput(value: unknown): NodeOutput {
   return found;
 }
 
-/** Paths in a datastore that lead out of it. */
-export function checkPath(uri: string | undefined, where: string): void {
-  if (uri !== undefined && /(^|[/\\])\.\.([/\\]|$)/.test(decodeURIComponent(uri.replace(/%(?![0-9a-f]{2})/gi, '%25'))))
-    throw invalid(`The path '${uri}' leaves its folder.`, where);
-}
-
 /** The component that a node names. @throws ServiceError 404 as the service words it (azure-ml-observed.md §0) */
 export function findComponent(ctx: Ctx, ws: WorkspaceRecord, componentId: string): Component {
   try {
@@ -150,32 +107,6 @@ export function findComponent(ctx: Ctx, ws: WorkspaceRecord, componentId: string
       `key: ${componentId}, Message: Not found component ${match?.[1] ?? componentId} (version: ${match?.[2] ?? ''}).`,
       { target: componentId },
     );
-  }
-}
-
-/** Checks that hold for anything with an environment, code and a command. */
-export async function checkCommand(
-  ctx: Ctx,
-  ws: WorkspaceRecord,
-  where: string,
-  spec: { environment?: string | undefined; code?: string | undefined },
-): Promise<void> {
-  if (!spec.environment) throw invalid(`${where} names no environment.`, where);
-  if (!(await environmentExists(ctx, ws, spec.environment)))
-    throw new ServiceError(
-      404,
-      'UserError',
-      `${where}: environment ${spec.environment.replace(/^azureml:/, '')} was not found.`,
-      {
-        details: [
-          { code: 'EnvironmentNotFound', message: `Environment ${lastSegment(spec.environment)} was not found.`, target: where },
-        ],
-        inner: ['NotFoundError'],
-      },
-    );
-  if (spec.code) {
-    const code = ctx.assets.resolve(ws, spec.code.replace(/^azureml:(?=\/)/, ''), 'codes');
-    checkPath(asText(code.properties['codeUri']), where);
   }
 }
 
@@ -303,6 +234,7 @@ async function checkLeaf(ctx: Ctx, ws: WorkspaceRecord, plan: NodePlan, specType
     checkPath(asText(task['entry_script']), `${where}.task.entry_script`);
     return;
   }
+  checkOneMachine({ ...spec, ...plan.node }, `Node '${plan.name}'`, instanceCount(spec, plan.node));
   await checkCommand(ctx, ws, `Node '${plan.name}'`, { environment: asText(spec['environment']), code: asText(spec['code']) });
   const known = {
     inputs: asObject(spec['inputs']),
@@ -326,37 +258,4 @@ async function checkLeaf(ctx: Ctx, ws: WorkspaceRecord, plan: NodePlan, specType
         `${where}.command`,
       );
   }
-}
-
-/** Instances that a node asks for. */
-export function instanceCount(spec: Json, node: Json): number {
-  const count =
-    asText(either(asObject(node['resources']), 'instance_count')) ??
-    asText(either(asObject(spec['resources']), 'instance_count'));
-  return Math.max(1, Number(count ?? 1) || 1);
-}
-
-/** One machine, one process: more would be pretended. @throws ServiceError 501 */
-export function checkOneMachine(source: Json, where: string, instances: number): void {
-  if (instances > 1)
-    throw new ServiceError(
-      501,
-      'NotImplemented',
-      `${where} asks for ${instances} instances; the embedded workspace runs a job on one machine.`,
-      {
-        target: 'resources.instanceCount',
-      },
-    );
-  const distribution = asObject(source['distribution']);
-  const processes = Number(asText(either(distribution, 'process_count_per_instance')) ?? 1);
-  const workers = Number(asText(either(distribution, 'worker_count')) ?? 1);
-  if (processes > 1 || workers > 1)
-    throw new ServiceError(
-      501,
-      'NotImplemented',
-      `${where} asks for distributed processes; the embedded workspace runs one process.`,
-      {
-        target: 'distribution',
-      },
-    );
 }

@@ -5,7 +5,7 @@ import { getRun } from '../runs/access.js';
 import type { RunRecord } from '../runs/record.js';
 import { fingerprint } from './data.js';
 import { locate } from './locate.js';
-import { asText } from './plan.js';
+import { asText } from './json.js';
 import type { CommandSpec, DataValue, InputValue, OutputTarget, Tree } from './types.js';
 
 interface Entry {

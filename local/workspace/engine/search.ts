@@ -1,7 +1,7 @@
 /** Points of a sweep's search space: grid and random sampling. */
 import { createHash } from 'node:crypto';
 import { ServiceError } from '../errors.js';
-import { asObject, asText, type Json } from './plan.js';
+import { asObject, asText, type Json } from './json.js';
 
 export interface Distribution {
   kind: string;

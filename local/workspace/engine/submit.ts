@@ -5,19 +5,9 @@ import { ServiceError } from '../errors.js';
 import { settingsOf, type PipelineSettings } from './level.js';
 import { runPipeline } from './pipeline.js';
 import { execute, type Shared } from './execute.js';
-import {
-  asObject,
-  asText,
-  checkCommand,
-  checkOneMachine,
-  checkPath,
-  findComponent,
-  instanceCount,
-  notRunnable,
-  planPipeline,
-  type Json,
-  type PipelinePlan,
-} from './plan.js';
+import { asObject, asText, type Json } from './json.js';
+import { checkCommand, checkOneMachine, checkPath, instanceCount, notRunnable } from './checks.js';
+import { findComponent, planPipeline, type PipelinePlan } from './plan.js';
 import { readSweep, runSweep, type SweepSpec } from './sweep.js';
 import { expressionsOf, seconds } from './text.js';
 import type { CommandSpec, InputValue, OutputTarget, RunOutcome, Task } from './types.js';

@@ -4,7 +4,7 @@ import { latestMetric } from '../runs/metrics.js';
 import { newRun, type RunRecord } from '../runs/record.js';
 import { execute, type Shared } from './execute.js';
 import { addChild, amend, enter, finish } from './life.js';
-import { asObject, asText, either, type Json } from './plan.js';
+import { asObject, asText, either, type Json } from './json.js';
 import { points, readSearchSpace } from './search.js';
 import { seconds } from './text.js';
 import {

@@ -3,7 +3,7 @@ import type { Answer, Ctx, WorkspaceCall, WorkspaceRecord } from '../context.js'
 import { ServiceError } from '../errors.js';
 import type { Engine } from '../engine/engine.js';
 import { locate, outputUri } from '../engine/locate.js';
-import { asObject, asText, type Json } from '../engine/plan.js';
+import { asObject, asText, type Json } from '../engine/json.js';
 import { JobFailure } from '../engine/types.js';
 import type { Router } from '../router.js';
 import {

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Answer, Ctx, WorkspaceCall, WorkspaceRecord } from '../context.js';
 import { badRequest, notFound, ServiceError } from '../errors.js';
 import type { Engine } from '../engine/engine.js';
-import { asObject, asText, type Json } from '../engine/plan.js';
+import { asObject, asText, type Json } from '../engine/json.js';
 import { readSubmission } from '../engine/submit.js';
 import { lastSegment } from '../engine/uris.js';
 import type { Router } from '../router.js';

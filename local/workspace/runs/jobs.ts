@@ -2,7 +2,7 @@
 import type { Ctx, WorkspaceRecord } from '../context.js';
 import { ServiceError } from '../errors.js';
 import type { Reader } from './access.js';
-import { asObject, asText, either, type Json } from '../engine/plan.js';
+import { asObject, asText, either, type Json } from '../engine/json.js';
 import { lastSegment } from '../engine/uris.js';
 import type { RunRecord } from './record.js';
 

@@ -1,7 +1,7 @@
 /** Runs as run history shows them (azure-ml-observed.md §2). */
 import type { Ctx, WorkspaceRecord } from '../context.js';
 import { artifactPlace } from '../engine/locate.js';
-import type { Json } from '../engine/plan.js';
+import { type Json } from '../engine/json.js';
 import { children, getRun } from './access.js';
 import { isTerminal, type Principal, type RunError, type RunRecord } from './record.js';
 

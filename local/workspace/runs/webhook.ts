@@ -1,6 +1,6 @@
 /** Tells Azure DevOps that a job has ended: the webhook of an agentless wait (azure-ml-rest.md §8, azure-devops-rest.md §8). */
 import type { Ctx, WorkspaceRecord } from '../context.js';
-import { asObject, asText, type Json } from '../engine/plan.js';
+import { asObject, asText, type Json } from '../engine/json.js';
 import { getJob } from './jobs.js';
 import type { RunRecord } from './record.js';
 
