@@ -27,7 +27,8 @@ export function identityOf(platform: Platform): StepIdentity {
     });
   }
   return {
-    organization: variable('System.CollectionUri') || variable('System.TeamFoundationCollectionUri'),
+    // The id: an organization's address has two spellings (dev.azure.com, visualstudio.com), and may change.
+    organization: variable('System.CollectionId') || variable('System.CollectionUri'),
     project: variable('System.TeamProjectId') || variable('System.TeamProject'),
     pipeline: variable('Build.DefinitionName') || variable('System.DefinitionName') || variable('Release.DefinitionName'),
     runId,

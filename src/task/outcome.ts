@@ -50,7 +50,8 @@ export function wording(failure: Failure): string {
   const ids = [requestId ? `request ${requestId}` : '', correlationId ? `correlation ${correlationId}` : '']
     .filter(Boolean)
     .join(', ');
-  const shown = file && failure.message.includes(file) ? '' : place;
+  const told = file !== undefined && (failure.message.includes(file) || failure.message.includes(`:${line}:${column}`));
+  const shown = told ? '' : place;
   return [`${failure.message}${shown}`, advice ?? '', ids ? `For support: ${ids}.` : ''].filter(Boolean).join('\n');
 }
 
