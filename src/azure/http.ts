@@ -72,7 +72,7 @@ const lookupLocalhost: LookupFunction = (host, options, done) => {
   void import('node:dns').then(({ lookup }) => lookup(host, options, done as never));
 };
 
-/** System roots (and NODE_EXTRA_CA_CERTS) plus the agent's CA. Adding to the default store costs 1 ms; passing all roots again 35 ms. */
+/** System roots (and NODE_EXTRA_CA_CERTS) plus the agent's CA. Adding to the default store costs little; all roots passed again would all be parsed again. */
 function trust(ca: string | undefined): SecureContext | undefined {
   if (ca === undefined) return undefined;
   let pem = ca;
