@@ -16,7 +16,7 @@ export function assertApplicable(
   if (
     plan.action === 'promote' &&
     newest &&
-    newest.collectionUri === options.run.collectionUri &&
+    newest.organization === options.run.organization &&
     older(options.run.runId, newest.runId)
   )
     throw new Refusal(
@@ -65,7 +65,7 @@ function assertApproved(finding: ApprovalFacts): void {
   );
 }
 
-/** Run ids of one collection rise with time. */
+/** Run ids of one organization rise with time. */
 export function older(run: string, than: string): boolean {
   return /^\d+$/.test(run) && /^\d+$/.test(than) && BigInt(run) < BigInt(than);
 }

@@ -243,7 +243,7 @@ function adoptable(head: StoredRecord, planned: Planned, run: RunFacts): boolean
   if (predicate.planDigest !== planned.planDigest || predicate.targetModel.id !== planned.plan.targetModel.id) return false;
   if (planned.plan.hop === 'share') return true;
   if (planned.pointer?.pointer.champion.record.number === head.ref.number) return false;
-  return predicate.build.runId === run.runId && predicate.build.collectionUri === run.collectionUri;
+  return predicate.build.runId === run.runId && predicate.build.organization === run.organization;
 }
 
 /** Records behind the one the pointer names that were to move it and did not. */
@@ -270,15 +270,15 @@ async function movePointer(planned: Planned, ports: PromotionPorts, run: RunFact
   const { id: modelId, name, version } = plan.targetModel;
   const was = before?.pointer.newestRun;
   const newestRun =
-    was && was.collectionUri === run.collectionUri && older(run.runId, was.runId)
+    was && was.organization === run.organization && older(run.runId, was.runId)
       ? was
-      : { collectionUri: run.collectionUri, runId: run.runId };
+      : { organization: run.organization, runId: run.runId };
   const pointer: Pointer = {
     schemaVersion: 1,
     model,
     champion: { modelId, name, version, digest: plan.model.digest, record },
     since: new Date(ports.now()).toISOString(),
-    run: { collectionUri: run.collectionUri, runId: run.runId, runUrl: run.runUrl },
+    run: { organization: run.organization, runId: run.runId, runUrl: run.runUrl },
     newestRun,
   };
   const condition = before ? { ifMatch: before.etag } : { ifNoneMatch: '*' as const };

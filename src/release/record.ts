@@ -30,9 +30,9 @@ export interface Pointer {
   champion: ChampionRef;
   since: string;
   /** The run that moved it last. */
-  run: { collectionUri: string; runId: string; runUrl: string };
+  run: { organization: string; runId: string; runUrl: string };
   /** The newest run that ever moved it: an older one that promotes is stale. */
-  newestRun: { collectionUri: string; runId: string };
+  newestRun: { organization: string; runId: string };
 }
 
 /** What would change, and why it may: the part that `planDigest` speaks of. The same whenever the world is the same. */

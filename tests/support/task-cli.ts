@@ -1,0 +1,92 @@
+/** Runs `amlops` commands and built tasks as a user would: the built CLI, a connection file, a result file. */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const cli = join(import.meta.dirname, '..', '..', 'bin', 'amlops.mjs');
+
+export interface Ended {
+  code: number | null;
+  out: string;
+  err: string;
+}
+
+/** Runs a command to its end; `killAfter` sends SIGKILL to it after so many milliseconds. */
+export async function amlops(args: string[], options: { killAfter?: number } = {}): Promise<Ended> {
+  const child = spawn(process.execPath, [cli, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: options.killAfter !== undefined,
+  });
+  let out = '';
+  let err = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+  const timer =
+    options.killAfter === undefined
+      ? undefined
+      : setTimeout(() => {
+          // The whole group: the task's own process dies with the command that runs it.
+          if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL');
+        }, options.killAfter);
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  clearTimeout(timer);
+  return { code, out, err };
+}
+
+export interface TaskEnded extends Ended {
+  result: string;
+  message: string;
+  outputs: Record<string, string>;
+  issues: { type: string; message: string; code?: string }[];
+  attachments: { type: string; name: string; path: string }[];
+  summaries: string[];
+  buildTags: string[];
+  problems: unknown[];
+}
+
+/** One task through the harness. `run`: Build.BuildId, the same on a retry. */
+export async function task(
+  name: string,
+  connection: string,
+  workspace: string,
+  inputs: Record<string, string>,
+  options: { run?: number; attempt?: number; killAfter?: number; node?: string } = {},
+): Promise<TaskEnded> {
+  const folder = mkdtempSync(join(tmpdir(), 'amlops-e2e-'));
+  const file = join(folder, 'result.json');
+  try {
+    const ended = await amlops(
+      [
+        ...['task', name, '--connection', connection, '--workspace', workspace, '--result', file],
+        ...Object.entries(inputs).flatMap(([key, value]) => ['--input', `${key}=${value}`]),
+        ...(options.run === undefined ? [] : ['--env', `BUILD_BUILDID=${options.run}`]),
+        ...(options.attempt === undefined ? [] : ['--env', `SYSTEM_STAGEATTEMPT=${options.attempt}`]),
+        ...(options.node === undefined ? [] : ['--node', options.node]),
+      ],
+      options.killAfter === undefined ? {} : { killAfter: options.killAfter },
+    );
+    const empty = {
+      result: '',
+      message: '',
+      outputs: {},
+      issues: [],
+      attachments: [],
+      summaries: [],
+      buildTags: [],
+      problems: [],
+    };
+    let read: Record<string, unknown> & { outputVariables?: Record<string, { value: string }> };
+    try {
+      read = JSON.parse(readFileSync(file, 'utf8')) as typeof read;
+    } catch (error) {
+      if (options.killAfter === undefined)
+        throw new Error(`${name} left no result: ${ended.err}\n${ended.out}`, { cause: error });
+      return { ...ended, ...empty };
+    }
+    const outputs = Object.fromEntries(Object.entries(read.outputVariables ?? {}).map(([key, { value }]) => [key, value]));
+    return { ...empty, ...ended, ...(read as object), outputs };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
