@@ -27,6 +27,8 @@ export interface ContainerRecord {
   tags: Record<string, string>;
   properties: Record<string, string>;
   isArchived: boolean;
+  /** Of data containers: the type of their versions. */
+  dataType?: unknown;
   systemData: SystemData;
 }
 
@@ -290,6 +292,7 @@ export class Catalog implements Assets {
         tags: {},
         properties: {},
         isArchived: false,
+        ...(kind === 'data' ? { dataType: properties['dataType'] } : {}),
         systemData: made,
       } satisfies ContainerRecord);
     const order = (tx.get<number>('world', 'order') ?? 0) + 1;

@@ -76,6 +76,7 @@ function registerContainers(router: Router, ctx: Ctx, catalog: Catalog, kind: As
         tags: { ...before?.tags, ...text(sent['tags']) },
         properties: { ...text(sent['properties']), ...before?.properties },
         isArchived: sent['isArchived'] === true,
+        ...(kind === 'data' ? { dataType: before?.dataType ?? sent['dataType'] } : {}),
         systemData: before
           ? { ...before.systemData, ...changed }
           : { createdAt: now, createdBy: call.principal.name, createdByType: 'Application', ...changed },

@@ -83,6 +83,7 @@ export function containerBody(
         tags: record.tags,
         properties: record.properties,
         isArchived: record.isArchived,
+        ...(kind === 'data' ? { dataType: record.dataType ?? 'uri_folder' } : {}),
         ...catalog.numbering(scope, kind, record.name),
         provisioningState: 'Succeeded',
       },

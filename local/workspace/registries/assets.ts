@@ -200,6 +200,7 @@ async function putContainer(ctx: Ctx, catalog: Catalog, kind: AssetKind, call: R
       tags: { ...before?.tags, ...text(sent['tags']) },
       properties: { ...text(sent['properties']), ...before?.properties },
       isArchived: sent['isArchived'] === true,
+      ...(kind === 'data' ? { dataType: before?.dataType ?? sent['dataType'] } : {}),
       systemData: {
         ...(before?.systemData ?? { createdAt: now, createdBy: call.principal.name, createdByType: 'Application' }),
         lastModifiedAt: now,
