@@ -152,6 +152,7 @@ export class LiveConsole implements RunObserver {
   close(): void {
     clearInterval(this.#timer);
     this.#draw(true);
+    this.#paused = Infinity;
   }
 
   #entry(node: TreeNode): Entry {

@@ -1,6 +1,8 @@
 /** Runs a multi-stage pipeline on this machine, as Azure Pipelines would (docs/pipelines.md). */
 import { existsSync, readdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
+import { setWritable } from '../../agent/task-folder.js';
 import type { AgentEndpoint } from '../../agent/types.js';
 import { Failure } from '../../../src/azure/errors.js';
 import { isoNow } from '../devops/files.js';
@@ -112,6 +114,7 @@ async function runPrepared({ options, project, source, state, prepared, connecte
       slots: new Slots(options.parallel),
       secretOutputs: new Set(),
     };
+    if (earlier) await removeAgents(run);
     if (earlier)
       options.observer.message(`Run ${run.id} again: ${resetForRerun(context).join(', ') || 'stages that did not run'}.`);
     context.variables = await rootVariables(context, definition.name);
@@ -134,6 +137,14 @@ async function runPrepared({ options, project, source, state, prepared, connecte
     await run.flush();
     await server.close();
   }
+}
+
+/** What a killed run left of its agents. */
+async function removeAgents(run: RunState): Promise<void> {
+  const folder = join(run.folder, 'agents');
+  if (!existsSync(folder)) return;
+  for (const agent of readdirSync(folder)) setWritable(join(folder, agent, '_work', '_tasks'), true);
+  await rm(folder, { recursive: true, force: true, maxRetries: 3 });
 }
 
 async function finish({ run, document, state }: RunContext, results: NodeResult[]): Promise<RunOutcome> {
