@@ -1,5 +1,6 @@
 /** Uploads of snapshots and local data: 16 requests at a time, nothing copied, nothing sent that is already there. */
 import { createHash } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { open, readFile, stat } from 'node:fs/promises';
 import { Failure } from '../azure/errors.js';
 import type { BlobContainer } from '../azure/types.js';
@@ -47,6 +48,8 @@ export async function uploadFiles(
 ): Promise<Uploaded> {
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+  // Every file in flight listens on the signal.
+  setMaxListeners(0, signal);
   const there = options.resume ? await existing(container, prefix, signal) : new Map<string, { size: number; md5?: string }>();
   const result: Uploaded = { files: 0, bytes: 0, reused: 0 };
   const work = files.map((file) =>
@@ -93,7 +96,6 @@ async function uploadFile(
   name: string,
   file: SnapshotFile,
   there: { size: number; md5?: string } | undefined,
-  lanes: Lanes,
   signal: AbortSignal,
 ): Promise<boolean> {
   if (file.size <= WHOLE) {
@@ -103,7 +105,7 @@ async function uploadFile(
     await container.writeBytes(name, bytes, { signal });
     return true;
   }
-  return uploadBlocks(container, name, file, there !== undefined, lanes, signal);
+  return uploadBlocks(container, name, file, there !== undefined, signal);
 }
 
 /** Blocks are named after their content, so that those of an interrupted upload are taken as they are. */
@@ -112,7 +114,6 @@ async function uploadBlocks(
   name: string,
   file: SnapshotFile,
   mayResume: boolean,
-  _lanes: Lanes,
   signal: AbortSignal,
 ): Promise<boolean> {
   const before = await stat(file.path);
