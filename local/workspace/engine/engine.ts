@@ -1,5 +1,6 @@
 /** The engine: runs submitted jobs in this process's children, cancels them, and ends truthfully what an earlier process left behind. */
 import { createHash } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -117,6 +118,7 @@ export class Engine {
   launch(ws: WorkspaceRecord, run: RunRecord, submission: Submission, principal: Principal): void {
     const key = `${ws.guid}/${run.runId}`;
     const controller = new AbortController();
+    setMaxListeners(0, controller.signal); // each node of the tree listens
     const done = this.#runTree(ws, run, submission, principal, controller.signal)
       .catch((error: unknown) => {
         this.#ctx.log.error(`Job ${run.runId} could not be ended`, error);

@@ -1,5 +1,6 @@
 /** Pipelines: each node starts as soon as what it is bound to is there. */
 import { randomBytes, randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { newRun, type RunRecord } from '../runs/record.js';
 import { execute, type Shared } from './execute.js';
 import { addChild, amend, enter, finish } from './life.js';
@@ -37,6 +38,7 @@ export async function runPipeline(
 ): Promise<RunOutcome> {
   const stop = new AbortController();
   const signal = AbortSignal.any([task.signal, stop.signal]);
+  setMaxListeners(0, signal);
   const level: Level = { task: { ...task, signal }, shared, plan, inputs, targets, settings, done: new Map() };
   await enter(task, 'Running');
   const failed: string[] = [];

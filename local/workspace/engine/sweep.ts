@@ -1,5 +1,6 @@
 /** Sweeps: trials as child runs, the best one by a metric that they log. */
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { latestMetric } from '../runs/metrics.js';
 import { newRun, type RunRecord } from '../runs/record.js';
 import { execute, type Shared } from './execute.js';
@@ -88,6 +89,7 @@ export async function runSweep(
           over.abort();
         }, sweep.timeout * 1000);
   const signal = AbortSignal.any([task.signal, over.signal]);
+  setMaxListeners(0, signal);
   const source = points(sweep.space, sweep.algorithm, sweep.seed);
   const done: { run: RunRecord; outcome?: RunOutcome; value?: number; failure?: unknown }[] = [];
   let started = 0;
