@@ -55,14 +55,7 @@ export async function uploadFiles(
   const work = files.map((file) =>
     options.lanes.run(async () => {
       signal.throwIfAborted();
-      const sent = await uploadFile(
-        container,
-        `${prefix}${file.name}`,
-        file,
-        there.get(`${prefix}${file.name}`),
-        options.lanes,
-        signal,
-      );
+      const sent = await uploadFile(container, `${prefix}${file.name}`, file, there.get(`${prefix}${file.name}`), signal);
       if (sent) {
         result.files++;
         result.bytes += file.size;
