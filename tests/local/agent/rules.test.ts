@@ -1,0 +1,165 @@
+/** The agent's rules on their own: grammar, results, macros, masks, visibility, lines (task-contract B.1, B.5 to B.9). */
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { parseCommand, resemblesCommand, unescapeCommand } from '../../../local/agent/command.js';
+import { LineSplitter } from '../../../local/agent/lines.js';
+import { SecretMasker } from '../../../local/agent/masker.js';
+import { combineRestrictions } from '../../../local/agent/restrictions.js';
+import { jobResult, mergeResults, parseResult } from '../../../local/agent/result.js';
+import { checkDefinition } from '../../../local/agent/task-definition.js';
+import { JobVariables } from '../../../local/agent/variables.js';
+import { isVisible, parseVisibleRule } from '../../../local/agent/visible-rule.js';
+
+/** The writer's escapes (task library): what it writes, the agent reads back. */
+const escapeData = (text: string): string => text.replaceAll('%', '%AZP25').replaceAll('\r', '%0D').replaceAll('\n', '%0A');
+const escapeProperty = (text: string): string => escapeData(text).replaceAll(']', '%5D').replaceAll(';', '%3B');
+
+describe('rules of the agent', () => {
+  it('reads back what the task library writes', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme', minLength: 1 }), fc.string({ unit: 'grapheme' }), (property, data) => {
+        const line = `##vso[task.setvariable variable=${escapeProperty(property)};isOutput=true;]${escapeData(data)}`;
+        const command = parseCommand(line);
+        assert.equal(command?.properties.get('variable'), property);
+        assert.equal(command?.data, data);
+      }),
+    );
+    assert.equal(unescapeCommand('%AZP253B%3B'), '%3B;');
+  });
+
+  it('is strict where the agent is, and nowhere else', () => {
+    assert.equal(parseCommand('text ##vso[Task.LogIssue TYPE=error]x')?.event, 'logissue');
+    for (const line of [
+      '##VSO[task.debug]x',
+      '##vso[task]x',
+      '##vso[a.b.c]x',
+      '##vso[task.debug',
+      '## vso[task.debug]x',
+      '##vso [a.b]',
+    ]) {
+      assert.equal(parseCommand(line), undefined, line);
+    }
+    assert.deepEqual(
+      [...(parseCommand('##vso[a.b x=1;y=;=2;z=a=b;]')?.properties ?? [])],
+      [
+        ['x', '1'],
+        ['z', 'a=b'],
+      ],
+    );
+    assert.ok(
+      resemblesCommand('#\u200b#\u00advso[task.debug]') &&
+        resemblesCommand('\uff03\uff03vso\uff3bx') &&
+        !resemblesCommand('##_vso['),
+    );
+  });
+
+  it('merges results', () => {
+    assert.equal(mergeResults(undefined, 'Succeeded'), 'Succeeded');
+    assert.equal(mergeResults('Failed', 'Succeeded'), 'Failed');
+    assert.equal(mergeResults('Succeeded', 'SucceededWithIssues'), 'SucceededWithIssues');
+    assert.equal(mergeResults('Canceled', 'Failed'), 'Canceled');
+    assert.deepEqual([parseResult('failed'), parseResult('2'), parseResult('Cancelled')], [undefined, 'Failed', undefined]);
+    assert.equal(jobResult(['Succeeded', 'SucceededWithIssues', 'Skipped'], false), 'SucceededWithIssues');
+    assert.equal(jobResult(['Failed'], true), 'Canceled');
+  });
+
+  it('expands macros once', () => {
+    const variables = new JobVariables({ 'A.b': { value: '$(c)' }, c: { value: '1' } });
+    assert.equal(variables.expand('$(a.B) $(C)$(none) $(a$(c)) $('), '$(c) 1$(none) $(a1) $(');
+    fc.assert(fc.property(fc.string(), (text) => typeof variables.expand(text) === 'string'));
+  });
+
+  it('masks every form, overlapping ones as one, and tells a leak', () => {
+    const masker = new SecretMasker();
+    masker.add('abcdef/1 "x"');
+    masker.add('def/1 "x"yz');
+    masker.add('client-id-123', { sensitive: false });
+    assert.equal(masker.mask('<abcdef/1 "x"yz>'), '<***>');
+    assert.equal(masker.mask('client-id-123 https://u:pass-word@h/'), '*** https://u:***@h/');
+    assert.equal(masker.leak('client-id-123'), undefined);
+    fc.assert(
+      fc.property(fc.string({ minLength: 6, maxLength: 30 }), fc.string(), fc.string(), (secret, before, after) => {
+        fc.pre(secret.trim().length >= 6);
+        const one = new SecretMasker();
+        one.add(secret);
+        for (const form of [secret, encodeURIComponent(secret), Buffer.from(before + secret).toString('base64')]) {
+          const line = before + form + after;
+          assert.ok(one.leak(line) !== undefined, `${form} was not seen`);
+          assert.ok(!one.mask(line).includes(secret));
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('knows what is visible', () => {
+    assert.equal(typeof parseVisibleRule('(a = b)'), 'string');
+    assert.equal(typeof parseVisibleRule('a = b && c = d || e = f'), 'string');
+    const value = (name: string): string => ({ action: 'run', x: '' })[name] ?? '';
+    assert.equal(isVisible('action = run && x != y', value), true);
+    assert.equal(isVisible('action = plan || action = run', value), true);
+    assert.equal(isVisible('action = plan', value), false);
+    assert.equal(isVisible('action In run,submit', value), true);
+  });
+
+  it('restricts commands and variables', () => {
+    const both = combineRestrictions({ restrictions: { settableVariables: { allowed: ['job*'] } } } as never, {
+      commands: 'restricted',
+    });
+    assert.equal(both.commandAllowed('task', 'addattachment'), false);
+    assert.equal(both.commandAllowed('task', 'logissue'), true);
+    assert.deepEqual([both.variableAllowed('JobName'), both.variableAllowed('path')], [true, false]);
+  });
+
+  it('cuts lines wherever the chunks end', () => {
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom('a', 'ä', '\r', '\n', '\r\n', '😀'), { maxLength: 30 }), fc.nat(), (parts, at) => {
+        const text = parts.join('');
+        const bytes = Buffer.from(text, 'utf8');
+        const lines: string[] = [];
+        const splitter = new LineSplitter((line) => lines.push(line));
+        const cut = at % (bytes.length + 1);
+        splitter.write(bytes.subarray(0, cut));
+        splitter.write(bytes.subarray(cut));
+        splitter.end();
+        const expected = text.split(/\r\n|\n|\r/);
+        if (expected.at(-1) === '') expected.pop();
+        assert.deepEqual(lines, expected);
+      }),
+    );
+  });
+
+  it('names everything that is wrong with a task.json', () => {
+    assert.ok(checkDefinition({ name: 'x' }, '.').length > 5);
+    const wrong = checkDefinition(
+      {
+        ...{
+          id: '6f0e2f4b-1111-4222-8333-0123456789ab',
+          name: 'X',
+          friendlyName: 'X',
+          description: 'd',
+          author: 'a',
+          category: 'Deploy',
+        },
+        ...{ version: { Major: 1, Minor: 0, Patch: 0 }, instanceNameFormat: '$(nope)' },
+        inputs: [
+          { name: 'a', label: 'A', type: 'pickList' },
+          { name: 'A', label: 'A', type: 'string', visibleRule: 'b = 1', groupName: 'g' },
+        ],
+        execution: { Node20: { target: 'missing.js' } },
+      },
+      '.',
+    ).join('\n');
+    for (const part of [
+      'declared twice',
+      'needs options',
+      'no input "b"',
+      'no group',
+      'no input "nope"',
+      '"Node20" is not',
+      'missing.js',
+    ]) {
+      assert.ok(wrong.includes(part), `${part}\n${wrong}`);
+    }
+  });
+});
