@@ -137,6 +137,7 @@ async function run(
   const { entry, options } = expansionOptions(file, flags);
   if (!existsSync(join(options.root, entry)))
     throw new Failure(`There is no pipeline file ${join(options.root, entry)}.`, { code: 'Usage' });
+  if (flags.connection !== undefined) (await import('../local/connection-file.js')).readConnectionFile(flags.connection); // wrong: said before anything runs
   return await runPipeline({
     entry,
     root: options.root,
