@@ -10,11 +10,12 @@ export function validate(context: Context, document: ExpandedDocument): void {
   for (const variable of document.variables ?? []) {
     if (!isRuntimeExpression(variable.value ?? '')) continue;
     const reason = mistake(variable.value ?? '', 'rootVariable');
-    if (reason !== undefined) context.error(undefined, `An error occurred while loading the YAML build pipeline. ${reason}`);
+    if (reason !== undefined)
+      context.error(context.placeOf(variable, 'value'), `An error occurred while loading the YAML build pipeline. ${reason}`);
   }
   graph(
     context,
-    document.stages.map((stage) => ({ name: stage.stage, dependsOn: stage.dependsOn })),
+    document.stages.map((stage) => ({ name: stage.stage, dependsOn: stage.dependsOn, part: stage })),
     {
       sequential: true,
       what: 'stage',
@@ -27,12 +28,12 @@ export function validate(context: Context, document: ExpandedDocument): void {
 }
 
 function validateStage(context: Context, stage: ExpandedStage, catalogue: Catalogue | undefined): void {
-  condition(context, stage.condition, 'stageCondition', `Stage ${stage.stage}`);
+  condition(context, stage, 'stageCondition', `Stage ${stage.stage}`);
   groups(context, stage.variables, catalogue);
   const jobs = stage.jobs ?? [];
   graph(
     context,
-    jobs.map((job) => ({ name: jobName(job), dependsOn: job.dependsOn })),
+    jobs.map((job) => ({ name: jobName(job), dependsOn: job.dependsOn, part: job })),
     {
       sequential: false,
       what: 'job',
@@ -42,7 +43,7 @@ function validateStage(context: Context, stage: ExpandedStage, catalogue: Catalo
     },
   );
   for (const job of jobs) {
-    condition(context, job.condition, 'jobCondition', `Job ${jobName(job)}`);
+    condition(context, job, 'jobCondition', `Job ${jobName(job)}`);
     groups(context, job.variables, catalogue);
     environment(context, job, catalogue);
     for (const steps of stepLists(job)) validateSteps(context, job, steps, catalogue);
@@ -80,12 +81,12 @@ function validateSteps(
     const name = step.name ?? '';
     if (name !== '' && seen.has(name.toLowerCase())) {
       context.error(
-        undefined,
+        context.placeOf(step, 'name'),
         `Job ${jobName(job)}: The step name ${name} appears more than once. Step names must be unique within a job.`,
       );
     }
     seen.add(name.toLowerCase());
-    condition(context, step.condition, 'stepCondition', `Job ${jobName(job)}: Step ${name}`);
+    condition(context, step, 'stepCondition', `Job ${jobName(job)}: Step ${name}`);
     task(context, job, step, catalogue);
   }
 }
@@ -100,20 +101,25 @@ function mistake(text: string, slot: RuntimeSlot): string | undefined {
   }
 }
 
-function condition(context: Context, text: string | undefined, slot: RuntimeSlot, subject: string): void {
+function condition(context: Context, part: { condition?: string }, slot: RuntimeSlot, subject: string): void {
+  const text = part.condition;
   if (text === undefined || text.trim() === '') return;
   const reason = mistake(text, slot);
   if (reason !== undefined)
-    context.error(undefined, `${subject} specifies condition ${text} which is not valid. Reason: ${reason}`);
+    context.error(
+      context.placeOf(part, 'condition'),
+      `${subject} specifies condition ${text} which is not valid. Reason: ${reason}`,
+    );
 }
 
 function groups(context: Context, variables: readonly ExpandedVariable[] | undefined, catalogue: Catalogue | undefined): void {
   if (!catalogue?.variableGroups) return;
-  for (const { group } of variables ?? []) {
+  for (const variable of variables ?? []) {
+    const { group } = variable;
     if (group === undefined) continue;
     const known = catalogue.variableGroups.some(({ name }) => name.toLowerCase() === group.toLowerCase());
     // the service leaves the name out
-    if (!known) context.error(undefined, 'Variable group  was not found or is not authorized for use.');
+    if (!known) context.error(context.placeOf(variable, 'group'), 'Variable group  was not found or is not authorized for use.');
   }
 }
 
@@ -123,7 +129,7 @@ function environment(context: Context, job: ExpandedJob, catalogue: Catalogue | 
   const known = catalogue.environments.find(({ name }) => name.toLowerCase() === wanted.name?.toLowerCase());
   if (!known) {
     context.error(
-      undefined,
+      context.placeOf(job, 'environment'),
       `Job ${jobName(job)}: Environment ${wanted.name} could not be found. The environment does not exist or has not been authorized for use.`,
     );
     return;
@@ -132,7 +138,10 @@ function environment(context: Context, job: ExpandedJob, catalogue: Catalogue | 
   if (resource === undefined || resource === '') return;
   const names = (known.resources ?? []).map((item) => (typeof item === 'string' ? item : item.name).toLowerCase());
   if (!names.includes(resource.toLowerCase())) {
-    context.error(undefined, `Job ${jobName(job)}: Resource ${resource} does not exist in environment ${wanted.name}.`);
+    context.error(
+      context.placeOf(job, 'environment'),
+      `Job ${jobName(job)}: Resource ${resource} does not exist in environment ${wanted.name}.`,
+    );
   }
 }
 
@@ -160,7 +169,7 @@ function task(context: Context, job: ExpandedJob, step: ExpandedStep, catalogue:
     `A task is missing. The pipeline references a task called '${reference}'. This usually indicates the task isn't installed, and you may be ` +
     'able to install it from the Marketplace: https://marketplace.visualstudio.com. ' +
     `(Task version ${version}, job '${jobName(job)}', step '${step.name ?? ''}'.)`;
-  if (catalogue?.unknownTasksAreErrors) context.error(undefined, text);
+  if (catalogue?.unknownTasksAreErrors) context.error(context.placeOf(step, 'task'), text);
   else if (catalogue?.tasks) {
     const position = context.placeOf(step, 'task');
     context.warnings.push(position ? { message: text, position } : { message: text });
@@ -177,10 +186,14 @@ interface GraphWords {
 }
 
 /** Order of the messages (last section, 1): no root (alone), then edges of cycles, then unknown names. */
-function graph(context: Context, nodes: readonly { name: string; dependsOn: string[] | undefined }[], words: GraphWords): void {
+function graph(
+  context: Context,
+  nodes: readonly { name: string; dependsOn: string[] | undefined; part: object }[],
+  words: GraphWords,
+): void {
   const seen = new Set<string>();
-  for (const { name } of nodes) {
-    if (name !== '' && seen.has(name.toLowerCase())) context.error(undefined, words.twice(name));
+  for (const { name, part } of nodes) {
+    if (name !== '' && seen.has(name.toLowerCase())) context.error(context.placeOf(part, words.what), words.twice(name));
     seen.add(name.toLowerCase());
   }
   const edges = nodes.map(
@@ -209,16 +222,20 @@ function graph(context: Context, nodes: readonly { name: string; dependsOn: stri
     const name = nodes[index]?.name ?? '';
     for (const dependency of set) {
       const written = nodes.find((node) => node.name.toLowerCase() === dependency)?.name ?? dependency;
+      const part = nodes[index]?.part;
       context.error(
-        undefined,
+        part && context.placeOf(part, 'dependsOn'),
         `${words.subject(name)} depends on ${words.what} ${written} which creates a cycle in the dependency graph.`,
       );
     }
   });
-  nodes.forEach(({ name, dependsOn }) => {
+  nodes.forEach(({ name, dependsOn, part }) => {
     for (const dependency of dependsOn ?? []) {
       if (!seen.has(dependency.toLowerCase()))
-        context.error(undefined, `${words.subject(name)} depends on unknown ${words.what} ${dependency}.`);
+        context.error(
+          context.placeOf(part, 'dependsOn'),
+          `${words.subject(name)} depends on unknown ${words.what} ${dependency}.`,
+        );
     }
   });
 }

@@ -106,7 +106,10 @@ describe('expansion', () => {
       ['steps: a\n', /\(Line: 1, Col: 8\): Unexpected value 'a'/],
       ['steps:\n  a: b\n', /A mapping was not expected/],
       ['stages: []\njobs: []\n', /Unexpected value 'jobs'/],
-      ['steps:\n- script: a\n  name: x\n- script: b\n  name: X\n', /The step name X appears more than once/],
+      [
+        'steps:\n- script: a\n  name: x\n- script: b\n  name: X\n',
+        /^\/pipeline\.yml \(Line: 5, Col: 3\): Job Job: The step name X appears more than once/,
+      ],
       ['stages:\n- stage: A\n  jobs: []\n- stage: a\n  jobs: []\n', /The stage name a appears more than once/],
       [
         'stages:\n- stage: A\n  dependsOn: B\n  jobs: []\n- stage: B\n  dependsOn: A\n  jobs: []\n',
