@@ -5,6 +5,7 @@ import { badRequest, conflict, notFound, ServiceError } from '../errors.js';
 import type { Storage } from '../storage/types.js';
 import type { Store, Tx } from '../store.js';
 import { assetName, objectOf } from '../validate.js';
+import { merge } from './merge.js';
 import { parseReference } from './references.js';
 import {
   fromJob,
@@ -37,8 +38,6 @@ export const containerKey = (scope: Scope, kind: AssetKind, name: string): strin
 export const versionKey = (scope: Scope, kind: AssetKind, name: string, version: string): string =>
   `${containerKey(scope, kind, name)}/${version.toLowerCase()}`;
 
-/** Member that says where the bytes are: it never changes in a version. */
-const fixed: Partial<Record<AssetKind, string>> = { codes: 'codeUri', data: 'dataUri', models: 'modelUri' };
 const singular: Record<AssetKind, string> = {
   codes: 'Code',
   components: 'Component',
@@ -331,52 +330,4 @@ export class Catalog implements Assets {
 
 function containerOf(asset: AssetVersion): ContainerRecord {
   return { name: asset.name, description: null, tags: {}, properties: {}, isArchived: false, systemData: asset.systemData };
-}
-
-/** What a PUT makes of a version that is there. Throws 400 and 409 for what cannot change. */
-function merge(kind: AssetKind, before: AssetVersion, sent: Record<string, unknown>): Record<string, unknown> {
-  const old = before.properties;
-  const member = fixed[kind];
-  const plain = (value: unknown) => String(value).toLowerCase().replace(/\/$/, '');
-  if (member !== undefined && plain(old[member]) !== plain(sent[member]))
-    throw badRequest('Asset paths cannot be updated.', [], ['BadArgument', 'AssetPathImmutable']);
-  const same = (name: string) => JSON.stringify(old[name] ?? null) === JSON.stringify(sent[name] ?? null);
-  if (kind === 'models' && old['modelType'] !== sent['modelType'])
-    throw badRequest('The type of a model version cannot be changed.');
-  if (kind === 'data' && old['dataType'] !== sent['dataType']) throw badRequest('The type of a data version cannot be changed.');
-  if (kind === 'environments' && !['image', 'build', 'condaFile', 'inferenceConfig'].every(same))
-    throw conflict(
-      `Environment ${before.name}:${before.version} already exists with another definition; an environment version cannot be changed.`,
-    );
-  if (kind === 'components' && !sameComponent(old['componentSpec'], sent['componentSpec']))
-    throw conflict(
-      `Component ${before.name}:${before.version} already exists with another definition; a component version cannot be changed.`,
-    );
-  const held = objectOf(old['properties']) ?? {};
-  const given = objectOf(sent['properties']) ?? {};
-  const touched = Object.keys(given).find((key) => key in held && held[key] !== given[key]);
-  if (touched !== undefined)
-    throw badRequest(
-      `Property '${touched}' cannot be changed: properties of a version can be added only.`,
-      [],
-      ['BadArgument', 'PropertiesImmutable'],
-    );
-  return {
-    ...old,
-    description: sent['description'] ?? old['description'],
-    tags: { ...objectOf(old['tags']), ...objectOf(sent['tags']) },
-    properties: { ...held, ...given },
-    isArchived: sent['isArchived'],
-    ...(kind === 'models' && sent['stage'] != null ? { stage: sent['stage'] } : {}),
-    ...(kind === 'models' && Object.keys(objectOf(sent['flavors']) ?? {}).length ? { flavors: sent['flavors'] } : {}),
-  };
-}
-
-/** Whether two specifications are one component: what only describes does not count. */
-function sameComponent(a: unknown, b: unknown): boolean {
-  const core = (spec: unknown) => {
-    const { description: _d, display_name: _n, tags: _t, $schema: _s, version: _v, ...rest } = objectOf(spec) ?? {};
-    return JSON.stringify(Object.entries(rest).sort(([x], [y]) => (x < y ? -1 : 1)));
-  };
-  return core(a) === core(b);
 }

@@ -122,7 +122,7 @@ describe('@azure/arm-machinelearning', () => {
       // One shape for five groups of the same operations.
       const all = client[groups.versions];
       const containers = client[groups.containers];
-      const body = (properties: object) => ({ properties }) as unknown as Parameters<typeof all.createOrUpdate>[4];
+      const body = (properties: object) => ({ properties }) as never;
       for (const version of ['1', '2'])
         await all.createOrUpdate(group, ws, 'made', version, body({ ...bodies[kind], tags: { a: version } }));
       assert.deepEqual((await names(all.list(group, ws, 'made'))).sort(), ['1', '2']);
