@@ -5,6 +5,7 @@ import { ServiceError } from '../errors.js';
 import { artifactPlace, locate } from './locate.js';
 import { buildEnvironment, planEnvironment, type BuiltEnvironment, type EnvironmentPlan } from './environment/resolve.js';
 import { copyPath, storePath, type SnapshotCache } from './data.js';
+import type { RunStatus } from '../runs/record.js';
 import { directUri, fetchInput, segment, snapshotOf } from './inputs.js';
 import { amend, enter } from './life.js';
 import { pumpLog } from './log.js';
@@ -62,6 +63,11 @@ function stopIfCanceled(signal: AbortSignal): void {
   if (signal.aborted) throw new Canceled();
 }
 
+/** Goes through a state that nobody could see (no `--latency`, nothing to wait for) without writing it: forty short steps feel each write. */
+async function pass(task: Task, status: RunStatus, needed: boolean): Promise<void> {
+  if (needed || task.tree.ctx.latency.seconds(status) > 0) await enter(task, status);
+}
+
 /**
  * Runs a command as `task.run` up to (not including) its end state.
  * @throws JobFailure the run failed and why · Canceled it was cancelled
@@ -76,7 +82,7 @@ export async function execute(
   const { tree, run, signal } = task;
   const { ctx, ws } = tree;
   const artifacts = (path: string) => artifactPlace(ws, run.dataContainerId, path);
-  await enter(task, 'Preparing');
+  await pass(task, 'Preparing', run.status !== 'Preparing');
   // Data that cannot be reached fails the job before an environment is built for nothing.
   for (const value of inputs.values()) if (value.kind === 'data') locate(ctx, ws, value.uri);
   let environment: BuiltEnvironment;
@@ -92,13 +98,11 @@ export async function execute(
     throw error;
   }
   stopIfCanceled(signal);
-  await enter(task, 'Queued');
-  const free = await shared
-    .slots(ws.guid, task.compute)
-    .take(signal)
-    .catch(() => {
-      throw new Canceled();
-    });
+  const slots = shared.slots(ws.guid, task.compute);
+  await pass(task, 'Queued', slots.full);
+  const free = await slots.take(signal).catch(() => {
+    throw new Canceled();
+  });
   const folder = join(tree.folder, segment(run.runId));
   try {
     // A log that is listed can be read: both are there before the run shows as running.
@@ -114,7 +118,6 @@ export async function execute(
     await logs;
     await enter(task, 'Running', (record) => (record.logFiles = [buildLogName, logName]));
     await runCommand(task, shared, spec, environment, files, logFile);
-    await enter(task, 'Finalizing');
     const outputs = await storeOutputs(task, files.outputs);
     for (const name of artifactFolders) await storePath(ctx.storage, join(files.cwd, name), artifacts(name));
     stopIfCanceled(signal);
@@ -256,6 +259,12 @@ async function lastBytes(path: string, count: number): Promise<string> {
 async function storeOutputs(task: Task, outputs: Files['outputs']): Promise<Map<string, DataValue>> {
   const { tree, run } = task;
   const { ctx, ws } = tree;
+  await enter(task, 'Finalizing', (record) => {
+    for (const [name, { target, uri, local }] of outputs) {
+      const assetId = `azureml://locations/${ws.location}/workspaces/${ws.guid}/data/azureml_${run.runId}_output_data_${name}/versions/1`;
+      record.outputs[name] = { assetId, type: historyType(target.type), uri: longForm(task, uri, target, local) };
+    }
+  });
   const stored = new Map<string, DataValue>();
   const empty = new Set<string>();
   for (const [name, { target, uri, local }] of outputs) {
@@ -284,12 +293,6 @@ async function storeOutputs(task: Task, outputs: Files['outputs']): Promise<Map<
       ...(local !== undefined && !isArtifacts(name) && { local }),
     });
   }
-  await amend(tree, run.runId, (record) => {
-    for (const [name, value] of stored) {
-      const assetId = `azureml://locations/${ws.location}/workspaces/${ws.guid}/data/azureml_${run.runId}_output_data_${name}/versions/1`;
-      record.outputs[name] = { assetId, type: historyType(value.type), uri: value.uri };
-    }
-  });
   for (const [name, { target }] of outputs) {
     const value = stored.get(name);
     if (target.assetName === undefined || !value) continue;

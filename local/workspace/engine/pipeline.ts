@@ -149,6 +149,7 @@ function newStep(level: Level, node: NodePlan, compute: string | undefined): Run
       experimentName: run.experimentName,
       createdBy: run.createdBy,
       kind: 'Step',
+      status: 'Preparing',
       nodeName: node.name,
       displayName: asText(node.node['display_name']) ?? node.name,
       componentName: node.component.name,
@@ -213,11 +214,14 @@ async function perform(level: Level, node: NodePlan, task: Task): Promise<{ outc
     const cut = inputs.get(parallel.input);
     if (cut?.kind === 'data') inputs.set(parallel.input, { ...cut, mode: 'ReadOnlyMount' });
   }
-  const key = await reuseKey(task.tree, spec, inputs, targets);
-  const earlier =
-    key !== undefined && !settings.forceRerun ? findReusable(task.tree.ctx.store, task.tree.ws.guid, key) : undefined;
+  const pending = reuseKey(task.tree, spec, inputs, targets);
+  pending.catch(() => undefined); // awaited below
+  const known = settings.forceRerun ? undefined : await pending;
+  const earlier = known === undefined ? undefined : findReusable(task.tree.ctx.store, task.tree.ws.guid, known);
   if (earlier) return { outcome: await reuse(task, earlier) };
-  return { outcome: await execute(task, shared, spec, inputs, targets), ...(key !== undefined && { key }) };
+  const outcome = await execute(task, shared, spec, inputs, targets);
+  const key = await pending;
+  return { outcome, ...(key !== undefined && { key }) };
 }
 
 /** Shows a step as reused (azure-ml-observed.md §2). */

@@ -14,10 +14,15 @@ export class Slots {
     return this.#used;
   }
 
+  /** True when `take` would have to wait. */
+  get full(): boolean {
+    return this.#used >= Math.max(1, this.#limit());
+  }
+
   /** Waits for a slot. Gives the function that frees it (call it once). @throws the signal's reason when aborted before */
   async take(signal: AbortSignal): Promise<() => void> {
     signal.throwIfAborted();
-    if (this.#used >= Math.max(1, this.#limit()))
+    if (this.full)
       await new Promise<void>((resolve, reject) => {
         const waiter = {
           signal,

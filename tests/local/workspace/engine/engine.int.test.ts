@@ -157,7 +157,7 @@ describe('engine', function () {
       'uri = os.environ["MLFLOW_TRACKING_URI"]',
       'base = uri.split("/mlflow/")[0]',
       'print(urllib.request.urlopen(base + "/discovery").status)',
-      'os.makedirs("outputs"); open("outputs/kept.txt", "w").write("kept")',
+      'open("outputs/kept.txt", "w").write("kept")',
     ].join('\n');
     process.env['SECRET_OF_THE_SHELL'] = 'x';
     const codeId = await jobs.code({ 'probe.py': script });
