@@ -100,4 +100,4 @@ describe('foreign text', () => {
     assert.deepEqual(bar.push('30%\r'), ['20%']);
     assert.deepEqual(bar.end(), ['30%']);
   });
-});
+}).timeout(300_000);

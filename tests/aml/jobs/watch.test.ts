@@ -142,7 +142,7 @@ describe('the wait for a job', () => {
     assert.equal(told.end.end, 'completed');
     assert.ok(told.asked.length < 150 + 11 * 45, `${told.asked.length} requests`);
     assert.ok(assertions.length >= 12 && assertions.length <= 15, `${assertions.length} assertions`);
-  }).timeout(60_000);
+  });
 
   it('an hour of five talkative steps takes at most 1,200 requests, and no line is lost', async () => {
     const ids = ['a', 'b', 'c', 'd', 'e'];
@@ -175,7 +175,7 @@ describe('the wait for a job', () => {
     // Ten seconds while the store of requests lasts; then what 1,200 an hour leave to each of five.
     assert.ok(gap(0, 5 * minute) <= 10_500, `${gap(0, 5 * minute)} ms between two looks at first`);
     assert.ok(gap(5 * minute, hour) <= 30_000, `${gap(5 * minute, hour)} ms between two looks later`);
-  }).timeout(60_000);
+  });
 
   it('survives an outage of minutes, resets, throttling and refused tokens', async () => {
     const told = await watch({
@@ -236,4 +236,4 @@ describe('the wait for a job', () => {
     );
     assert.equal(told.lines.map(({ text }) => text).join(''), 'first try, long text\nsecond\n');
   });
-});
+}).timeout(120_000);
