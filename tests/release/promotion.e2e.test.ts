@@ -1,8 +1,11 @@
 /** A model on its way to production as users send it: built tasks through the agent's harness, against embedded workspaces. */
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { clientVenv } from '../support/client-kit.js';
 import { random } from '../support/memory-release.js';
 import { amlops, task, type TaskEnded } from '../support/task-cli.js';
 import { startUp, type Running } from '../support/workspace.js';
@@ -117,6 +120,7 @@ for (const storage of ['keys', 'identity'] as const)
         done(await promote(place, inputs), 'unchanged');
       assert.equal((await why('prod', 'm')).champion.id, 'azureml://registries/shared/models/m/versions/1');
       assert.equal((await why('test', 'm')).champion.digest, digest);
+      await readBack(digest!);
       await verifies('dev', 'm', 1);
       await verifies('test', 'm', 1);
       const chain = await verifies('prod', 'm', 1);
@@ -128,6 +132,23 @@ for (const storage of ['keys', 'identity'] as const)
       assert.equal(broken.code, 1);
       assert.match(broken.err, /^000001\.json does not fit its \.sha256/);
     });
+
+    /** The official client sees every version, tag and file. */
+    const readBack = async (digest: string) => {
+      const venv = await clientVenv();
+      const args = [join(import.meta.dirname, 'readback.py'), up.file, 'dev=m:1', 'test=m:1', 'registry:shared=m:1'];
+      const { stdout } = await promisify(execFile)(venv.python, args, { maxBuffer: 64 * 1024 * 1024 });
+      const lines = stdout.split('\n').filter((line) => line.startsWith('{'));
+      const seen = lines.map(
+        (line) => JSON.parse(line) as { digest: string; tags: Record<string, string>; properties: Record<string, string> },
+      );
+      assert.deepEqual(
+        seen.map((model) => [model.digest, model.properties['amlops.digest']]),
+        [0, 1, 2].map(() => [digest, digest]),
+      );
+      for (const { tags } of seen) assert.equal(tags['ado.pipeline'], 'amlops task');
+      assert.equal(seen[1]!.tags['amlops.champion'], 'true');
+    };
 
     // Where storage takes no keys the ways differ only in how bytes are reached: two of the stories show that.
     const both = storage === 'keys' || soak ? it : undefined;
