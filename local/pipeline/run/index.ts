@@ -6,7 +6,7 @@ import { setWritable } from '../../agent/task-folder.js';
 import type { AgentEndpoint } from '../../agent/types.js';
 import { Failure } from '../../../src/azure/errors.js';
 import { isoNow } from '../devops/files.js';
-import { addEnvironment, addIdentity, Project } from '../devops/project.js';
+import { addIdentity, Project } from '../devops/project.js';
 import type { RunState } from '../devops/run-state.js';
 import type { ServiceEndpoint } from '../devops/types.js';
 import { LocalDevOps } from '../devops/server.js';
@@ -18,7 +18,9 @@ import type { RunContext } from './context.js';
 import { runGraph, Slots } from './graph.js';
 import { stageKey, stepLists } from './names.js';
 import { builtInSteps } from './builtin.js';
+import { runNumber } from './number.js';
 import { prepare, type Prepared } from './prepare.js';
+import { applyEnvironments, makeEnvironments, setGroups } from './seed.js';
 import { sourceFacts, type SourceFacts } from './source.js';
 import { resetForRerun, runStage } from './stage.js';
 import type { Connected, RunnerState, RunOptions, RunOutcome } from './types.js';
@@ -118,6 +120,7 @@ async function runPrepared({ options, project, source, state, prepared, connecte
     if (earlier)
       options.observer.message(`Run ${run.id} again: ${resetForRerun(context).join(', ') || 'stages that did not run'}.`);
     context.variables = await rootVariables(context, definition.name);
+    if (!earlier) await setNumber(context);
     Object.assign(run.run, { status: 'inProgress', result: 'none', finishTime: null, owner: process.pid });
     run.changed();
     await run.flush();
@@ -145,6 +148,19 @@ async function removeAgents(run: RunState): Promise<void> {
   if (!existsSync(folder)) return;
   for (const agent of readdirSync(folder)) setWritable(join(folder, agent, '_work', '_tasks'), true);
   await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+}
+
+/** `name:` of the pipeline, when it has one; else the number that the run was made with. */
+async function setNumber({ project, run, document, variables }: RunContext): Promise<void> {
+  if (!document.name?.trim()) return;
+  const taken = new Set<string>();
+  for (const id of (await project.runIds()).filter((other) => other !== run.id).slice(-200)) {
+    const other = await project.openRun(id);
+    if (other?.run.definitionId === run.run.definitionId) taken.add(other.run.buildNumber);
+  }
+  run.run.buildNumber = runNumber(document.name, values(variables), new Date(run.run.startTime), run.id, taken);
+  const name = Object.keys(variables).find((key) => key.toLowerCase() === 'build.buildnumber') ?? 'Build.BuildNumber';
+  variables[name] = { value: run.run.buildNumber };
 }
 
 async function finish({ run, document, state }: RunContext, results: NodeResult[]): Promise<RunOutcome> {
@@ -253,53 +269,6 @@ async function newRun(project: Project, definitionId: number, source: SourceFact
     requestedFor,
     templateParameters: options.parameters,
   });
-}
-
-async function setGroups(project: Project, catalogue: Catalogue | undefined): Promise<void> {
-  if (!catalogue?.variableGroups?.length) return;
-  await project.change((document) => {
-    for (const { name, variables } of catalogue.variableGroups ?? []) {
-      const known = document.variableGroups.find((group) => group.name.toLowerCase() === name.toLowerCase());
-      const entries = Object.entries(variables ?? {}).map(([key, value]) => [key, groupValue(value)] as const);
-      const group = { id: known?.id ?? document.next++, name, type: 'Vsts' as const, variables: Object.fromEntries(entries) };
-      document.variableGroups = [...document.variableGroups.filter((other) => other !== known), group];
-    }
-  });
-}
-
-/** `text`, or `{value, isSecret}`; the value of a secret comes by --secret. */
-function groupValue(value: unknown): { value: string | null; isSecret?: boolean } {
-  if (typeof value !== 'object' || value === null)
-    return { value: ['string', 'number', 'boolean'].includes(typeof value) ? `${value as string}` : '' };
-  const { value: inner, isSecret } = value as { value?: unknown; isSecret?: unknown };
-  return isSecret === true ? { value: null, isSecret: true } : groupValue(inner ?? '');
-}
-
-async function applyEnvironments(project: Project, { environments, observer }: RunOptions, connected: boolean): Promise<void> {
-  if (!environments) return;
-  for (const { name } of environments.serviceConnections)
-    if (connected && !project.endpoint(name))
-      observer.warning(
-        `Service connection '${name}' of the environments file is not in connection.json; its checks are not asked here.`,
-      );
-  await project.applyFile(environments);
-}
-
-/** Without a file of environments they come into being when a deployment job names them, as for a known user in the service. */
-async function makeEnvironments(
-  project: Project,
-  { document }: RunnerState,
-  { observer, environments }: RunOptions,
-): Promise<void> {
-  if (environments) return;
-  const names = document.stages.flatMap(({ jobs }) =>
-    (jobs ?? []).flatMap(({ environment }) => (environment?.name ? [environment.name] : [])),
-  );
-  for (const name of new Set(names)) {
-    if (project.environment(name)) continue;
-    await project.change((known) => addEnvironment(known, name));
-    observer.message(`Environment ${name} did not exist and was made, without checks.`);
-  }
 }
 
 function groupsOfRoot({ document }: RunnerState): string[] {

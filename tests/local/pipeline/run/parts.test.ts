@@ -5,6 +5,7 @@ import { duration, plainText } from '../../../../local/pipeline/run/console.js';
 import { combine, runGraph, Slots } from '../../../../local/pipeline/run/graph.js';
 import { patternToRegExp } from '../../../../local/pipeline/run/globs.js';
 import { markdownToHtml } from '../../../../local/pipeline/run/markdown.js';
+import { runNumber } from '../../../../local/pipeline/run/number.js';
 import { countTests } from '../../../../local/pipeline/run/test-results.js';
 import { merge, nested } from '../../../../local/pipeline/run/variables.js';
 
@@ -97,6 +98,16 @@ describe('parts of the runner', () => {
     });
     assert.deepEqual(settled['a'], { value: 'xs$(nothing)', isSecret: true });
     assert.equal(settled['d']?.value, '$(d)xs$(nothing)');
+  });
+
+  it('numbers runs by the format of the pipeline', () => {
+    const at = new Date(2026, 2, 5, 14, 7);
+    const number = (format: string, taken: string[] = []) =>
+      runNumber(format, { 'Build.SourceBranchName': 'main', color: 'red' }, at, 42, new Set(taken));
+    assert.equal(number('$(Date:yyyyMMdd)$(Rev:.r)', ['20260305.1', '20260305.2']), '20260305.3');
+    assert.equal(number('$(SourceBranchName)_$(Color)_$(Year:yy)-$(BuildID)_$(nothing)'), 'main_red_26-42_$(nothing)');
+    assert.equal(number('v$(Rev:rr)'), 'v01');
+    assert.equal(number('fixed', ['fixed']), 'fixed');
   });
 
   it('counts tests of a JUnit file', () => {
