@@ -54,7 +54,10 @@ export async function copyModel(
   const total = files.reduce((sum, { size }) => sum + size, 0);
   const sums = new Map<string, string>();
   let moved = 0;
-  const count = (bytes: number) => options.progress?.((moved += bytes), total);
+  const count = (bytes: number) => {
+    moved += bytes;
+    options.progress?.(moved, total);
+  };
   const copyOne = async (file: ModelBlob) => {
     const name = `${prefix}/${file.path}`;
     const known = there.get(file.path) === file.size ? (await target.head(name, signal))?.metadata[sumKey] : undefined;
