@@ -33,7 +33,11 @@ export async function main<Inputs>(task: Task<Inputs>): Promise<void> {
     if (outcome && !cancel.signal.aborted) platform.complete(outcome.result, outcome.message ?? '');
     await leave(platform);
   };
+  // The agent is gone when nobody reads what is written: every further line would be another error of the same kind, without an end.
+  // What Azure was asked to do goes on; a rerun finds it.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => process.exit(1));
   const broken = (error: unknown) => {
+    if (over) return;
     report(platform, error);
     void finish({ result: 'Failed', message: `${task.name} had a fault of its own: ${text(error)}` });
   };
