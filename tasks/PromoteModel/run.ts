@@ -36,18 +36,17 @@ export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> 
       `Nothing to do: ${plan.targetModel.name}:${plan.targetModel.version} is there with these bytes already.`,
     );
   }
-  const rejected = plan.gate?.verdict.verdict === 'rejected';
-  if (inputs.action === 'plan') {
-    publish({ ...report, outcome: 'planned' });
-    const said = rejected ? ` The gate rejects it as things stand.` : '';
-    return done(platform, 'planned', `Planned, nothing written. planDigest ${planned.planDigest}${said}`);
-  }
-  if (rejected && plan.gate) {
+  // A plan that the gate rejects ends like a promotion that it rejects: nobody is asked to approve what cannot be.
+  if (plan.gate?.verdict.verdict === 'rejected') {
     publish({ ...report, outcome: 'rejected' });
     platform.output('outcome', 'rejected');
     const message = `${rejection(plan.gate.verdict)}. Nothing was written.`;
     platform.issue({ type: inputs.onRejected === 'warn' ? 'warning' : 'error', message, code: 'Rejected' });
     return { result: inputs.onRejected === 'warn' ? 'SucceededWithIssues' : 'Failed', message };
+  }
+  if (inputs.action === 'plan') {
+    publish({ ...report, outcome: 'planned' });
+    return done(platform, 'planned', `Planned, nothing written. planDigest ${planned.planDigest}`);
   }
 
   const network = sides.home.azure.connection;
