@@ -106,6 +106,7 @@ export class Azurite {
     const child = this.#child;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    child.ref(); // Unreferenced while it serves; now this process waits for it, and must not end before.
     if (child.connected) this.#send({ kind: 'stop' });
     else child.kill('SIGTERM');
     await ended;
