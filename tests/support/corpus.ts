@@ -217,7 +217,9 @@ export async function runCorpus(
 /** The rows as the page `docs/corpus.md`. */
 export function corpusPage(rows: CorpusRow[]): string {
   const cell = (text: string): string => {
-    const line = text.replace(/\s+/g, ' ').replaceAll('|', '\\|').replaceAll('<', '&lt;').trim();
+    // Folders of the machine that wrote the page are nobody's business.
+    const anywhere = text.replace(/(?<=["'(])\/(?:[\w.@-]+\/)+(?=venvs\/|[\w.@-]+["')])/g, '');
+    const line = anywhere.replace(/\s+/g, ' ').replaceAll('|', '\\|').replaceAll('<', '&lt;').trim();
     return line.length > 220 ? `${line.slice(0, 217)}...` : line;
   };
   const count = (end: string): number => rows.filter((row) => row.end === end).length;
