@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { cleanUp, files, WS } from '../src/aml/compile/support.js';
+import { cleanUp, files, WS } from '../aml/compile/support.js';
 
 const root = join(import.meta.dirname, '..', '..');
 

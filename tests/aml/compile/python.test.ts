@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { anonymousVersion } from '../../../../src/aml/compile/component.js';
-import { dumpYaml } from '../../../../src/aml/compile/pyyaml.js';
-import { pyFloat, PyFloat, pyJoin, pyJson, pyStr } from '../../../../src/aml/compile/python.js';
-import { resolveScalar } from '../../../../src/aml/compile/scalars.js';
+import { anonymousVersion } from '../../../src/aml/compile/component.js';
+import { dumpYaml } from '../../../src/aml/compile/pyyaml.js';
+import { pyFloat, PyFloat, pyJoin, pyJson, pyStr } from '../../../src/aml/compile/python.js';
+import { resolveScalar } from '../../../src/aml/compile/scalars.js';
 
 describe('compile: what Python makes of values', () => {
   it('writes floats as repr does', () => {

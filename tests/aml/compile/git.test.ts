@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { gitProperties } from '../../../../src/aml/compile/git.js';
-import { Problems } from '../../../../src/aml/compile/problems.js';
+import { gitProperties } from '../../../src/aml/compile/git.js';
+import { Problems } from '../../../src/aml/compile/problems.js';
 import { cleanUp, files } from './support.js';
 
 const commit = 'a'.repeat(40);

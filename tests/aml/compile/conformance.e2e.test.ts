@@ -4,13 +4,13 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { anonymousVersion, useComponent } from '../../../../src/aml/compile/component.js';
-import { Context } from '../../../../src/aml/compile/context.js';
-import { textNode } from '../../../../src/aml/compile/document.js';
-import { compileJob, offlineTarget } from '../../../../src/aml/compile/index.js';
-import { Failure } from '../../../../src/azure/errors.js';
+import { anonymousVersion, useComponent } from '../../../src/aml/compile/component.js';
+import { Context } from '../../../src/aml/compile/context.js';
+import { textNode } from '../../../src/aml/compile/document.js';
+import { compileJob, offlineTarget } from '../../../src/aml/compile/index.js';
+import { Failure } from '../../../src/azure/errors.js';
 
-const shared = join(import.meta.dirname, '..', '..', '..', '..', '..', 'shared', 'conformance');
+const shared = join(import.meta.dirname, '..', '..', '..', '..', 'shared', 'conformance');
 const jobs = join(shared, 'jobs');
 const workspace = { subscriptionId: '00000000-0000-0000-0000-000000000001', resourceGroup: 'rg-dev', workspace: 'mlw-dev' };
 

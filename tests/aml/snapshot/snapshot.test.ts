@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { symlinkSync } from 'node:fs';
 import path from 'node:path';
-import { resolvePath } from '../../../../src/aml/compile/context.js';
-import { IgnoreRules, toSlash } from '../../../../src/aml/snapshot/ignore.js';
-import { codeSnapshot, localData } from '../../../../src/aml/snapshot/snapshot.js';
-import { walk } from '../../../../src/aml/snapshot/walk.js';
+import { resolvePath } from '../../../src/aml/compile/context.js';
+import { IgnoreRules, toSlash } from '../../../src/aml/snapshot/ignore.js';
+import { codeSnapshot, localData } from '../../../src/aml/snapshot/snapshot.js';
+import { walk } from '../../../src/aml/snapshot/walk.js';
 import { cleanUp, files } from '../compile/support.js';
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');

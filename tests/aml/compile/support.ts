@@ -2,8 +2,8 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { compileJob, offlineTarget, type CompiledJob, type JobSource } from '../../../../src/aml/compile/index.js';
-import { Failure } from '../../../../src/azure/errors.js';
+import { compileJob, offlineTarget, type CompiledJob, type JobSource } from '../../../src/aml/compile/index.js';
+import { Failure } from '../../../src/azure/errors.js';
 
 export const workspace = { subscriptionId: 's', resourceGroup: 'rg', workspace: 'ws' };
 export const WS = '/subscriptions/s/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/ws';

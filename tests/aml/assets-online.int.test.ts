@@ -1,13 +1,13 @@
 /** A job's assets written into the embedded workspace: what is sent, what is not sent again, what is refused before anything is written. */
 import assert from 'node:assert/strict';
-import { openFrom } from '../../../cli/connection.js';
-import type { Azure, AzureRequest } from '../../../src/azure/types.js';
-import { Failure } from '../../../src/azure/errors.js';
-import { onlineTarget } from '../../../src/aml/assets-online.js';
-import { compileJob, type CompiledJob, type JobSource } from '../../../src/aml/compile/index.js';
-import { openDatastore } from '../../../src/aml/datastore.js';
-import type { Workspace } from '../../../src/aml/workspace.js';
-import { startUp, type Running } from '../../support/workspace.js';
+import { openFrom } from '../../cli/connection.js';
+import type { Azure, AzureRequest } from '../../src/azure/types.js';
+import { Failure } from '../../src/azure/errors.js';
+import { onlineTarget } from '../../src/aml/assets-online.js';
+import { compileJob, type CompiledJob, type JobSource } from '../../src/aml/compile/index.js';
+import { openDatastore } from '../../src/aml/datastore.js';
+import type { Workspace } from '../../src/aml/workspace.js';
+import { startUp, type Running } from '../support/workspace.js';
 import { cleanUp, files, type Files } from './compile/support.js';
 
 describe('assets of a job, in the embedded workspace', function () {
