@@ -9,13 +9,21 @@ export function escapeHtml(text: string): string {
     .replaceAll("'", '&#39;');
 }
 
+const entities: Record<string, string> = { lt: '<', gt: '>', amp: '&', quot: '"', '#39': "'" };
+
+/** Code spans, backslash escapes and entities are held back as text, so that nothing in them becomes markup; what remains is escaped. */
 function inline(text: string): string {
-  const codes: string[] = [];
-  const held = text.replace(/`([^`]+)`/g, (_whole, code: string) => `\u0000${codes.push(code) - 1}\u0000`);
-  return escapeHtml(held)
+  const held: string[] = [];
+  const hold = (html: string): string => `\u0000${held.push(html) - 1}\u0000`;
+  const rest = text
+    .replace(/`([^`]+)`|\\([!-/:-@[-`{-~])/g, (_whole, code: string | undefined, literal: string | undefined) =>
+      hold(code === undefined ? escapeHtml(literal ?? '') : `<code>${escapeHtml(code)}</code>`),
+    )
+    .replace(/&(lt|gt|amp|quot|#39);/g, (_whole, name: string) => hold(escapeHtml(entities[name] ?? '')));
+  return escapeHtml(rest)
     .replace(/\*\*([^*]+)\*\*/g, '<strong>$1</strong>')
-    .replace(/\[([^\]]+)\]\((https?:\/\/[^\s()]+)\)/g, '<a href="$2" rel="noreferrer noopener">$1</a>')
-    .replace(/\u0000(\d+)\u0000/g, (_whole, index: string) => `<code>${escapeHtml(codes[Number(index)] ?? '')}</code>`);
+    .replace(/\[([^\]]+)\]\((https?:\/\/[^\s()\u0000]+)\)/g, '<a href="$2" rel="noreferrer noopener">$1</a>')
+    .replace(/\u0000(\d+)\u0000/g, (_whole, index: string) => held[Number(index)] ?? '');
 }
 
 const cells = (line: string): string[] =>
@@ -44,11 +52,8 @@ export function markdownToHtml(text: string): string {
       /^\s*\|?[\s:|-]+\|?\s*$/.test(lines[index + 1] ?? '') &&
       (lines[index + 1] ?? '').includes('-')
     ) {
-      const rows = [
-        `<tr>${cells(line)
-          .map((cell) => `<th>${cell}</th>`)
-          .join('')}</tr>`,
-      ];
+      const titles = cells(line);
+      const rows = titles.some(Boolean) ? [`<tr>${titles.map((cell) => `<th>${cell}</th>`).join('')}</tr>`] : [];
       for (index += 2; index < lines.length && (lines[index] ?? '').trim().startsWith('|'); index += 1)
         rows.push(
           `<tr>${cells(lines[index] ?? '')

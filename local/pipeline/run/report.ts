@@ -187,7 +187,7 @@ const style = `
 :root{color-scheme:light dark;--line:#8884;--ok:#107c10;--warn:#b35c00;--bad:#c50f1f;--dim:#767676}
 body{font:15px/1.5 system-ui,sans-serif;margin:0;background:Canvas;color:CanvasText}main{max-width:1100px;margin:0 auto;padding:24px}
 h1{font-size:26px}h2{margin-top:36px;border-bottom:1px solid var(--line)}table{border-collapse:collapse}th,td{text-align:left;padding:4px 12px 4px 0;vertical-align:top}
-section table td,section table th{border:1px solid var(--line);padding:4px 8px}.facts th{color:var(--dim);font-weight:500}
+section table{margin:10px 0}section table td,section table th{border:1px solid var(--line);padding:4px 8px}.facts th{color:var(--dim);font-weight:500}
 .badge{font-size:13px;font-weight:600;color:var(--dim);white-space:nowrap}.badge.succeeded{color:var(--ok)}.badge.succeededWithIssues,.badge.partiallySucceeded,.badge.canceled{color:var(--warn)}
 .badge.failed,.badge.abandoned{color:var(--bad)}.stages{display:flex;flex-wrap:wrap;gap:12px}.stage{border:1px solid var(--line);border-left:4px solid var(--dim);border-radius:6px;padding:8px 14px;text-decoration:none;color:inherit}
 .stage.succeeded{border-left-color:var(--ok)}.stage.failed{border-left-color:var(--bad)}.stage.succeededWithIssues,.stage.canceled{border-left-color:var(--warn)}

@@ -52,6 +52,14 @@ describe('parts of the runner', () => {
     );
   });
 
+  it('shows escaped Markdown as the text that it stands for', () => {
+    const html = markdownToHtml(
+      '| | |\n| --- | --- |\n| test\\_rows | r2 &gt;= 0.4, \\+0.1, \\*\\*no**, \\[x](https://a) `a\\_b` |',
+    );
+    const cells = '<td>test_rows</td><td>r2 &gt;= 0.4, +0.1, **no**, [x](https://a) <code>a\\_b</code></td>';
+    assert.equal(html, `<table><tr>${cells}</tr></table>`, 'and a row of empty titles is none');
+  });
+
   it('lets no control character through to a terminal', () => {
     fc.assert(
       fc.property(hostile, fc.string(), (a, b) =>
