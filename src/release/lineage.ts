@@ -171,3 +171,8 @@ export function recordName(number: number): string {
 export function alsoProducedBy(run: RunFacts): Record<string, string> {
   return { [`${ALSO}${run.runId}`]: cutValue(`${run.runUrl || `run ${run.runId}`} (${run.branch} ${run.commit})`) };
 }
+
+/** Whether other runs gave these bytes too. */
+export function isContested(model: { properties: Record<string, string> }): boolean {
+  return Object.keys(model.properties).some((name) => name.startsWith(ALSO));
+}

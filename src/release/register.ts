@@ -1,5 +1,5 @@
 /** Registering bytes as a version: the same bytes give the same version, races end in two versions or one (design §3). */
-import { CHAMPION, DIGEST, digestOfVersion, EVALUATION_DATA, metricsEntries, alsoProducedBy } from './lineage.js';
+import { CHAMPION, DIGEST, digestOfVersion, EVALUATION_DATA, isContested, metricsEntries, alsoProducedBy } from './lineage.js';
 import type { Metrics } from './gate.js';
 import { newest } from './plan.js';
 import type { ModelVersion, ModelWriter, RunFacts } from './ports.js';
@@ -36,15 +36,15 @@ export interface Registered {
  */
 export async function registerModel(registration: Registration, models: ModelWriter): Promise<Registered> {
   const { name, digest } = registration;
-  const known = (await models.versions(name)).filter((model) => {
-    const have = digestOfVersion(model)?.digest;
-    return have === undefined ? samePath(model.uri, registration.uri) : have === digest;
-  });
-  const existing =
-    registration.version === undefined ? newest(known) : known.find((model) => model.version === registration.version);
-  if (existing) return adopt(existing, registration, models);
   for (let attempt = 0; attempt < 50; attempt++) {
+    // First the number, then the look: who registers the same bytes after the look meets this run on the number, or takes it.
     const version = registration.version ?? (await models.nextVersion(name));
+    const known = (await models.versions(name)).filter((model) => {
+      const have = digestOfVersion(model)?.digest;
+      return have === undefined ? samePath(model.uri, registration.uri) : have === digest;
+    });
+    const existing = registration.version === undefined ? newest(known) : known.find((model) => model.version === version);
+    if (existing) return adopt(existing, registration, models);
     const outcome = await models.create(name, version, {
       uri: registration.uri,
       type: registration.type,
@@ -56,6 +56,9 @@ export async function registerModel(registration: Registration, models: ModelWri
       properties: vital(registration),
     });
     if (outcome === 'taken') {
+      // Somebody was faster, maybe with the same bytes from another place.
+      const there = await models.version(name, version);
+      if (there && digestOfVersion(there)?.digest === digest) return adopt(there, registration, models);
       if (registration.version === undefined) continue;
       throw new Refusal(`Version ${version} of "${name}" is there already, with other bytes. It is not overwritten.`, {
         code: 'VersionTaken',
@@ -70,8 +73,9 @@ export async function registerModel(registration: Registration, models: ModelWri
         advice: 'Run this again.',
       });
     if (outcome === 'same') return adopt(model, registration, models);
-    await models.amend(name, version, { tags: allTags(registration) });
-    return { outcome: 'registered', model: (await models.version(name, version)) ?? model };
+    if (isBare(model)) await models.amend(name, version, { tags: allTags(registration) });
+    const made = (await models.version(name, version)) ?? model;
+    return { outcome: 'registered', model: isContested(made) ? await note(made, registration, models) : made };
   }
   throw new Refusal(`Other runs keep taking the next version of "${name}".`, { code: 'Busy', advice: 'Run this again.' });
 }
@@ -89,15 +93,28 @@ function allTags(registration: Registration): Record<string, string> {
   return { ...registration.tags, [DIGEST]: digest ?? '', ...snapshot, ...(data ? { [EVALUATION_DATA]: data } : {}) };
 }
 
+/**
+ * Another run's version gets a note first, and tags only where it has none then. The maker looks for notes after its tags and leaves its own
+ * beside them. So whoever's tags stand in the end, every run is named on the version.
+ */
 async function adopt(model: ModelVersion, registration: Registration, models: ModelWriter): Promise<Registered> {
-  const { run } = registration;
-  const bare = Object.keys(model.tags).filter((tag) => tag !== CHAMPION).length === 0;
-  if (bare) {
-    const properties = digestOfVersion(model) ? {} : vital(registration);
-    await models.amend(model.name, model.version, { tags: allTags(registration), properties });
-  } else if (run.runId && model.tags['ado.runId'] !== run.runId)
-    await models.amend(model.name, model.version, { properties: alsoProducedBy(run) });
-  return { outcome: 'unchanged', model: (await models.version(model.name, model.version)) ?? model };
+  const own = model.tags['ado.runId'] === registration.run.runId;
+  const noted = own ? model : await note(model, registration, models);
+  if (!isBare(noted)) return { outcome: 'unchanged', model: noted };
+  const properties = digestOfVersion(noted) ? {} : vital(registration);
+  await models.amend(noted.name, noted.version, { tags: allTags(registration), properties });
+  return { outcome: 'unchanged', model: (await models.version(noted.name, noted.version)) ?? noted };
+}
+
+/** That this run produced the version too. Gives the version as it is then. */
+async function note(model: ModelVersion, { run }: Registration, models: ModelWriter): Promise<ModelVersion> {
+  if (run.runId === '') return model;
+  await models.amend(model.name, model.version, { properties: alsoProducedBy(run) });
+  return (await models.version(model.name, model.version)) ?? model;
+}
+
+function isBare({ tags }: ModelVersion): boolean {
+  return Object.keys(tags).every((tag) => tag === CHAMPION);
 }
 
 /** The part of a datastore URI that says where the bytes are. */
