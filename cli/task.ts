@@ -10,7 +10,7 @@ import { builtTasks } from '../local/agent/built-tasks.js';
 import { resultFiles, writeResult } from '../local/agent/result-file.js';
 import { createJob, runTaskIn } from '../local/agent/run-task.js';
 import { readDefinition, setWritable } from '../local/agent/task-folder.js';
-import type { JobVariable, NodeVersion, TaskRunResult } from '../local/agent/types.js';
+import type { ClockOptions, JobVariable, NodeVersion, TaskRunResult } from '../local/agent/types.js';
 import { readConnectionFile } from '../local/connection-file.js';
 
 interface TaskOptions {
@@ -27,7 +27,7 @@ interface TaskOptions {
   step: string;
   timeout?: number;
   retries?: number;
-  clock?: number;
+  clock?: ClockOptions;
   debug?: boolean;
 }
 
@@ -42,6 +42,10 @@ function number(entry: string): number {
   const value = Number(entry);
   if (!(value > 0)) throw new InvalidArgumentError(`"${entry}" is not a number above zero.`);
   return value;
+}
+
+function clock(entry: string): ClockOptions {
+  return entry === 'skip' ? { skip: true } : { factor: number(entry) };
 }
 
 function nodeVersion(entry: string): NodeVersion {
@@ -67,7 +71,7 @@ export function register(program: Command): void {
     .option('--step <name>', 'name of the step, prefix of its output variables', 'task')
     .option('--timeout <minutes>', 'timeoutInMinutes of the step', number)
     .option('--retries <count>', 'retryCountOnTaskFailure of the step', number)
-    .option('--clock <factor>', 'time in the task runs this many times as fast', number)
+    .option('--clock <factor>', 'time in the task runs this many times as fast; `skip` jumps over its waits', clock)
     .option('--debug', 'show debug lines (System.Debug)')
     .action(async (name: string, options: TaskOptions) => {
       process.exitCode = await taskCommand(name, options);
@@ -112,7 +116,7 @@ async function runOnce(name: string, options: TaskOptions, workFolder: string, s
     ca: [file.ca],
     endpoints: agentEndpoints(file),
     ...(file.federation ? { federation: file.federation } : {}),
-    ...(options.clock ? { clock: { factor: options.clock } } : {}),
+    ...(options.clock ? { clock: options.clock } : {}),
     variables: pipelineVariables(options),
     onLine: (line) => process.stdout.write(`${line}\n`),
   });

@@ -19,7 +19,7 @@ import { startServices, type AgentServices } from './services.js';
 import type { StepState } from './step-state.js';
 import type { AgentEndpoint, AgentWaits, JobOptions } from './types.js';
 import { JobVariables } from './variables.js';
-import { writeClockPreload } from './clock.js';
+import { injectClock, type InjectedClock } from './clock.js';
 
 export interface JobFolders {
   /** The agent's own folder: above `_work`. */
@@ -64,7 +64,7 @@ export class AgentJob {
     readonly waits: AgentWaits,
     /** PEM bundle for NODE_EXTRA_CA_CERTS. */
     readonly caFile: string | undefined,
-    readonly nodeOptions: string | undefined,
+    private readonly clock: InjectedClock | undefined,
     private readonly services: AgentServices | undefined,
   ) {
     for (const variable of variables.all()) if (variable.isSecret) this.masker.add(variable.value);
@@ -74,6 +74,16 @@ export class AgentJob {
         if (parameterIsMasked(key)) this.masker.add(value, { sensitive: key.toLowerCase() !== 'serviceprincipalid' });
       }
     }
+  }
+
+  /** What a step's process needs for the job's clock. */
+  get nodeOptions(): string | undefined {
+    return this.clock?.nodeOptions;
+  }
+
+  /** Milliseconds since 1970, of the job's clock. */
+  now(): number {
+    return this.clock?.now() ?? Date.now();
   }
 
   atEnd(file: QueuedFile): void {
@@ -165,14 +175,13 @@ function makeFolders(workFolder: string, sourcesFolder: string | undefined): Job
  */
 export async function createJob(options: JobOptions): Promise<AgentJob> {
   const folders = makeFolders(options.workFolder, options.sourcesFolder);
-  const since = options.clock?.since ?? Date.now();
-  const factor = options.clock?.factor ?? 1;
+  const clock = options.clock ? injectClock(folders.diagnostics, options.clock) : undefined;
   const services = options.collection
     ? undefined
     : await startServices({
         ...(options.federation ? { federation: options.federation } : {}),
         assertionSeconds: options.assertionSeconds ?? 600,
-        now: () => since + (Date.now() - since) * factor,
+        now: clock?.now ?? Date.now,
         folder: join(folders.diagnostics, 'tls'),
         connections: (id) => options.endpoints?.find((endpoint) => endpoint.id.toLowerCase() === id.toLowerCase()),
       });
@@ -186,7 +195,6 @@ export async function createJob(options: JobOptions): Promise<AgentJob> {
     caFile = join(folders.diagnostics, 'ca.pem');
     writeFileSync(caFile, [...new Set(pems)].join('\n'));
   }
-  const clock = options.clock ? writeClockPreload(folders.diagnostics, factor, since) : undefined;
   const variables = new JobVariables({
     ...agentVariables(folders),
     ...serverVariables(),

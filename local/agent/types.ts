@@ -47,6 +47,12 @@ export interface CommandRestrictions {
   settableVariables?: string[];
 }
 
+/**
+ * `factor`: time runs so many times as fast from `since` on (ms since 1970; default: now). `skip`: time runs as it does, but jumps to the
+ * next timer whenever the task only waits for one; hours of waiting take seconds, and nothing times out that would not.
+ */
+export type ClockOptions = { factor: number; since?: number } | { skip: true };
+
 export interface JobOptions {
   /** The agent's `_work`; made when missing. Several jobs never share one at the same time. */
   workFolder: string;
@@ -63,8 +69,8 @@ export interface JobOptions {
   federation?: Federation;
   /** Seconds a federated assertion lives (own collection only): 600. */
   assertionSeconds?: number;
-  /** Time in the tasks' processes (injected with NODE_OPTIONS) and in the job's own services runs `factor` times as fast from `since` on (ms since 1970; default: now). */
-  clock?: { factor: number; since?: number };
+  /** Another time in the tasks' processes (injected with NODE_OPTIONS) and in the job's own services; `AgentJob.now()` tells it. */
+  clock?: ClockOptions;
   proxy?: { url: string; username?: string; password?: string; bypass?: string[] };
   waits?: Partial<AgentWaits>;
   /** The job's log as a user sees it: masked, one line a call. */

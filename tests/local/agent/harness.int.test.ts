@@ -213,6 +213,9 @@ describe('agent harness', function () {
     await run('clock', { clock: { factor: 600 } });
     for (const line of ['stdin is closed', 'a', 'b', 'c', 'ä']) assert.ok(log.includes(line), line);
     assert.ok(log.some((line) => /^waited 6\d s$/.test(line)));
+    log = [];
+    await run('clock', { clock: { skip: true } });
+    assert.ok(log.includes('waited 60 s'), log.join());
   });
 
   it('refuses what the server refuses', async () => {
