@@ -1,4 +1,5 @@
 /** Runs one task in the agent: signals, the one `task.complete`, the end of the process (reference task-contract B.7, B.8). */
+import { setMaxListeners } from 'node:events';
 import { agentPlatform, type AgentPlatform } from './agent-platform.js';
 import { Cancelled, outcomeOf, report, text, type Task } from './outcome.js';
 import type { Outcome } from './platform.js';
@@ -14,6 +15,8 @@ const lastMoment = 6_500;
  */
 export async function main<Inputs>(task: Task<Inputs>): Promise<void> {
   const cancel = new AbortController();
+  // Parallel requests all listen to it; Node would warn of a leak, in the user's log.
+  setMaxListeners(0, cancel.signal);
   const platform = agentPlatform(cancel.signal);
   const stop = () => {
     if (cancel.signal.aborted) return;

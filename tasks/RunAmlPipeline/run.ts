@@ -18,11 +18,16 @@ interface Taken {
   attempt: number;
 }
 
+/** What a cancelled run has to cancel: the name under which a job may exist in Azure from now on, and its end once that was seen. */
+interface Flight {
+  name?: string;
+  ended?: string;
+}
+
 export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> {
   if (inputs.action === 'validate') return (await import('./validate.js')).validate(inputs, platform);
   const workspace = openIn(inputs, platform);
-  // The name under which a job may exist in Azure from now on; what a cancelled run has to cancel.
-  const flight: { name?: string } = {};
+  const flight: Flight = {};
   try {
     const taken =
       inputs.action === 'attach'
@@ -39,6 +44,7 @@ export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> 
       ...(inputs.limitMinutes === undefined ? {} : { limitMs: inputs.limitMinutes * 60_000 }),
     });
     view.end();
+    if (end.end === 'completed' || end.end === 'failed' || end.end === 'canceled') flight.ended = end.job.status;
     platform.output('jobStatus', end.job.status);
     const report: Report = {
       ...taken,
@@ -60,7 +66,7 @@ export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> 
     (await import('./report.js')).publish(platform, report);
     return outcome;
   } catch (error) {
-    if (platform.cancelled.aborted) await cancelled(inputs, workspace, platform, flight.name);
+    if (platform.cancelled.aborted) await cancelled(inputs, workspace, platform, flight);
     throw error;
   }
 }
@@ -84,7 +90,7 @@ function openIn(inputs: Inputs, platform: Platform): Workspace {
   return openWorkspace(azure, { subscriptionId, resourceGroup, workspace });
 }
 
-async function attach(inputs: Inputs, workspace: Workspace, platform: Platform, flight: { name?: string }): Promise<Taken> {
+async function attach(inputs: Inputs, workspace: Workspace, platform: Platform, flight: Flight): Promise<Taken> {
   const name = inputs.jobName ?? '';
   const job = await readJob(workspace, name, { signal: platform.cancelled });
   if (!job) {
@@ -99,7 +105,7 @@ async function attach(inputs: Inputs, workspace: Workspace, platform: Platform, 
 }
 
 /** Everything that can be found wrong is found before anything is written; the job itself is sent once. */
-async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, flight: { name?: string }): Promise<Taken> {
+async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, flight: Flight): Promise<Taken> {
   const signal = platform.cancelled;
   const identity = identityOf(platform);
   const submission = submissionOf(identity);
@@ -218,9 +224,13 @@ async function explain(
  * The agent has cancelled this run. The request to Azure goes out at once, with five seconds to be answered (the agent kills after 7.5).
  * A submission that was on its way may still arrive: a job that is not there yet is asked for again.
  */
-async function cancelled(inputs: Inputs, workspace: Workspace, platform: Platform, name: string | undefined): Promise<void> {
+async function cancelled(inputs: Inputs, workspace: Workspace, platform: Platform, { name, ended }: Flight): Promise<void> {
   if (name === undefined) {
     platform.info('Cancelled before a job was submitted: there is nothing to cancel in Azure.');
+    return;
+  }
+  if (ended !== undefined) {
+    platform.info(`Cancelled: job ${name} had already ended (${ended}).`);
     return;
   }
   if (!inputs.cancelWithPipeline) {
