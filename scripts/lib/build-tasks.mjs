@@ -22,6 +22,7 @@ export function taskNames() {
 export async function buildTasks({ quiet = false } = {}) {
   const esbuild = await import('esbuild');
   const version = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version;
+  removeStale(join(root, 'dist', 'tasks'));
   const built = [];
   for (const name of taskNames()) built.push(await buildTask(esbuild, name, version));
   if (!quiet)
@@ -88,11 +89,51 @@ async function buildTask(esbuild, name, version) {
   for (const extra of ['icon.png']) if (existsSync(join(source, extra))) copyFileSync(join(source, extra), join(fresh, extra));
   mkdirSync(join(root, 'dist', 'meta'), { recursive: true });
   writeFileSync(join(root, 'dist', 'meta', `${name}.json`), JSON.stringify(packagesOf(metafile)));
-  const old = `${target}.old${process.pid}`;
-  if (existsSync(target)) renameSync(target, old);
-  renameSync(fresh, target);
-  rmSync(old, { recursive: true, force: true });
+  putInPlace(fresh, target);
   return { name, bytes, files: Object.keys(files).length };
+}
+
+/** Puts `fresh` where `target` is, also while another build does the same: the last one's bundle stays, and nothing beside it. */
+export function putInPlace(fresh, target) {
+  const old = `${target}.old${process.pid}`;
+  try {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        if (existsSync(target)) renameSync(target, old);
+      } catch (error) {
+        if (error.code !== 'ENOENT') throw error;
+      }
+      try {
+        renameSync(fresh, target);
+        return;
+      } catch (error) {
+        // The other build was quicker: its bundle makes way.
+        if (!['ENOTEMPTY', 'EEXIST', 'EPERM'].includes(error.code) || attempt === 5) throw error;
+      }
+      rmSync(old, { recursive: true, force: true });
+    }
+  } finally {
+    rmSync(old, { recursive: true, force: true });
+    rmSync(fresh, { recursive: true, force: true });
+  }
+}
+
+/** Removes what builds that were killed have left: `<Name>.<pid>` and `<Name>.old<pid>` of processes that are gone. */
+export function removeStale(folder) {
+  if (!existsSync(folder)) return;
+  for (const name of readdirSync(folder)) {
+    const pid = Number(/^\w+\.(?:old)?(\d+)$/.exec(name)?.[1]);
+    if (pid && pid !== process.pid && !alive(pid)) rmSync(join(folder, name), { recursive: true, force: true });
+  }
+}
+
+function alive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
 }
 
 /** The version stands in package.json only: a task's Minor and Patch are the extension's, its Major is its own contract (`@1`). */
