@@ -28,7 +28,7 @@ let ended = false;
 const gone = new Promise((resolve) => up.once('exit', (code, signal) => ((ended = true), resolve(code ?? signal))));
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => undefined); // the pipeline's run handles Ctrl-C; the workspace is stopped after it
 
-let code = 1;
+let code;
 try {
   await ready();
   const interactive = process.stdin.isTTY && process.stdout.isTTY;
