@@ -150,7 +150,8 @@ for (const storage of ['keys', 'identity'] as const)
       assert.equal(seen[1]!.tags['amlops.champion'], 'true');
     };
 
-    // Where storage takes no keys the ways differ only in how bytes are reached: two of the stories show that.
+    // Where storage takes no keys the ways differ only in how bytes are reached: two of the stories show that
+    // (and sides.e2e.test.ts, which runs without keys); a soak tells them all.
     const both = storage === 'keys' || soak ? it : undefined;
     both?.('retrains in production: rejected with a table that says by how much, then rolled back', async () => {
       const gate = 'not worse: accuracy >= champion.accuracy - 0.01';
