@@ -3,7 +3,7 @@ import { replyFailure } from './advice.js';
 import { openContainer } from './blobs.js';
 import { Failure } from './errors.js';
 import { Hosts } from './hosts.js';
-import { Http, type HttpRequest } from './http.js';
+import { backOff, Http, type HttpRequest } from './http.js';
 import { followOperation } from './operations.js';
 import { Tokens } from './tokens.js';
 import type { Azure, AzureConnection, AzureRequest, AzureResponse, BlobAuth, BlobContainer, Clock } from './types.js';
@@ -121,9 +121,14 @@ class ConnectedAzure implements Azure {
       },
     };
     let reply = await this.http.send(sending);
-    if (reply.status === 401 && scope !== null && !request.accept?.includes(401)) {
+    let { ambiguous } = reply;
+    // A refused token changed nothing. A new one is tried once; where the service says "expired", as it does while its own caches lag, more often.
+    for (let refused = 0; reply.status === 401 && scope !== null && !request.accept?.includes(401); refused++) {
+      if (refused >= (/expir/i.test(reply.bytes.toString('utf8')) ? 4 : 1)) break;
       this.#tokens.drop(scope, used);
+      if (refused > 0) await this.http.clock.sleep(backOff(refused - 1), request.signal);
       reply = await this.http.send(sending);
+      ambiguous ||= reply.ambiguous;
     }
     const text = reply.bytes.toString('utf8');
     // Log reads carry their own signature in the address and hold foreign text; everything else may hold a SAS that is new to us.
@@ -140,7 +145,7 @@ class ConnectedAzure implements Azure {
       body: decode(text, reply.headers['content-type']) as T,
       text,
       bytes: reply.bytes,
-      ambiguous: reply.ambiguous,
+      ambiguous,
     };
     this.#origins.set(response, { method: request.method, url: url.href, scope, operation });
     return response;

@@ -92,6 +92,19 @@ describe('azure', () => {
     answer = ({ headers }) => (headers.authorization === 'Bearer token-1' ? { status: 401 } : { body: { ok: true } });
     assert.deepEqual((await azure().request({ method: 'GET', url: '/x' })).body, { ok: true });
     assert.equal(tokens, 2);
+    const expired = {
+      status: 401,
+      body: { error: { code: 'ExpiredAuthenticationToken', message: 'The access token expired.' } },
+    };
+    const replies: Reply[] = [expired, expired, expired];
+    answer = () => replies.shift() ?? { body: 'ok' };
+    assert.equal((await azure().request({ method: 'POST', url: '/x' })).text, 'ok');
+    answer = () => expired;
+    await assert.rejects(azure().request({ method: 'GET', url: '/x' }), failure('ExpiredAuthenticationToken'));
+    server.asked.length = 0;
+    answer = () => ({ status: 401, body: { error: { code: 'InvalidAuthenticationToken', message: 'no' } } });
+    await assert.rejects(azure().request({ method: 'GET', url: '/x' }), failure('InvalidAuthenticationToken'));
+    assert.equal(calls().length, 2);
   });
 
   it('never sends its token to a host that nothing led to', async () => {

@@ -26,7 +26,7 @@ const seeds = process.env['AMLOPS_SOAK'] ? 100 : 3;
 
 interface Result {
   result: string;
-  issues: { message: string }[];
+  issues: { type: string; message: string }[];
   outputVariables: Record<string, { value: string }>;
   killedBy: string | null;
   problems: unknown[];
@@ -169,7 +169,11 @@ describe('RunAmlPipeline among faults', () => {
       assert.equal(lines.length, 3, good.log);
       assert.equal(bad.result, 'Failed', bad.log);
       assert.equal(bad.value('jobStatus'), 'Failed');
-      assert.match(bad.issues[0]?.message ?? '', new RegExp(`user code.*no labels ${seed}`), bad.log);
+      assert.match(
+        bad.issues.find(({ type }) => type === 'error')?.message ?? '',
+        new RegExp(`user code.*no labels ${seed}`),
+        bad.log,
+      );
       assert.equal(await ended(up, `fine-${seed}`), 'Completed');
       assert.equal(await ended(up, `fails-${seed}`), 'Failed');
     });
@@ -182,7 +186,8 @@ describe('RunAmlPipeline cancelled', () => {
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'amlops-cancel-'));
     write(folder, { 'long.yml': long, 'large.yml': large, 'many.yml': `${long}code: many\n` });
-    for (let index = 0; index < 2500; index++) write(folder, { [`many/f${index}.txt`]: `file ${index}` });
+    mkdirSync(join(folder, 'many'));
+    for (let index = 0; index < 2500; index++) writeFileSync(join(folder, 'many', `f${index}.txt`), `file ${index}`);
     up = await startUp({ args: ['--workspaces', 'dev', '--storage', 'identity'] });
   });
   after(async () => {
