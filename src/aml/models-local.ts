@@ -2,11 +2,12 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { basename, join, sep } from 'node:path';
+import { basename, join } from 'node:path';
 import { Failure } from '../azure/errors.js';
 import type { BlobContainer } from '../azure/types.js';
 import { eachOf, type FileSum } from './models-files.js';
 import { blockSize, smallFile } from './models-copy.js';
+import { toSlash } from './snapshot/ignore.js';
 
 export interface LocalFile {
   /** Below the model's root, `/` between folders. */
@@ -29,7 +30,7 @@ export async function localFiles(root: string): Promise<{ files: LocalFile[]; si
   for (const entry of await readdir(root, { recursive: true })) {
     const file = join(root, entry);
     const found = await stat(file);
-    if (found.isFile()) files.push({ path: entry.split(sep).join('/'), file, size: found.size });
+    if (found.isFile()) files.push({ path: toSlash(entry), file, size: found.size });
   }
   if (files.length === 0) throw new Failure(`${root} has no files.`, { code: 'ModelEmpty', input: 'modelPath' });
   return { files, single: false };

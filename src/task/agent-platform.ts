@@ -2,13 +2,14 @@
  * The agent as a `Platform`: the only importer of azure-pipelines-task-lib, and the one place that writes `##vso[` lines.
  * The library's own debug lines are kept off the log: they would print endpoint keys and inputs (task.js getEndpointAuthorizationParameter).
  */
-import { isAbsolute, relative, resolve, sep } from 'node:path';
+import { resolve } from 'node:path';
 import { Writable } from 'node:stream';
 import * as agent from 'azure-pipelines-task-lib/task.js';
 import { TaskCommand } from 'azure-pipelines-task-lib/taskcommand.js';
 import { systemClock } from '../azure/azure.js';
 import { sanitize, sanitizeInline } from './sanitize.js';
 import type { Issue, Platform, ServiceEndpoint, TaskResult } from './platform.js';
+import { repositoryPath } from './repository-path.js';
 
 /** A platform that can also be finished; only the host does that. */
 export interface AgentPlatform extends Platform {
@@ -133,9 +134,7 @@ class Agent implements AgentPlatform {
   /** The agent links paths below the repository's root; others stay as they are. */
   #belowRoot(path: string): string {
     const root = agent.getVariable('Build.SourcesDirectory') ?? agent.getVariable('System.DefaultWorkingDirectory');
-    if (!root || !isAbsolute(path)) return path;
-    const below = relative(root, path);
-    return below.startsWith('..') || isAbsolute(below) ? path : below.split(sep).join('/');
+    return repositoryPath(root, path);
   }
 
   progress(percent: number, text: string): void {

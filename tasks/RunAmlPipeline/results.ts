@@ -5,7 +5,7 @@ import { passesByItself } from '../../src/azure/advice.js';
 import { Failure } from '../../src/azure/errors.js';
 import type { Workspace } from '../../src/aml/workspace.js';
 import { settledMetrics, type Metrics } from '../../src/aml/jobs/metrics.js';
-import { fetchOutput, locateOutput, outputNames, type FetchedOutput } from '../../src/aml/jobs/outputs.js';
+import { fetchOutput, insideOf, locateOutput, outputNames, type FetchedOutput } from '../../src/aml/jobs/outputs.js';
 import { StepReader, type StepState } from '../../src/aml/jobs/steps.js';
 import type { Platform } from '../../src/task/platform.js';
 import type { Inputs } from './inputs.js';
@@ -60,8 +60,9 @@ export async function fetchOutputs(
   const fetched: FetchedOutput[] = [];
   for (const name of names) {
     const located = await locateOutput(workspace, job, name, platform.cancelled);
-    let output = await tried(() => fetchOutput(located, join(folder, name), platform.cancelled));
-    output ??= await fetchOutput(located, join(folder, name), platform.cancelled);
+    const place = insideOf(folder, name);
+    let output = await tried(() => fetchOutput(located, place, platform.cancelled));
+    output ??= await fetchOutput(located, place, platform.cancelled);
     fetched.push(output);
     platform.info(`Output ${name}: ${output.files.length} files, ${output.bytes} bytes, ${output.digest}, in ${output.folder}`);
   }

@@ -83,6 +83,6 @@ export function usesUserIdentity(read: TreeObject): boolean {
 }
 
 /** Default experiment: the folder of the file, without spaces. */
-export function defaultExperiment(file: string): string {
-  return path.basename(path.dirname(path.resolve(file))).replaceAll(' ', '') || 'Default';
+export function defaultExperiment(file: string, paths: Pick<typeof path, 'basename' | 'dirname' | 'resolve'> = path): string {
+  return paths.basename(paths.dirname(paths.resolve(file))).replaceAll(' ', '') || 'Default';
 }

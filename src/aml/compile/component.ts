@@ -103,7 +103,7 @@ export function useComponent(
   if (text.startsWith('azureml:') || isRegistryId(text)) return reference(context, text, node.place);
   const file = resolvePath(base, text);
   if (context.loading.includes(file)) {
-    const circle = [...context.loading.slice(context.loading.indexOf(file)), file].map(shown).join(' → ');
+    const circle = [...context.loading.slice(context.loading.indexOf(file)), file].map((one) => shown(one)).join(' → ');
     context.problems.add(node.place, `The component names itself again: ${circle}.`);
     return undefined;
   }

@@ -45,6 +45,13 @@ export class Context {
 
 /** A path of a file against the folder of the file that says it; `file:` in front is allowed. */
 export function resolvePath(base: string, text: string, paths: Pick<typeof path, 'isAbsolute' | 'resolve'> = path): string {
-  const bare = text.startsWith('file:') ? text.slice(5).replace(/^\/\/\//, '/') : text;
+  // `file:///C:/x` names a drive of Windows, `file:///x` a path from the root.
+  const bare = text.startsWith('file:')
+    ? text
+        .slice(5)
+        .replace(/^\/\/\/([A-Za-z]:[\\/])?/, (_, drive?: string) =>
+          drive && paths.isAbsolute(drive) ? drive : `/${drive ?? ''}`,
+        )
+    : text;
   return paths.isAbsolute(bare) ? paths.resolve(bare) : paths.resolve(base, bare);
 }

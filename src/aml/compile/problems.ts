@@ -76,9 +76,14 @@ function describe({ message, place, accepted }: Problem): string {
 }
 
 /** Short name of a file for messages: relative to the process's folder when it is below it. */
-export function shown(file: string): string {
-  const relative = path.relative(process.cwd(), file);
-  return relative !== '' && !relative.startsWith('..') && !path.isAbsolute(relative) ? relative : file;
+export function shown(
+  file: string,
+  folder = process.cwd(),
+  paths: Pick<typeof path, 'relative' | 'isAbsolute' | 'sep'> = path,
+): string {
+  const relative = paths.relative(folder, file);
+  const outside = relative === '' || relative === '..' || relative.startsWith(`..${paths.sep}`) || paths.isAbsolute(relative);
+  return outside ? file : relative;
 }
 
 /** `a`, `b` or `c`. */

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { dirname, join, relative, resolve, sep } from 'node:path';
+import path, { dirname } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Failure } from '../../azure/errors.js';
@@ -143,17 +143,36 @@ export function digestOf(files: readonly OutputFile[]): string {
   return `sha256:${hash.digest('hex')}`;
 }
 
-/** A blob's name as a path below `folder`; refuses names that lead out, and what Windows would read as a drive. */
-export function insideOf(folder: string, path: string): string {
-  const target = resolve(folder, ...path.split('/'));
-  const way = relative(resolve(folder), target);
-  if (way === '' || way === '..' || way.startsWith(`..${sep}`) || resolve(folder, way) !== target || /[\\:\u0000]/.test(path)) {
-    throw new Failure(`The output holds a file named ${JSON.stringify(path)}, which leads out of its folder.`, {
+/** What Windows opens as a device, or finds under another name than it was given. */
+const deviceName =
+  /^(?:con|prn|aux|nul|conin\$|conout\$|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3])\s*(?:\.|$)|[. ]$|[<>"|?*\u0001-\u001f]/i;
+
+/**
+ * A blob's name as a path below `folder`; refuses names that lead out and what Windows would read as a drive, and on Windows also its
+ * device names and what it cannot write.
+ */
+export function insideOf(
+  folder: string,
+  name: string,
+  paths: Pick<typeof path, 'join' | 'relative' | 'resolve' | 'sep'> = path,
+): string {
+  const root = paths.resolve(folder);
+  const target = paths.resolve(root, ...name.split('/'));
+  const way = paths.relative(root, target);
+  const out = way === '' || way === '..' || way.startsWith(`..${paths.sep}`) || paths.resolve(root, way) !== target;
+  if (out || /[\\:\u0000]/.test(name)) {
+    throw new Failure(`The output holds a file named ${JSON.stringify(name)}, which leads out of its folder.`, {
       code: 'PathOutside',
       advice: 'Nothing was written there. Find out which step writes such a name.',
     });
   }
-  return join(resolve(folder), way);
+  if (paths.sep === '\\' && name.split('/').some((part) => deviceName.test(part))) {
+    throw new Failure(`The output holds a file named ${JSON.stringify(name)}, which Windows cannot write.`, {
+      code: 'PathUnwritable',
+      advice: 'Have the step write another name, or fetch the output on a Linux or macOS agent.',
+    });
+  }
+  return paths.join(root, way);
 }
 
 async function fetchFile(container: BlobContainer, item: BlobItem, target: string, signal?: AbortSignal): Promise<string> {

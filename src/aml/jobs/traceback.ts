@@ -1,6 +1,7 @@
 /** A Python traceback's place in the repository. Paths in it are those of the machine that ran the step; the source line tells which file it is. */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
+import { toSlash } from '../snapshot/ignore.js';
 
 export interface Place {
   /** Below the repository's root, `/` between folders. */
@@ -49,7 +50,7 @@ export async function findPlace(lines: readonly string[], folders: readonly stri
     candidates.sort((a, b) => score(b, frame.file, near) - score(a, frame.file, near));
     for (const file of candidates) {
       if (!(await holds(file, frame))) continue;
-      return { path: relative(root, file).split(sep).join('/'), line: frame.line, text };
+      return { path: toSlash(relative(root, file)), line: frame.line, text };
     }
   }
   return undefined;
