@@ -29,7 +29,10 @@ for (const name of wanted.length ? wanted : names) {
   }
 }
 console.log('| row | measured | beside | goal | |\n| --- | --- | --- | --- | --- |');
-for (const row of rows) console.log(`| ${row.detail ? `${row.title}, ${row.detail}` : row.title} | ${row.value} | ${row.beside ?? ''} | ${row.goal} | ${row.ok ? 'holds' : 'MISSED'} |`);
+for (const row of rows)
+  console.log(
+    `| ${row.detail ? `${row.title}, ${row.detail}` : row.title} | ${row.value} | ${row.beside ?? ''} | ${row.goal} | ${row.ok ? 'holds' : 'MISSED'} |`,
+  );
 mkdirSync(join(root, 'out'), { recursive: true });
 writeFileSync(join(root, 'out', 'bench.json'), JSON.stringify(rows, null, 2));
 process.exitCode = rows.every((row) => row.ok) ? 0 : 1;

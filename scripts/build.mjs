@@ -39,4 +39,5 @@ function workers() {
   return found;
 }
 
-if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) await build({ clean: process.argv.includes('--clean') });
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href)
+  await build({ clean: process.argv.includes('--clean') });

@@ -7,7 +7,11 @@ import { parseArgs } from 'node:util';
 import { root, setup, run } from './lib/setup.mjs';
 
 const { values } = parseArgs({
-  options: { scenario: { type: 'string', default: 'train' }, approve: { type: 'string' }, state: { type: 'string', default: '.amlops' } },
+  options: {
+    scenario: { type: 'string', default: 'train' },
+    approve: { type: 'string' },
+    state: { type: 'string', default: '.amlops' },
+  },
 });
 const scenarios = { train: 'azure-pipelines.yml', retrain: 'azure-pipelines-retrain.yml' };
 const pipeline = scenarios[values.scenario];
@@ -23,7 +27,11 @@ const state = join(root, values.state);
 const connection = join(state, 'connection.json');
 mkdirSync(state, { recursive: true });
 const cli = join(root, 'bin', 'amlops.mjs');
-const up = spawn(process.execPath, [cli, 'up', '--state', state, '--connection', connection], { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], detached: process.platform !== 'win32' });
+const up = spawn(process.execPath, [cli, 'up', '--state', state, '--connection', connection], {
+  cwd: root,
+  stdio: ['ignore', 'pipe', 'inherit'],
+  detached: process.platform !== 'win32',
+});
 let ended = false;
 const gone = new Promise((resolve) => up.once('exit', (code, signal) => ((ended = true), resolve(code ?? signal))));
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => undefined); // the pipeline's run handles Ctrl-C; the workspace is stopped after it
@@ -36,7 +44,18 @@ try {
   if (approve === 'all') console.error('No terminal to ask at: every approval is given as "local user".');
   const sample = join('samples', 'diabetes');
   const report = join(state, 'report');
-  code = await amlops('run', join(sample, pipeline), '--connection', connection, '--environments', join(sample, 'environments.yml'), '--approve', approve, '--report', report);
+  code = await amlops(
+    'run',
+    join(sample, pipeline),
+    '--connection',
+    connection,
+    '--environments',
+    join(sample, 'environments.yml'),
+    '--approve',
+    approve,
+    '--report',
+    report,
+  );
   console.error(`\nThe page of the run: ${relative(process.cwd(), join(report, 'index.html'))}`);
   console.error('\nWhat is in production, and why:\n');
   const why = await amlops('why', '--connection', connection, '--workspace', 'prod', '--model', 'diabetes');

@@ -20,8 +20,20 @@ export async function measure() {
   });
   writeFileSync(join(folder, 'ca.pem'), server.ca);
   writeFileSync(join(folder, 'pipeline.yml'), 'type: command\ncommand: echo\nenvironment: azureml:e:1\ncompute: azureml:c\n');
-  const connection = { url: server.origin, authority: server.origin, tenantId: 'b0000000-0000-0000-0000-00000000000a', clientId: 'b0000000-0000-0000-0000-00000000000b', clientSecret: 'bench-secret-value', subscriptionId: 'b0000000-0000-0000-0000-00000000000c' };
-  const env = taskEnvironment({ connection, ca: join(folder, 'ca.pem'), folder, inputs: { action: 'run', pipelineFile: join(folder, 'pipeline.yml'), resourceGroupName: 'rg', workspaceName: 'ws' } });
+  const connection = {
+    url: server.origin,
+    authority: server.origin,
+    tenantId: 'b0000000-0000-0000-0000-00000000000a',
+    clientId: 'b0000000-0000-0000-0000-00000000000b',
+    clientSecret: 'bench-secret-value',
+    subscriptionId: 'b0000000-0000-0000-0000-00000000000c',
+  };
+  const env = taskEnvironment({
+    connection,
+    ca: join(folder, 'ca.pem'),
+    folder,
+    inputs: { action: 'run', pipelineFile: join(folder, 'pipeline.yml'), resourceGroupName: 'rg', workspaceName: 'ws' },
+  });
   const first = async () => {
     const started = process.hrtime.bigint();
     const child = spawn(process.execPath, [taskFile('RunAmlPipeline')], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });

@@ -29,11 +29,14 @@ function bare(agent, method, url, token, body) {
   return new Promise((resolve, reject) => {
     const headers = { Authorization: `Bearer ${token}`, 'x-ms-version': '2023-11-03', 'x-ms-date': new Date().toUTCString() };
     if (body) Object.assign(headers, { 'x-ms-blob-type': 'BlockBlob', 'Content-Length': body.length });
-    const lookup = (_name, options, done) => (options.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4));
+    const lookup = (_name, options, done) =>
+      options.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4);
     const sent = request(url, { method, agent, headers, lookup }, (reply) => {
       const parts = [];
       reply.on('data', (part) => parts.push(part));
-      reply.on('end', () => (reply.statusCode < 300 ? resolve(Buffer.concat(parts)) : reject(new Error(`${method} ${url}: ${reply.statusCode}`))));
+      reply.on('end', () =>
+        reply.statusCode < 300 ? resolve(Buffer.concat(parts)) : reject(new Error(`${method} ${url}: ${reply.statusCode}`)),
+      );
     });
     sent.on('error', reject);
     sent.end(body);
@@ -42,7 +45,9 @@ function bare(agent, method, url, token, body) {
 
 export async function measure() {
   const state = mkdtempSync(join(tmpdir(), 'amlops-bench-'));
-  const child = spawn(process.execPath, [join(root, 'bin', 'amlops.mjs'), 'up', '--state', state], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [join(root, 'bin', 'amlops.mjs'), 'up', '--state', state], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   try {
     await new Promise((resolve, reject) => {
       child.stdout.on('data', (text) => String(text).includes('ready ') && resolve());
@@ -83,7 +88,11 @@ export async function measure() {
     const share = moved / (count * size);
     return [
       { value: `${ratio.toFixed(2)}x`, beside: `raw copy plus hash, ${(best(raw) / 1000).toFixed(1)} s`, ok: ratio <= 1.3 },
-      { value: `${(share * 100).toFixed(1)} % moved`, detail: 'resumed after 90 %', ok: moved <= (count * size) / 10 + 8 * 1024 * 1024 },
+      {
+        value: `${(share * 100).toFixed(1)} % moved`,
+        detail: 'resumed after 90 %',
+        ok: moved <= (count * size) / 10 + 8 * 1024 * 1024,
+      },
     ];
   } finally {
     child.kill('SIGTERM');

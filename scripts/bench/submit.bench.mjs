@@ -12,7 +12,8 @@ export const title = '`action: submit`';
 export const goal = 'of azure-ai-ml: <= 1/10 submit, <= 1/5 first upload, <= 1/10 and 0 bytes unchanged';
 
 const environment = 'azureml://registries/azureml/environments/sklearn-1.5/labels/latest';
-const step = (extra = '') => `    type: command\n    compute: azureml:cpu-cluster\n    command: python -c 0\n    environment: ${environment}\n${extra}`;
+const step = (extra = '') =>
+  `    type: command\n    compute: azureml:cpu-cluster\n    command: python -c 0\n    environment: ${environment}\n${extra}`;
 
 export async function measure() {
   const { clientVenv } = await tsImport('../../tests/support/client-kit.ts', import.meta.url);
@@ -22,20 +23,49 @@ export async function measure() {
   try {
     const plain = join(local.folder, 'plain');
     mkdirSync(plain);
-    writeFileSync(join(plain, 'pipeline.yml'), `type: pipeline\nexperiment_name: bench\njobs:\n  one:\n${step()}  two:\n${step()}`);
+    writeFileSync(
+      join(plain, 'pipeline.yml'),
+      `type: pipeline\nexperiment_name: bench\njobs:\n  one:\n${step()}  two:\n${step()}`,
+    );
     const task = async (folder) => {
-      const env = taskEnvironment({ connection: local.service('arm-dev'), ca: local.connection.ca, folder, run: String(++run), inputs: { action: 'submit', pipelineFile: join(folder, 'pipeline.yml'), resourceGroupName: 'rg-dev', workspaceName: 'dev' } });
+      const env = taskEnvironment({
+        connection: local.service('arm-dev'),
+        ca: local.connection.ca,
+        folder,
+        run: String(++run),
+        inputs: {
+          action: 'submit',
+          pipelineFile: join(folder, 'pipeline.yml'),
+          resourceGroupName: 'rg-dev',
+          workspaceName: 'dev',
+        },
+      });
       const done = await runTask('RunAmlPipeline', env, folder);
       if (!done.ok) throw new Error(done.text.slice(-800));
       return done;
     };
     const client = async (folder) => {
-      const done = await once(python, [join(root, 'scripts', 'bench', 'sdk_submit.py'), local.file, join(folder, 'pipeline.yml')], { cwd: folder });
+      const done = await once(
+        python,
+        [join(root, 'scripts', 'bench', 'sdk_submit.py'), local.file, join(folder, 'pipeline.yml')],
+        { cwd: folder },
+      );
       if (done.status !== 0) throw new Error(done.errors.slice(-800));
       return done.ms;
     };
-    const small = await inTurn(3, async () => (await task(plain)).ms, () => client(plain));
-    const rows = [{ detail: 'two steps without code', value: seconds(small.a), beside: `${seconds(small.b)} (1/${(1 / small.ratio).toFixed(1)})`, ok: small.ratio <= 0.1 }];
+    const small = await inTurn(
+      3,
+      async () => (await task(plain)).ms,
+      () => client(plain),
+    );
+    const rows = [
+      {
+        detail: 'two steps without code',
+        value: seconds(small.a),
+        beside: `${seconds(small.b)} (1/${(1 / small.ratio).toFixed(1)})`,
+        ok: small.ratio <= 0.1,
+      },
+    ];
 
     // The content differs from folder to folder, so that a first upload stays one.
     const first = { ours: [], theirs: [] };
@@ -51,9 +81,17 @@ export async function measure() {
       first.theirs.push(await client(theirs));
       again.theirs.push(await client(theirs));
     }
-    for (const [detail, { ours, theirs }, limit] of [['2,000 files, first upload', first, 0.2], ['2,000 files, unchanged', again, 0.1]]) {
+    for (const [detail, { ours, theirs }, limit] of [
+      ['2,000 files, first upload', first, 0.2],
+      ['2,000 files, unchanged', again, 0.1],
+    ]) {
       const ratio = median(ours.map((value, index) => value / theirs[index]));
-      rows.push({ detail, value: seconds(median(ours)), beside: `${seconds(median(theirs))} (1/${(1 / ratio).toFixed(1)})${limit === 0.1 && notes ? `; ${notes}` : ''}`, ok: ratio <= limit });
+      rows.push({
+        detail,
+        value: seconds(median(ours)),
+        beside: `${seconds(median(theirs))} (1/${(1 / ratio).toFixed(1)})${limit === 0.1 && notes ? `; ${notes}` : ''}`,
+        ok: ratio <= limit,
+      });
     }
     return rows;
   } finally {
@@ -69,6 +107,9 @@ function folderOf(parent, name) {
     if (index < 40) mkdirSync(at, { recursive: true });
     writeFileSync(join(at, `file${index}.bin`), randomBytes(10_000));
   }
-  writeFileSync(join(folder, 'pipeline.yml'), `type: pipeline\nexperiment_name: bench\njobs:\n  one:\n${step('    code: src\n')}`);
+  writeFileSync(
+    join(folder, 'pipeline.yml'),
+    `type: pipeline\nexperiment_name: bench\njobs:\n  one:\n${step('    code: src\n')}`,
+  );
   return folder;
 }

@@ -10,12 +10,30 @@ export const title = '`amlops up` to ready';
 export const goal = '<= 2x Azurite alone';
 
 export async function measure() {
-  const { a, b, ratio } = await inTurn(5, () => until(up, /^ready /m), () => until(azurite, /Blob service successfully listens/));
+  const { a, b, ratio } = await inTurn(
+    5,
+    () => until(up, /^ready /m),
+    () => until(azurite, /Blob service successfully listens/),
+  );
   return [{ value: seconds(a), beside: `${seconds(b)} (${ratio.toFixed(2)}x)`, ok: ratio <= 2 }];
 }
 
-const up = (folder) => [join(root, 'bin', 'amlops.mjs'), 'up', '--state', folder, '--connection', join(folder, 'connection.json')];
-const azurite = (folder) => [join(root, 'node_modules/azurite/dist/src/blob/main.js'), '--location', folder, '--blobPort', '0', '--skipApiVersionCheck'];
+const up = (folder) => [
+  join(root, 'bin', 'amlops.mjs'),
+  'up',
+  '--state',
+  folder,
+  '--connection',
+  join(folder, 'connection.json'),
+];
+const azurite = (folder) => [
+  join(root, 'node_modules/azurite/dist/src/blob/main.js'),
+  '--location',
+  folder,
+  '--blobPort',
+  '0',
+  '--skipApiVersionCheck',
+];
 
 /** Milliseconds from start until the output matches; the process is ended and its folder removed. */
 async function until(argv, pattern) {

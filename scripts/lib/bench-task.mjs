@@ -70,7 +70,11 @@ export async function runTask(name, env, cwd) {
 export async function workspace(args = []) {
   const folder = mkdtempSync(join(tmpdir(), 'amlops-bench-'));
   const file = join(folder, 'connection.json');
-  const child = spawn(process.execPath, [join(root, 'bin', 'amlops.mjs'), 'up', '--state', join(folder, 'state'), '--connection', file, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(
+    process.execPath,
+    [join(root, 'bin', 'amlops.mjs'), 'up', '--state', join(folder, 'state'), '--connection', file, ...args],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
   let text = '';
   const exit = new Promise((resolve) => child.once('exit', resolve));
   await new Promise((resolve, reject) => {

@@ -216,7 +216,7 @@ async function ensureRecord(
 }
 
 /** Only what a record says of a run: nothing secret can slip in with a wider object. */
-function runOnly(run: RunFacts): RunFacts {
+export function runOnly(run: RunFacts): RunFacts {
   const { collectionUri, organization, project, pipeline, definitionId, runId, runNumber, runUrl } = run;
   const { stage, stageAttempt, job, repository, branch, commit, requestedBy } = run;
   return {

@@ -39,9 +39,7 @@ export function openSides(inputs: Inputs, platform: Platform): Sides {
     const rollback = inputs.action === 'rollback';
     const inPlace = sourceSpace && targetSpace && sameId(sourceSpace.id, targetSpace.id);
     if (sourceSpace && !inPlace && !rollback)
-      looks.push(
-        lookAtWorkspace(sourceSpace, 'source', { bytes: true, writes: Boolean(inputs.targetRegistry) }, signal),
-      );
+      looks.push(lookAtWorkspace(sourceSpace, 'source', { bytes: true, writes: Boolean(inputs.targetRegistry) }, signal));
     if (targetSpace) looks.push(lookAtWorkspace(targetSpace, 'target', { bytes: true, writes }, signal));
     if (source instanceof RegistryModels && !rollback) looks.push(lookAtRegistry(source, home, 'source', false, signal));
     if (target instanceof RegistryModels) looks.push(lookAtRegistry(target, reader, 'target', writes, signal));

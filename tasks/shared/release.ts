@@ -3,6 +3,7 @@ import { Failure } from '../../src/azure/errors.js';
 import type { AzureConnection } from '../../src/azure/types.js';
 import { runIdentity } from '../../src/devops/identity.js';
 import type { DevOps, RunIdentity } from '../../src/devops/types.js';
+import { runOnly } from '../../src/release/promote.js';
 import type { ApprovalFacts, RunFacts } from '../../src/release/ports.js';
 import { Refusal } from '../../src/release/refusal.js';
 import type { Platform } from '../../src/task/platform.js';
@@ -27,27 +28,9 @@ export interface Run {
 export function runOf(platform: Platform): Run {
   const token = platform.endpoint('SYSTEMVSSCONNECTION')?.parameters['accesstoken'];
   const identity = runIdentity((name) => platform.variable(name), token);
-  const { collectionUri, organization, project, pipeline, definitionId, runId, runNumber, runUrl } = identity;
-  const { stage, stageAttempt, job, repository, branch, commit, requestedBy } = identity;
   return {
     identity,
-    facts: {
-      collectionUri,
-      organization,
-      project,
-      pipeline,
-      definitionId,
-      runId,
-      runNumber,
-      runUrl,
-      stage,
-      stageAttempt,
-      job,
-      repository,
-      branch,
-      commit,
-      requestedBy,
-    },
+    facts: runOnly(identity),
     inPipeline: Boolean(identity.collectionUri && identity.runId && identity.accessToken),
   };
 }
