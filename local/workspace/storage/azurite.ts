@@ -45,9 +45,10 @@ export class Azurite {
   /** Begins loading the child; call `serve` when the certificates and accounts are known. */
   load(): void {
     mkdirSync(this.#folder, { recursive: true });
-    const own = import.meta.url;
-    const typescript = own.endsWith('.ts');
-    this.#child = fork(fileURLToPath(new URL(typescript ? './azurite.worker.ts' : './azurite.worker.js', own)), [], {
+    const own = fileURLToPath(new URL('.', import.meta.url));
+    // From the sources (tests, benches) the worker is TypeScript; a loader may have put a query behind the module's URL.
+    const typescript = existsSync(join(own, 'azurite.worker.ts'));
+    this.#child = fork(join(own, typescript ? 'azurite.worker.ts' : 'azurite.worker.js'), [], {
       execArgv: typescript ? ['--import', 'tsx'] : [],
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       detached: true,
@@ -72,7 +73,7 @@ export class Azurite {
           advice: 'Wait for it to end, or use another --state folder.',
         });
     const child = this.#child;
-    if (!child?.pid) throw new Failure('The blob service could not be started.', { code: 'StorageFailed' });
+    if (!child?.pid || !child.connected) throw new Failure('The blob service could not be started.', { code: 'StorageFailed' });
     writePrivate(this.#pidFile, String(child.pid));
     const ready = new Promise<number>((resolve, reject) => {
       const failed = (text: string, code: string) => reject(new Failure(`The blob service did not start: ${text}.`, { code }));
