@@ -226,26 +226,14 @@ export class Http {
         stream.once('close', done);
         return { ...answer, bytes: Buffer.alloc(0), stream };
       }
-      const pieces: Buffer[] = [];
-      let size = 0;
-      if (stream) {
-        for await (const piece of stream as AsyncIterable<Buffer>) {
-          clearTimeout(timer);
-          timer = setTimeout(expire, limit);
-          size += piece.length;
-          if (size > (request.maxBytes ?? 64 * 1024 * 1024)) {
-            throw new Failure(
-              `The reply of ${new URL(request.url).host} is larger than ${request.maxBytes ?? 64 * 1024 * 1024} bytes.`,
-              {
-                code: 'ReplyTooLarge',
-              },
-            );
-          }
-          pieces.push(piece);
-        }
-      }
+      const bytes = stream
+        ? await allOf(stream, request.maxBytes ?? 64 * 1024 * 1024, request.url, () => {
+            clearTimeout(timer);
+            timer = setTimeout(expire, limit);
+          })
+        : Buffer.alloc(0);
       done();
-      return { ...answer, bytes: Buffer.concat(pieces) };
+      return { ...answer, bytes };
     } catch (error) {
       done();
       if (timedOut) {
@@ -254,6 +242,28 @@ export class Http {
       throw error;
     }
   }
+}
+
+/** The whole body. (Events: an async iterator costs as much as the rest of a small reply.) */
+function allOf(stream: Readable, maxBytes: number, url: string, onPiece: () => void): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const pieces: Buffer[] = [];
+    let size = 0;
+    stream.on('data', (piece: Buffer) => {
+      onPiece();
+      size += piece.length;
+      pieces.push(piece);
+      if (size > maxBytes)
+        stream.destroy(
+          new Failure(`The reply of ${new URL(url).host} is larger than ${maxBytes} bytes.`, { code: 'ReplyTooLarge' }),
+        );
+    });
+    stream.once('error', reject);
+    stream.once('end', () => resolve(Buffer.concat(pieces)));
+    stream.once('close', () =>
+      reject(Object.assign(new Error('the reply ended before its body'), { code: 'ERR_STREAM_PREMATURE_CLOSE' })),
+    );
+  });
 }
 
 function bodyOf(response: PipelineResponse): Readable | undefined {

@@ -52,6 +52,8 @@ export class Azurite {
       execArgv: typescript ? ['--import', 'tsx'] : [],
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       detached: true,
+      // Every write ends with a flush to the disk: 16 writers should not queue for the four threads of the default.
+      env: { UV_THREADPOOL_SIZE: '16', ...process.env },
     });
     this.#child.unref();
   }

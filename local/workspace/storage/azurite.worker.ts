@@ -6,6 +6,7 @@
 import { createPublicKey, verify, type KeyObject } from 'node:crypto';
 import { createRequire } from 'node:module';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { tuneAzurite } from './azurite-tuning.js';
 import { judge, type GuardState } from './guard.js';
 
 /** First message from the parent. */
@@ -29,14 +30,6 @@ interface BlobServer {
 }
 
 const require = createRequire(import.meta.url);
-
-/** Azurite loads its telemetry client even when unused; an empty one in its place halves the start. */
-function withoutTelemetry(): void {
-  const from = createRequire(require.resolve('azurite/package.json'));
-  const path = from.resolve('applicationinsights');
-  const empty = { exports: {}, id: path, filename: path, loaded: true, children: [], paths: [] };
-  (require.cache as Record<string, unknown>)[path] = empty;
-}
 
 let guard: GuardState = { identityOnly: [], roles: [], jwk: {}, issuer: '' };
 let key: KeyObject | undefined;
@@ -64,7 +57,7 @@ function refuse(response: ServerResponse, status: number, code: string, message:
 
 async function start(message: StartMessage): Promise<BlobServer> {
   process.env['AZURITE_ACCOUNTS'] = message.accounts;
-  withoutTelemetry();
+  tuneAzurite(createRequire(require.resolve('azurite/package.json')));
   const { default: Configuration } = require('azurite/dist/src/blob/BlobConfiguration') as {
     default: new (...options: unknown[]) => object;
   };
