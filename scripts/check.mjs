@@ -10,7 +10,7 @@ const bin = (name, ...args) => [join(root, 'node_modules', name), ...args];
 const checks = [
   { name: 'lint', args: bin('eslint/bin/eslint.js', '.', '--max-warnings', '0', ...cache('eslint')) },
   { name: 'types', args: bin('typescript/bin/tsc', '-p', '.') },
-  { name: 'format', args: bin('prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', '.', ...cache('prettier')) },
+  { name: 'format', args: bin('prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', '.', ...cache('format')) },
   { name: 'house', args: bin('mocha/bin/mocha.js', 'tests/house/**/*.test.ts') },
 ];
 
