@@ -14,10 +14,17 @@ const files = readdirSync(join(root, 'tests'), { recursive: true, withFileTypes:
   .filter((file) => /AMLOPS_(SOAK|FUZZ)/.test(readFileSync(join(root, file), 'utf8')))
   .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
   .sort();
-console.error(`Soak: ${files.join(', ')}`);
+if (files.length === 0) {
+  console.error(`No long test has '${wanted.join("' or '")}' in its name.`);
+  process.exit(2);
+}
+for (const file of files) console.error(`Soak: ${file}`);
+const began = Date.now();
 const done = spawnSync(process.execPath, ['node_modules/mocha/bin/mocha.js', '--timeout', '0', ...files], {
   cwd: root,
   stdio: ['ignore', 'inherit', 'inherit'],
   env: { ...process.env, AMLOPS_SOAK: '1', AMLOPS_SOAK_KILLS: '200', AMLOPS_FUZZ_LINES: '100000' },
 });
 process.exitCode = done.status ?? 1;
+const minutes = ((Date.now() - began) / 60_000).toFixed(1);
+console.error(`Soak: ${files.length} suites ${process.exitCode === 0 ? 'passed' : 'ran, with failures as listed above,'} in ${minutes} min.`);

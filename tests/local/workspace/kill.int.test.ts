@@ -102,6 +102,7 @@ describe(`kill -9 under load (${kills} times, seed ${seed})`, function () {
       await sleep(50 + random() * 1500);
       await up.kill();
       await Promise.all(writers);
+      if (kill % 20 === 0) console.log(`      ${kill} of ${kills} kills, ${all.size + ledger.size} acknowledged writes`);
     }
     running = await startUp({ state });
     assert.deepEqual(await missing(running, new Map([...all, ...ledger])), []);
