@@ -27,4 +27,6 @@ const done = spawnSync(process.execPath, ['node_modules/mocha/bin/mocha.js', '--
 });
 process.exitCode = done.status ?? 1;
 const minutes = ((Date.now() - began) / 60_000).toFixed(1);
-console.error(`Soak: ${files.length} suites ${process.exitCode === 0 ? 'passed' : 'ran, with failures as listed above,'} in ${minutes} min.`);
+console.error(
+  `Soak: ${files.length} suites ${process.exitCode === 0 ? 'passed' : 'ran, with failures as listed above,'} in ${minutes} min.`,
+);
