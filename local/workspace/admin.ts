@@ -1,6 +1,7 @@
 /** The local admin route `/_amlops`: faults and latency at run time, roles, certificates. For the machine's own user: any valid token. */
 import type { Ctx } from './context.js';
 import { badRequest, notFound } from './errors.js';
+import type { Injected } from './faults.js';
 import type { Rights, Role } from './identity/rights.js';
 import type { Router } from './router.js';
 import { objectOf } from './validate.js';
@@ -19,11 +20,21 @@ function set(change: () => void): void {
   }
 }
 
-export function registerAdmin(router: Router, ctx: Ctx, { world, rights }: { world: StoredWorld; rights: Rights }): void {
-  const state = () => ({ body: { faults: ctx.faults.text, injected: ctx.faults.injected, latency: ctx.latency.toJSON() } });
+export interface AdminParts {
+  world: StoredWorld;
+  rights: Rights;
+  /** The blob service, which injects its own faults. */
+  blobs: { faults(set?: string): Promise<Injected[]> };
+}
+
+export function registerAdmin(router: Router, ctx: Ctx, { world, rights, blobs }: AdminParts): void {
+  const state = async (set?: string) => {
+    const injected = [...ctx.faults.injected, ...(await blobs.faults(set))];
+    return { body: { faults: ctx.faults.text, injected, latency: ctx.latency.toJSON() } };
+  };
   // Faults never reach this route: it must be possible to switch them off.
-  router.public('GET', '/_amlops', 'read', state);
-  router.public('PUT', '/_amlops', 'write', ({ body }) => {
+  router.public('GET', '/_amlops', 'read', () => state());
+  router.public('PUT', '/_amlops', 'write', async ({ body }) => {
     const sent = objectOf(body);
     if (!sent) throw badRequest('The body must be {"faults": SPEC, "latency": SPEC}; either can be left out.');
     const text = (member: string): string | undefined => {
@@ -34,7 +45,7 @@ export function registerAdmin(router: Router, ctx: Ctx, { world, rights }: { wor
     const [faults, latency] = [text('faults'), text('latency')];
     if (latency !== undefined) set(() => ctx.latency.set(latency));
     if (faults !== undefined) set(() => ctx.faults.set(faults));
-    return state();
+    return await state(faults);
   });
   router.public('GET', '/_amlops/roles', 'read', () => ({ body: { value: rights.assignments() } }));
   router.public(['PUT', 'DELETE'], '/_amlops/roles', 'write', async ({ method, body }) => {

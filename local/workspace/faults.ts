@@ -1,26 +1,44 @@
 /**
  * Faults on purpose (`--faults SPEC`, or the admin route): what clients of Azure must survive, drawn from one integer seed.
  * A decision depends on the seed, the method, the path and how often that pair was asked before, not on the order in which
- * parallel requests arrive: the same client run meets the same faults again.
+ * parallel requests arrive: the same client run meets the same faults again. GUIDs in a path count as one and the same, because
+ * subscriptions, workspaces and uploads get new ones in every state folder and every run.
  *
  * SPEC: `name=value` separated by commas.
  *   seed=7          the seed (default 1)
  *   rate=0.1        share of the requests that get a fault (default 0)
  *   kinds=429+503+reset-before+reset-after+slow+truncate+expired   which (default all)
  *   burst=2         at most so many in a row for one request (default 2), so that a client that retries gets through
- *   limit=100       at most so many in all
+ *   limit=100       at most so many in all (blob storage counts its own)
  *   retry-after=1   seconds in the Retry-After of 429 and 503 (default 1)
  *   path=REGEX      only requests whose path matches
  *   metrics-late=3  the newest metrics of a run become visible with the n-th read
  *   not-responding=5  every job is NotResponding for so many seconds while it runs
  *   token-lifetime=60 seconds that issued tokens live (default 3599)
  *   operations-move the poll URL of a long-running operation changes with every poll
+ * and for requests of clients to blob storage (never the workspace's own), with the same seed, burst, limit and retry-after:
+ *   storage=0.1     share of the requests that get a fault (default 0)
+ *   storage-kinds=503+500+reset-before+reset-after+slow+truncate   which (default these); also 429 and expired, which storage gives
+ *                   seldom and its clients do not all retry. `truncate` meets reads, `expired` Entra tokens only
+ *   storage-path=REGEX  only requests whose `METHOD /container/blob?comp=…` matches
  */
 import { createHash } from 'node:crypto';
 import { Failure } from '../../src/azure/errors.js';
 
 export const faultKinds = ['429', '503', 'reset-before', 'reset-after', 'slow', 'truncate', 'expired'] as const;
 export type FaultKind = (typeof faultKinds)[number];
+
+export const storageFaultKinds = ['503', '500', 'reset-before', 'reset-after', 'slow', 'truncate', '429', 'expired'] as const;
+export type StorageFaultKind = (typeof storageFaultKinds)[number];
+
+/** A fault that was injected; `service` is left out for the workspace itself. */
+export interface Injected {
+  method: string;
+  path: string;
+  nth: number;
+  kind: FaultKind | StorageFaultKind;
+  service?: 'storage';
+}
 
 export interface FaultSpec {
   seed: number;
@@ -34,6 +52,9 @@ export interface FaultSpec {
   notResponding: number;
   tokenLifetime: number;
   operationsMove: boolean;
+  storage: number;
+  storageKinds: StorageFaultKind[];
+  storagePath?: RegExp;
 }
 
 const none: FaultSpec = {
@@ -47,19 +68,21 @@ const none: FaultSpec = {
   notResponding: 0,
   tokenLifetime: 3599,
   operationsMove: false,
+  storage: 0,
+  storageKinds: storageFaultKinds.slice(0, 6),
 };
 
 function refuse(part: string, why: string): never {
   throw new Failure(`--faults: '${part}' ${why}`, {
     code: 'FaultsInvalid',
     input: 'faults',
-    advice: `Use name=value separated by commas: seed, rate, kinds (${faultKinds.join('+')}), burst, limit, retry-after, path, metrics-late, not-responding, token-lifetime, operations-move.`,
+    advice: `Use name=value separated by commas: seed, rate, kinds (${faultKinds.join('+')}), burst, limit, retry-after, path, metrics-late, not-responding, token-lifetime, operations-move, storage, storage-kinds (${storageFaultKinds.join('+')}), storage-path.`,
   });
 }
 
 /** Throws Failure `FaultsInvalid` for anything it does not know. */
 export function parseFaults(text: string): FaultSpec {
-  const spec: FaultSpec = { ...none, kinds: [...none.kinds] };
+  const spec: FaultSpec = { ...none, kinds: [...none.kinds], storageKinds: [...none.storageKinds] };
   for (const part of text
     .split(',')
     .map((entry) => entry.trim())
@@ -73,6 +96,15 @@ export function parseFaults(text: string): FaultSpec {
         refuse(part, `needs a${whole ? ' whole' : ''} number from ${low} to ${high}.`);
       return parsed;
     };
+    const kinds = <Kind extends string>(all: readonly Kind[]): Kind[] =>
+      value.split('+').map((kind) => all.find((known) => known === kind) ?? refuse(part, `has an unknown kind '${kind}'.`));
+    const pattern = (): RegExp => {
+      try {
+        return new RegExp(value, 'i');
+      } catch (_error) {
+        return refuse(part, 'is not a regular expression.');
+      }
+    };
     switch (name) {
       case 'seed':
         spec.seed = number(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, true);
@@ -81,9 +113,7 @@ export function parseFaults(text: string): FaultSpec {
         spec.rate = number(0, 1);
         break;
       case 'kinds':
-        spec.kinds = value
-          .split('+')
-          .map((kind) => faultKinds.find((known) => known === kind) ?? refuse(part, `has an unknown kind '${kind}'.`));
+        spec.kinds = kinds(faultKinds);
         break;
       case 'burst':
         spec.burst = number(1, 1000, true);
@@ -95,11 +125,16 @@ export function parseFaults(text: string): FaultSpec {
         spec.retryAfter = number(0, 3600);
         break;
       case 'path':
-        try {
-          spec.path = new RegExp(value, 'i');
-        } catch (_error) {
-          refuse(part, 'is not a regular expression.');
-        }
+        spec.path = pattern();
+        break;
+      case 'storage':
+        spec.storage = number(0, 1);
+        break;
+      case 'storage-kinds':
+        spec.storageKinds = kinds(storageFaultKinds);
+        break;
+      case 'storage-path':
+        spec.storagePath = pattern();
         break;
       case 'metrics-late':
         spec.metricsLate = number(0, 1_000_000, true);
@@ -120,23 +155,61 @@ export function parseFaults(text: string): FaultSpec {
   return spec;
 }
 
+const guid = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
+
+/** Draws faults for one kind of requests from the seed. */
+export class Draw<Kind extends string> {
+  readonly #asked = new Map<string, { count: number; row: number }>();
+  #injected = 0;
+
+  constructor(
+    readonly spec: Pick<FaultSpec, 'seed' | 'burst' | 'limit'> & { rate: number; kinds: readonly Kind[]; path?: RegExp },
+  ) {}
+
+  /** The fault, if any, and the how many-th request of its kind it meets. `possible` leaves kinds out that make no sense for it. */
+  next(method: string, path: string, possible: (kind: Kind) => boolean = () => true): { kind: Kind; nth: number } | undefined {
+    const { spec } = this;
+    const key = `${method} ${path.toLowerCase().replace(guid, '*')}`;
+    const asked = this.#asked.get(key) ?? { count: 0, row: 0 };
+    this.#asked.set(key, asked);
+    asked.count += 1;
+    const digest = createHash('sha256').update(`${spec.seed} ${key} ${asked.count}`).digest();
+    if (digest.readUInt32BE(0) / 0x1_0000_0000 >= spec.rate || asked.row >= spec.burst) {
+      asked.row = 0;
+      return undefined;
+    }
+    const kinds = spec.kinds.filter(possible);
+    const kind = kinds[digest.readUInt32BE(4) % kinds.length];
+    if (kind === undefined || this.#injected >= spec.limit) return undefined;
+    asked.row += 1;
+    this.#injected += 1;
+    return { kind, nth: asked.count };
+  }
+
+  /** Whether a request to this path may meet a fault at all. */
+  meets(path: string): boolean {
+    return this.spec.rate > 0 && this.#injected < this.spec.limit && (this.spec.path?.test(path) ?? true);
+  }
+}
+
 export class Faults {
   #text: string;
   #spec: FaultSpec;
-  #asked = new Map<string, { count: number; row: number }>();
+  #draw: Draw<FaultKind>;
   #reads = new Map<string, number>();
-  readonly injected: { method: string; path: string; nth: number; kind: FaultKind }[] = [];
+  readonly injected: Injected[] = [];
 
   constructor(text = '') {
     this.#text = text;
     this.#spec = parseFaults(text);
+    this.#draw = new Draw(this.#spec);
   }
 
   /** Replaces the specification and starts counting anew (admin route). */
   set(text: string): void {
     this.#spec = parseFaults(text);
     this.#text = text;
-    this.#asked = new Map();
+    this.#draw = new Draw(this.#spec);
     this.#reads = new Map();
     this.injected.length = 0;
   }
@@ -150,22 +223,9 @@ export class Faults {
 
   /** The fault for this request, if any. */
   next(method: string, path: string): FaultKind | undefined {
-    const spec = this.#spec;
-    if (spec.rate <= 0 || this.injected.length >= spec.limit || (spec.path && !spec.path.test(path))) return undefined;
-    const key = `${method} ${path.toLowerCase()}`;
-    const asked = this.#asked.get(key) ?? { count: 0, row: 0 };
-    this.#asked.set(key, asked);
-    asked.count += 1;
-    const digest = createHash('sha256').update(`${spec.seed} ${key} ${asked.count}`).digest();
-    if (digest.readUInt32BE(0) / 0x1_0000_0000 >= spec.rate || asked.row >= spec.burst) {
-      asked.row = 0;
-      return undefined;
-    }
-    const kind = spec.kinds[digest.readUInt32BE(4) % spec.kinds.length];
-    if (kind === undefined) return undefined;
-    asked.row += 1;
-    this.injected.push({ method, path, nth: asked.count, kind });
-    return kind;
+    const drawn = this.#draw.meets(path) ? this.#draw.next(method, path) : undefined;
+    if (drawn) this.injected.push({ method, path, ...drawn });
+    return drawn?.kind;
   }
 
   /** To be asked at every read of a run's metrics: true means "answer as if the newest were not there yet". */

@@ -140,6 +140,7 @@ export async function startWorkspace(options: WorkspaceOptions): Promise<Workspa
         keyFile: files.keyFile,
         accounts: accountList(world),
         guard: guard(),
+        faults: faults.text,
       },
       (code) =>
         options.onFailure?.(new Failure(`The blob service ended unexpectedly (exit code ${code}).`, { code: 'StorageFailed' })),
@@ -151,7 +152,7 @@ export async function startWorkspace(options: WorkspaceOptions): Promise<Workspa
       publicJwk: world.identity.federationKey.publicJwk,
     });
     operations.register(router, ctx);
-    registerAdmin(router, ctx, { world, rights });
+    registerAdmin(router, ctx, { world, rights, blobs: azurite });
     const surfaces: Surface[] = [
       discoverySurface,
       armSurface(datastores, rights),

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Failure } from '../../../src/azure/errors.js';
+import type { Injected } from '../faults.js';
 import { writePrivate } from '../files.js';
 import type { ParentMessage, StartMessage, WorkerMessage } from './azurite.worker.js';
 import type { GuardState } from './guard.js';
@@ -34,6 +35,8 @@ export class Azurite {
   readonly #pidFile: string;
   #child: ChildProcess | undefined;
   #stopping = false;
+  #asked = 0;
+  readonly #waiting = new Map<number, (injected: Injected[]) => void>();
   port = 0;
 
   /** `folder`: where the blobs and the index live. */
@@ -81,11 +84,16 @@ export class Azurite {
       const failed = (text: string, code: string) => reject(new Failure(`The blob service did not start: ${text}.`, { code }));
       child.on('message', (said: WorkerMessage) => {
         if (said.kind === 'ready') resolve(said.port);
-        else failed(said.message, said.code === 'EADDRINUSE' ? 'PortInUse' : 'StorageFailed');
+        else if (said.kind === 'injected') {
+          this.#waiting.get(said.id)?.(said.injected);
+          this.#waiting.delete(said.id);
+        } else failed(said.message, said.code === 'EADDRINUSE' ? 'PortInUse' : 'StorageFailed');
       });
       child.once('exit', (code) => {
         failed(`it ended with exit code ${code}`, 'StorageFailed');
         rmSync(this.#pidFile, { force: true });
+        for (const answer of this.#waiting.values()) answer([]);
+        this.#waiting.clear();
         if (!this.#stopping) onExit(code);
       });
     });
@@ -101,6 +109,16 @@ export class Azurite {
   /** New roles or accounts. */
   setGuard(guard: GuardState): void {
     this.#send({ kind: 'guard', guard });
+  }
+
+  /** The faults that were injected so far; `set` (a checked specification) replaces what is injected from now on. */
+  async faults(set?: string): Promise<Injected[]> {
+    if (!this.#child?.connected) return [];
+    const id = (this.#asked += 1);
+    return await new Promise((resolve) => {
+      this.#waiting.set(id, resolve);
+      this.#send({ kind: 'faults', id, ...(set === undefined ? {} : { set }) });
+    });
   }
 
   /** Ends the child after it has written its index. */

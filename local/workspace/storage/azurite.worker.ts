@@ -6,8 +6,10 @@
 import { createPublicKey, verify, type KeyObject } from 'node:crypto';
 import { createRequire } from 'node:module';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Injected } from '../faults.js';
 import { tuneAzurite } from './azurite-tuning.js';
-import { judge, type GuardState } from './guard.js';
+import { BlobFaults } from './blob-faults.js';
+import { isOwn, judge, type GuardState } from './guard.js';
 
 /** First message from the parent. */
 export interface StartMessage {
@@ -19,9 +21,19 @@ export interface StartMessage {
   /** `account:key;account:key`. */
   accounts: string;
   guard: GuardState;
+  /** Specification of faults (faults.ts). */
+  faults: string;
 }
-export type ParentMessage = StartMessage | { kind: 'guard'; guard: GuardState } | { kind: 'stop' };
-export type WorkerMessage = { kind: 'ready'; port: number } | { kind: 'failed'; code?: string; message: string };
+export type ParentMessage =
+  | StartMessage
+  | { kind: 'guard'; guard: GuardState }
+  /** Asks what was injected; with `set` it then begins anew with that specification. */
+  | { kind: 'faults'; id: number; set?: string }
+  | { kind: 'stop' };
+export type WorkerMessage =
+  | { kind: 'ready'; port: number }
+  | { kind: 'injected'; id: number; injected: Injected[] }
+  | { kind: 'failed'; code?: string; message: string };
 
 interface BlobServer {
   httpServer: Server;
@@ -33,6 +45,7 @@ const require = createRequire(import.meta.url);
 
 let guard: GuardState = { identityOnly: [], roles: [], jwk: {}, issuer: '' };
 let key: KeyObject | undefined;
+const faults = new BlobFaults();
 
 function setGuard(state: GuardState): void {
   guard = state;
@@ -43,11 +56,18 @@ function signatureHolds(input: string, signature: Buffer): boolean {
   return key !== undefined && verify('sha256', Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' }, signature);
 }
 
-function refuse(response: ServerResponse, status: number, code: string, message: string): void {
+function refuse(
+  response: ServerResponse,
+  status: number,
+  code: string,
+  message: string,
+  headers: Record<string, string> = {},
+): void {
   const body = `<?xml version="1.0" encoding="utf-8"?><Error><Code>${code}</Code><Message>${message}</Message></Error>`;
   response.writeHead(status, {
     'content-type': 'application/xml',
     'x-ms-error-code': code,
+    ...headers,
     ...(status === 401
       ? { 'WWW-Authenticate': `Bearer authorization_uri=${guard.issuer} resource_id=https://storage.azure.com` }
       : {}),
@@ -65,6 +85,7 @@ async function start(message: StartMessage): Promise<BlobServer> {
     default: new (configuration: object) => BlobServer;
   };
   setGuard(message.guard);
+  faults.set(message.faults);
   const persistence = [{ locationId: 'Default', locationPath: `${message.folder}/blobs`, maxConcurrency: 50 }];
   const server = new Service(
     new Configuration(
@@ -91,10 +112,15 @@ async function start(message: StartMessage): Promise<BlobServer> {
   server.httpServer.removeAllListeners('request');
   server.httpServer.on('request', (request: IncomingMessage, response: ServerResponse) => {
     const verdict = judge(guard, request.method ?? 'GET', request.headers, request.url ?? '/', Date.now(), signatureHolds);
-    if (verdict) {
+    const stop = (status: number, code: string, text: string, headers?: Record<string, string>): void => {
       request.resume();
-      refuse(response, verdict.status, verdict.code, verdict.message);
-    } else inner(request, response);
+      refuse(response, status, code, text, headers);
+    };
+    if (verdict) return stop(verdict.status, verdict.code, verdict.message);
+    const serve = () => inner(request, response);
+    const fault = faults.active && !isOwn(guard, request.headers) ? faults.next(request) : undefined;
+    if (fault) faults.inject(fault, request, response, serve, stop);
+    else serve();
   });
   await server.start();
   return server;
@@ -117,7 +143,10 @@ const tell = (message: WorkerMessage): void => void process.send?.(message);
 process.on('message', (message: ParentMessage) => {
   if (message.kind === 'stop') stop();
   else if (message.kind === 'guard') setGuard(message.guard);
-  else {
+  else if (message.kind === 'faults') {
+    if (message.set !== undefined) faults.set(message.set);
+    tell({ kind: 'injected', id: message.id, injected: faults.injected });
+  } else {
     server = start(message);
     server.then(
       (running) => {

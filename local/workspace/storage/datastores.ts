@@ -10,7 +10,14 @@ export interface DatastoreRecord {
   properties: Record<string, unknown>;
   /** What listSecrets answers, when there is something to answer. */
   secrets?: Record<string, unknown>;
-  systemData: { createdAt: string; createdBy: string; createdByType: string };
+  systemData: {
+    createdAt: string;
+    createdBy: string;
+    createdByType: string;
+    lastModifiedAt?: string;
+    lastModifiedBy?: string;
+    lastModifiedByType?: string;
+  };
 }
 
 export const datastoreTable = 'datastores';

@@ -56,6 +56,13 @@ function bearer(
   return { objectId: claims.objectId };
 }
 
+/** True for the workspace's own identity (the one with a role on every account); only after `judge` has let the request pass. */
+export function isOwn(state: GuardState, headers: IncomingHttpHeaders): boolean {
+  const token = /^bearer (.+)/i.exec(headers.authorization ?? '')?.[1]?.trim();
+  const claims = token === undefined ? undefined : known.get(token);
+  return claims !== undefined && state.roles.some((role) => role.account === '*' && role.objectId === claims.objectId);
+}
+
 /** `undefined`: pass on. `holds` checks an ES256 signature. Source of the codes: Storage service error codes. */
 export function judge(
   state: GuardState,

@@ -59,6 +59,15 @@ describe('rules of the embedded workspace', () => {
       [true, true, false],
     );
     assert.throws(() => new Faults('rate=x'), { code: 'FaultsInvalid' });
+    assert.throws(() => new Faults('storage-kinds=503+teapot'), { code: 'FaultsInvalid' });
+  });
+
+  it('draws the same faults for the same paths of another state folder', () => {
+    const draw = (subscription: string) => {
+      const faults = new Faults('seed=5,rate=0.5');
+      return Array.from({ length: 40 }, (_v, n) => faults.next('GET', `/subscriptions/${subscription}/a/${n}`));
+    };
+    assert.deepEqual(draw('6f1c1f2e-0000-4000-8000-00000000000A'), draw('00000000-1111-4222-8333-44444444444b'));
   });
 
   it('reads latencies', () => {
