@@ -5,24 +5,61 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { faultKinds } from '../../local/workspace/faults.js';
 import { armId, send, startUp, tokenOf, type Running } from '../support/workspace.js';
 
-const image = 'environment: {image: mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu20.04}\ncompute: azureml:cpu-cluster';
-const fine = `type: command
+const environment = 'environment: {image: mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu20.04}';
+const image = `${environment}\ncompute: azureml:cpu-cluster`;
+const command = `type: command
 code: src
-command: cp ok.txt \${{outputs.result}}/got.txt && cat \${{inputs.data}} && echo one && echo two
+command: cp ok.txt \${{outputs.result}}/got.txt && cat \${{inputs.data}} && echo one && echo two && python metric.py
 inputs: {data: {type: uri_file, path: data.txt}}
 outputs: {result: {type: uri_folder}}
 ${image}
 `;
-const fails = `type: command\ncode: src\ncommand: python fail.py\n${image}\n`;
+const pipeline = `type: pipeline
+settings: {default_compute: azureml:cpu-cluster}
+inputs: {data: {type: uri_file, path: data.txt}}
+outputs: {result: {type: uri_folder}}
+jobs:
+  first:
+    code: src
+    command: cat \${{inputs.data}} && echo one && cp ok.txt \${{outputs.made}}/got.txt
+    ${environment}
+    inputs: {data: '\${{parent.inputs.data}}'}
+    outputs: {made: {type: uri_folder}}
+  second:
+    code: src
+    command: echo two && cp -r \${{inputs.made}}/. \${{outputs.kept}} && python metric.py
+    ${environment}
+    inputs: {made: '\${{parent.jobs.first.outputs.made}}'}
+    outputs: {kept: '\${{parent.outputs.result}}'}
+`;
+/** What MLflow's client does to log a metric, and tries again as it does. */
+const metric = `import json, os, time, urllib.request
+url = os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/runs/log-metric"
+now = int(time.time() * 1000)
+body = {"run_id": os.environ["MLFLOW_RUN_ID"], "key": "accuracy", "value": 0.75, "timestamp": now, "step": 0}
+headers = {"Authorization": "Bearer " + os.environ["MLFLOW_TRACKING_TOKEN"], "Content-Type": "application/json"}
+for left in range(8, -1, -1):
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers)).read()
+        break
+    except Exception:
+        if left == 0:
+            raise
+        time.sleep(0.2)
+`;
+const fails = `type: command\ncode: broken\ncommand: python fail.py\n${image}\n`;
 const long = `type: command\ncommand: for i in $(seq 300); do echo line $i; sleep 0.2; done\n${image}\n`;
 const large = `type: command
 command: for i in $(seq 600); do echo $i > \${{outputs.result}}/$i.txt; done
 outputs: {result: {type: uri_folder}}
 ${image}
 `;
-const seeds = process.env['AMLOPS_SOAK'] ? 100 : 3;
+const seeds = process.env['AMLOPS_SOAK'] ? Number(process.env['AMLOPS_SOAK_SEEDS'] ?? 100) : 4;
+/** Workspaces that take the seeds in turn: a seed is mostly waiting. */
+const lanes = 2;
 
 interface Result {
   result: string;
@@ -43,8 +80,9 @@ async function run(
   up: Running,
   folder: string,
   inputs: Record<string, string>,
-  interrupt?: (log: () => string) => Promise<void>,
+  options: { variables?: Record<string, string>; interrupt?: (log: () => string) => Promise<void> } = {},
 ): Promise<Ended> {
+  const { variables = {}, interrupt } = options;
   const kept = mkdtempSync(join(folder, 'result-'));
   const file = join(kept, 'result.json');
   const child = spawn(
@@ -52,6 +90,7 @@ async function run(
     [
       ...['bin/amlops.mjs', 'task', 'RunAmlPipeline', '--connection', up.file, '--workspace', 'dev', '--root', folder],
       ...['--result', file, ...Object.entries(inputs).flatMap(([name, value]) => ['--input', `${name}=${value}`])],
+      ...Object.entries(variables).flatMap(([name, value]) => ['--variable', `${name}=${value}`]),
     ],
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );
@@ -102,20 +141,30 @@ async function adminPut(up: Running, body: { faults?: string; latency?: string }
   assert.equal(reply.status, 200, reply.text);
 }
 
-/** Every job of the workspace that was submitted with this experiment. */
-async function jobsOf(up: Running, experiment: string): Promise<{ name: string; status: string }[]> {
-  const found: { name: string; status: string }[] = [];
+/** Every resource of a kind (`jobs`, `codes`). */
+async function listOf(up: Running, kind: string): Promise<{ name: string; properties: Record<string, string> }[]> {
+  const found: { name: string; properties: Record<string, string> }[] = [];
   const token = await tokenOf(up.connection);
-  let next: string | undefined = `${up.connection.resourceManager}${armId(up.connection)}/jobs?api-version=2025-06-01`;
+  let next: string | undefined = `${up.connection.resourceManager}${armId(up.connection)}/${kind}?api-version=2025-06-01`;
   while (next) {
     const reply = await send(up.connection, 'GET', next, { token });
     assert.equal(reply.status, 200, reply.text);
-    for (const { name, properties } of reply.json.value) {
-      if (properties.experimentName === experiment) found.push({ name, status: properties.status });
-    }
+    found.push(...reply.json.value);
     next = reply.json.nextLink;
   }
   return found;
+}
+
+/** Every job of the workspace that was submitted with this experiment. */
+async function jobsOf(up: Running, experiment: string): Promise<{ name: string; status: string }[]> {
+  const mine = (await listOf(up, 'jobs')).filter(({ properties }) => properties['experimentName'] === experiment);
+  return mine.map(({ name, properties }) => ({ name, status: properties['status'] ?? '' }));
+}
+
+/** The faults that requests have met since they were set. */
+async function injectedIn(up: Running): Promise<Injected[]> {
+  const token = await tokenOf(up.connection);
+  return (await send(up.connection, 'GET', `${up.connection.resourceManager}/_amlops`, { token })).json.injected as Injected[];
 }
 
 /** The one job of an experiment, when it has ended. */
@@ -130,54 +179,91 @@ async function ended(up: Running, experiment: string): Promise<string> {
 }
 
 describe('RunAmlPipeline among faults', () => {
-  let up: Running;
+  let ups: Running[] = [];
   let folder: string;
+  /** What the workspaces did to the seeds' requests, and what of it showed in the logs. */
+  const met = new Map<string, number>();
+  const count = (what: string, times = 1) => met.set(what, (met.get(what) ?? 0) + times);
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'amlops-faults-'));
-    up = await startUp({ args: ['--workspaces', 'dev'] });
+    ups = await Promise.all(Array.from({ length: lanes }, () => startUp({ args: ['--workspaces', 'dev'] })));
   });
   after(async () => {
-    await up?.stop();
+    await Promise.all(ups.map((up) => up.stop()));
     rmSync(folder, { recursive: true, force: true });
   });
 
-  for (let seed = 1; seed <= seeds; seed++) {
-    it(`seed ${seed}: right results, one job each, no secret`, async () => {
-      // Code and data of its own, so that every seed has something to upload.
-      const root = join(folder, `seed-${seed}`);
-      write(root, {
-        'fine.yml': fine,
-        'fails.yml': fails,
-        'data.txt': `data ${seed}\n`,
-        'src/ok.txt': `ok ${seed}`,
-        'src/fail.py': `def fit():\n    raise ValueError("no labels ${seed}")\n\n\nfit()\n`,
-      });
-      const also = 'metrics-late=2,not-responding=2,token-lifetime=20,operations-move';
-      await adminPut(up, { faults: `seed=${seed},rate=0.2,retry-after=1,${also}` });
-      const [good, bad] = await Promise.all([
-        run(up, root, {
+  async function oneSeed(up: Running, seed: number): Promise<void> {
+    // Code and data of its own, so that every seed has something to upload.
+    const root = join(folder, `seed-${seed}`);
+    write(root, {
+      'fine.yml': seed % 2 === 0 ? command : pipeline,
+      'fails.yml': fails,
+      'data.txt': `data ${seed}\n`,
+      'src/ok.txt': `ok ${seed}`,
+      'src/metric.py': metric,
+      'broken/fail.py': `def fit():\n    raise ValueError("no labels ${seed}")\n\n\nfit()\n`,
+    });
+    const codes = (await listOf(up, 'codes')).length;
+    await adminPut(up, {
+      faults: `seed=${seed},rate=0.2,retry-after=1,metrics-late=2,not-responding=2,token-lifetime=20,operations-move`,
+    });
+    // The run's number makes the job's name, and that the faults it meets: the same seed is the same run again.
+    const number = { 'Build.BuildId': String(seed) };
+    const [good, bad] = await Promise.all([
+      run(
+        up,
+        root,
+        {
           ...{ pipelineFile: 'fine.yml', experimentName: `fine-${seed}` },
           ...{ downloadOutputs: 'all', downloadPath: join(root, 'fetched') },
-        }),
-        run(up, root, { pipelineFile: 'fails.yml', experimentName: `fails-${seed}` }),
-      ]);
-      await adminPut(up, { faults: '' });
-      assert.equal(good.result, 'Succeeded', good.log);
-      assert.equal(good.value('jobStatus'), 'Completed');
-      assert.equal(readFileSync(join(root, 'fetched', 'result', 'got.txt'), 'utf8'), `ok ${seed}`);
-      const lines = good.log.split('\n').filter((line) => /\] (data \d+|one|two)$/.test(line));
-      assert.equal(lines.length, 3, good.log);
-      assert.equal(bad.result, 'Failed', bad.log);
-      assert.equal(bad.value('jobStatus'), 'Failed');
-      assert.match(
-        bad.issues.find(({ type }) => type === 'error')?.message ?? '',
-        new RegExp(`user code.*no labels ${seed}`),
-        bad.log,
-      );
-      assert.equal(await ended(up, `fine-${seed}`), 'Completed');
-      assert.equal(await ended(up, `fails-${seed}`), 'Failed');
+        },
+        { variables: { ...number, 'System.StageName': 'fine' } },
+      ),
+      run(
+        up,
+        root,
+        { pipelineFile: 'fails.yml', experimentName: `fails-${seed}` },
+        { variables: { ...number, 'System.StageName': 'fails' } },
+      ),
+    ]);
+    for (const { kind } of await injectedIn(up)) count(kind);
+    for (const { log } of [good, bad]) {
+      if (/NotResponding/.test(log)) count('not-responding');
+      if (/reply to the submission was lost/.test(log)) count('submission read back');
+    }
+    await adminPut(up, { faults: '' });
+    assert.equal(good.result, 'Succeeded', good.log);
+    assert.equal(good.value('jobStatus'), 'Completed');
+    assert.equal(readFileSync(join(root, 'fetched', 'result', 'got.txt'), 'utf8'), `ok ${seed}`);
+    const lines = good.log.split('\n').filter((line) => /\] (data \d+|one|two)$/.test(line));
+    assert.equal(lines.length, 3, good.log);
+    assert.deepEqual(JSON.parse(good.value('metrics') ?? ''), { accuracy: 0.75 }, good.log);
+    assert.equal(bad.result, 'Failed', bad.log);
+    assert.equal(bad.value('jobStatus'), 'Failed');
+    assert.match(
+      bad.issues.find(({ type }) => type === 'error')?.message ?? '',
+      new RegExp(`user code.*no labels ${seed}`),
+      bad.log,
+    );
+    assert.equal(await ended(up, `fine-${seed}`), 'Completed');
+    assert.equal(await ended(up, `fails-${seed}`), 'Failed');
+    // Steps that share their code, replies that were lost: each folder was registered once.
+    assert.equal((await listOf(up, 'codes')).length, codes + 2, good.log + bad.log);
+    rmSync(root, { recursive: true });
+  }
+
+  for (let first = 1; first <= seeds; first += lanes) {
+    it(`seeds ${first} to ${first + lanes - 1}: right results, one job each, no secret, nothing left over`, async () => {
+      await Promise.all(ups.map((up, lane) => oneSeed(up, first + lane)));
     });
   }
+
+  it('met every kind of fault', () => {
+    for (const kind of [...faultKinds, 'not-responding'])
+      assert.ok((met.get(kind) ?? 0) > 0, `${kind}: ${JSON.stringify([...met])}`);
+    if (seeds > 20) assert.ok((met.get('submission read back') ?? 0) > 0, JSON.stringify([...met]));
+  });
 });
 
 describe('RunAmlPipeline cancelled', () => {
@@ -197,10 +283,7 @@ describe('RunAmlPipeline cancelled', () => {
   afterEach(() => adminPut(up, { faults: '' }));
 
   async function injected(method: string, path: RegExp): Promise<boolean> {
-    const reply = await send(up.connection, 'GET', `${up.connection.resourceManager}/_amlops`, {
-      token: await tokenOf(up.connection),
-    });
-    return (reply.json.injected as Injected[]).some((one) => one.method === method && path.test(one.path));
+    return (await injectedIn(up)).some((one) => one.method === method && path.test(one.path));
   }
 
   /** SIGINT was enough: the task left by itself, before the 7.5 s after which the agent says SIGTERM. */
@@ -212,10 +295,17 @@ describe('RunAmlPipeline cancelled', () => {
 
   it('while it uploads: nothing was submitted, and it says so', async () => {
     await adminPut(up, { faults: 'rate=1,kinds=slow,path=/startPendingUpload$' });
-    const cancelled = await run(up, folder, { pipelineFile: 'many.yml', experimentName: 'uploading' }, async () => {
-      await until(() => injected('POST', /startPendingUpload$/));
-      await sleep(1500);
-    });
+    const cancelled = await run(
+      up,
+      folder,
+      { pipelineFile: 'many.yml', experimentName: 'uploading' },
+      {
+        interrupt: async () => {
+          await until(() => injected('POST', /startPendingUpload$/));
+          await sleep(1500);
+        },
+      },
+    );
     left(cancelled);
     assert.doesNotMatch(cancelled.log, /Uploaded/);
     assert.match(cancelled.log, /Cancelled before a job was submitted/);
@@ -228,7 +318,7 @@ describe('RunAmlPipeline cancelled', () => {
       up,
       folder,
       { pipelineFile: 'long.yml', experimentName: 'submitting', jobName: 'reply-on-its-way' },
-      () => until(() => injected('PUT', /reply-on-its-way$/)),
+      { interrupt: () => until(() => injected('PUT', /reply-on-its-way$/)) },
     );
     left(cancelled);
     assert.match(cancelled.log, /Azure was asked to cancel job reply-on-its-way/);
@@ -241,7 +331,7 @@ describe('RunAmlPipeline cancelled', () => {
       up,
       folder,
       { pipelineFile: 'long.yml', experimentName: 'throttled', jobName: 'never-taken' },
-      () => until(() => injected('PUT', /never-taken$/)),
+      { interrupt: () => until(() => injected('PUT', /never-taken$/)) },
     );
     left(cancelled);
     assert.match(cancelled.log, /job never-taken does not exist in Azure/);
@@ -250,8 +340,13 @@ describe('RunAmlPipeline cancelled', () => {
 
   it('while it waits: the job is cancelled, also when the request to do so meets faults', async () => {
     await adminPut(up, { faults: 'seed=5,rate=1,kinds=503+reset-before+reset-after,path=/cancel$' });
-    const cancelled = await run(up, folder, { pipelineFile: 'long.yml', experimentName: 'waiting' }, (log) =>
-      until(() => /line 2/.test(log())),
+    const cancelled = await run(
+      up,
+      folder,
+      { pipelineFile: 'long.yml', experimentName: 'waiting' },
+      {
+        interrupt: (log) => until(() => /line 2/.test(log())),
+      },
     );
     left(cancelled);
     assert.match(cancelled.log, /Azure was asked to cancel job|had already ended/);
@@ -263,7 +358,7 @@ describe('RunAmlPipeline cancelled', () => {
       up,
       folder,
       { pipelineFile: 'long.yml', experimentName: 'left', cancelWithPipeline: 'false', streamLogs: 'none' },
-      (log) => until(() => /: Running/.test(log())),
+      { interrupt: (log) => until(() => /: Running/.test(log())) },
     );
     left(cancelled);
     const name = cancelled.value('jobName') ?? '';
@@ -279,7 +374,7 @@ describe('RunAmlPipeline cancelled', () => {
       up,
       folder,
       { pipelineFile: 'large.yml', experimentName: 'downloading', downloadOutputs: 'result', downloadPath: fetched },
-      () => until(() => existsSync(join(fetched, 'result')) && readdirSync(join(fetched, 'result')).length > 5),
+      { interrupt: () => until(() => existsSync(join(fetched, 'result')) && readdirSync(join(fetched, 'result')).length > 5) },
     );
     left(cancelled);
     assert.ok(readdirSync(join(fetched, 'result')).length < 600, 'the download was over before the signal');
@@ -288,7 +383,7 @@ describe('RunAmlPipeline cancelled', () => {
   });
 
   it('runs whole where the storage takes no keys: code, data and outputs by identity', async () => {
-    write(folder, { 'fine.yml': fine, 'data.txt': 'by identity\n', 'src/ok.txt': 'ok' });
+    write(folder, { 'fine.yml': command, 'src/metric.py': metric, 'data.txt': 'by identity\n', 'src/ok.txt': 'ok' });
     const good = await run(up, folder, {
       ...{ pipelineFile: 'fine.yml', experimentName: 'identity' },
       ...{ downloadOutputs: 'all', downloadPath: join(folder, 'by-identity') },
