@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { clientVenv } from '../support/client-kit.js';
-import { random } from '../support/memory-release.js';
 import { amlops, task, type TaskEnded } from '../support/task-cli.js';
 import { startUp, type Running } from '../support/workspace.js';
 
@@ -223,24 +222,4 @@ for (const storage of ['keys', 'identity'] as const)
         );
         assert.equal((await amlops(['why', '--connection', up.file, '--workspace', 'prod', '--model', 'b'])).code, 1);
       });
-
-    it('killed at any instant and run again, the end is one version, one record and no blob too many', async () => {
-      const next = random(storage === 'keys' ? 3 : 4);
-      for (let round = 0; round < (soak ? 25 : 1); round++) {
-        const model = `k${round}`;
-        done(await register('dev', { ...make(model, { accuracy: 0.9 }), modelName: model }), 'registered');
-        const current = run++;
-        const inputs = { modelName: model, modelVersion: '1', targetWorkspaceName: 'prod' };
-        for (let attempt = 1; attempt <= 3; attempt++)
-          await task('PromoteModel', up.file, 'dev', inputs, {
-            run: current,
-            attempt,
-            killAfter: 600 + Math.floor(next() * 900),
-          });
-        const ended = await task('PromoteModel', up.file, 'dev', inputs, { run: current, attempt: 4 });
-        assert.match(ended.outputs['outcome'] ?? ended.out, /^(promoted|unchanged)$/);
-        await verifies('prod', model, 1);
-        assert.equal((await why('prod', model)).champion.version, '1');
-      }
-    });
   });

@@ -12,24 +12,36 @@ export interface Ended {
   err: string;
 }
 
-/** Runs a command to its end; `killAfter` sends SIGKILL to it after so many milliseconds. */
-export async function amlops(args: string[], options: { killAfter?: number } = {}): Promise<Ended> {
+export interface Moments {
+  /** Milliseconds until everything that the command started is killed (SIGKILL). */
+  killAfter?: number;
+  /** Resolves when it is time to kill it in that way. */
+  killWhen?: (out: () => string) => Promise<void>;
+  /** Resolves when it is time for Ctrl-C, which is the agent's cancel. */
+  cancelWhen?: (out: () => string) => Promise<void>;
+}
+
+/** Runs a command to its end, or to the end that `moments` give it. */
+export async function amlops(args: string[], moments: Moments = {}): Promise<Ended> {
+  const { killAfter, killWhen, cancelWhen } = moments;
   const child = spawn(process.execPath, [cli, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    detached: options.killAfter !== undefined,
+    detached: killAfter !== undefined || killWhen !== undefined,
   });
   let out = '';
   let err = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
-  const timer =
-    options.killAfter === undefined
-      ? undefined
-      : setTimeout(() => {
-          // The whole group: the task's own process dies with the command that runs it.
-          if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL');
-        }, options.killAfter);
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  const kill = () => {
+    // The whole group: the task's own process dies with the command that runs it.
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, 'SIGKILL');
+  };
+  const timer = killAfter === undefined ? undefined : setTimeout(kill, killAfter);
+  const closed = new Promise<number | null>((resolve) => child.once('close', resolve));
+  const over = closed.then(() => 'over' as const);
+  if (killWhen && (await Promise.race([killWhen(() => out), over])) !== 'over') kill();
+  if (cancelWhen && (await Promise.race([cancelWhen(() => out), over])) !== 'over') child.kill('SIGINT');
+  const code = await closed;
   clearTimeout(timer);
   return { code, out, err };
 }
@@ -43,6 +55,8 @@ export interface TaskEnded extends Ended {
   summaries: string[];
   buildTags: string[];
   problems: unknown[];
+  killedBy: string | null;
+  exitCode: number | null;
 }
 
 /** One task through the harness. `run`: Build.BuildId, the same on a retry. */
@@ -51,8 +65,9 @@ export async function task(
   connection: string,
   workspace: string,
   inputs: Record<string, string>,
-  options: { run?: number; attempt?: number; killAfter?: number; node?: string } = {},
+  options: { run?: number; attempt?: number; node?: string; from?: string; args?: string[] } & Moments = {},
 ): Promise<TaskEnded> {
+  const killed = options.killAfter !== undefined || options.killWhen !== undefined;
   const folder = mkdtempSync(join(tmpdir(), 'amlops-e2e-'));
   const file = join(folder, 'result.json');
   try {
@@ -63,8 +78,10 @@ export async function task(
         ...(options.run === undefined ? [] : ['--env', `BUILD_BUILDID=${options.run}`]),
         ...(options.attempt === undefined ? [] : ['--env', `SYSTEM_STAGEATTEMPT=${options.attempt}`]),
         ...(options.node === undefined ? [] : ['--node', options.node]),
+        ...(options.from === undefined ? [] : ['--from', options.from]),
+        ...(options.args ?? []),
       ],
-      options.killAfter === undefined ? {} : { killAfter: options.killAfter },
+      options,
     );
     const empty = {
       result: '',
@@ -75,13 +92,14 @@ export async function task(
       summaries: [],
       buildTags: [],
       problems: [],
+      killedBy: null,
+      exitCode: null,
     };
     let read: Record<string, unknown> & { outputVariables?: Record<string, { value: string }> };
     try {
       read = JSON.parse(readFileSync(file, 'utf8')) as typeof read;
     } catch (error) {
-      if (options.killAfter === undefined)
-        throw new Error(`${name} left no result: ${ended.err}\n${ended.out}`, { cause: error });
+      if (!killed) throw new Error(`${name} left no result: ${ended.err}\n${ended.out}`, { cause: error });
       return { ...ended, ...empty };
     }
     const outputs = Object.fromEntries(Object.entries(read.outputVariables ?? {}).map(([key, { value }]) => [key, value]));
