@@ -1,6 +1,5 @@
 /** What one expansion shares: messages, limits, places, frames. */
 import { type FunctionDefinition } from '../expressions/functions.js';
-import { generalFunctions } from '../expressions/functions.js';
 import type { Parsed } from '../expressions/parser.js';
 import { ObjectValue, type Value } from '../expressions/values.js';
 import type { Node } from '../yaml/nodes.js';
@@ -76,6 +75,8 @@ export class Context {
   /** Expressions that have been parsed: a loop evaluates the same text many times. */
   readonly expressions = new Map<string, Parsed>();
   depth = 0;
+  /** Where the work is: limits are reported there. */
+  at: Position | undefined;
   private events = 0;
   private characters = 0;
   private readonly places = new WeakMap<object, { place: Position; properties: Map<string, Position> }>();
@@ -90,10 +91,17 @@ export class Context {
   /** Counts work; generous for real pipelines, an end for those that grow without bound. */
   spend(characters: number): void {
     this.characters += characters;
-    if (++this.events > limits.events || this.characters > limits.characters) {
-      this.error(undefined, 'Maximum object size exceeded');
-      throw new LimitReached('size');
-    }
+    if (this.characters > limits.characters) this.limit('Maximum object size exceeded');
+    if (++this.events > limits.events)
+      this.limit(
+        'Maximum events exceeded while evaluating the template. This may indicate an infinite loop or too many nested loops.',
+      );
+  }
+
+  /** Ends the expansion with a sentence of the service. */
+  limit(text: string, place = this.at): never {
+    this.error(place, text);
+    throw new LimitReached(text);
   }
 
   check(): void {
@@ -118,10 +126,10 @@ export class Context {
 
 const contexts = ['parameters', 'variables'];
 
-/** May a loop variable have this name here? */
+/** Is the name of a loop variable taken? Names of functions are free: such a variable cannot be read, and that is told where it is. */
 export function nameIsTaken(name: string, frame: Frame): boolean {
   const folded = name.toLowerCase();
-  return contexts.includes(folded) || frame.locals.has(folded) || generalFunctions.has(folded);
+  return contexts.includes(folded) || frame.locals.has(folded);
 }
 
 /** Names of a compile-time expression. */

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { join, resolve, sep } from 'node:path';
 import { readYaml } from '../yaml/read.js';
-import { type Context, limits, LimitReached, type SourceFile } from './context.js';
+import { type Context, limits, type SourceFile } from './context.js';
 import type { Position } from './types.js';
 
 /**
@@ -24,8 +24,9 @@ export function locate(
     return undefined;
   }
   const written = (at < 0 ? reference : reference.slice(0, at)).replaceAll('\\', '/');
-  const base = repository === from.repository ? from.path.slice(0, from.path.lastIndexOf('/') + 1) : '/';
-  const full = written.startsWith('/') ? written : base + written;
+  // the folder of a file at the root is `/`, and messages show what was joined: `//../x.yml`
+  const folder = from.path.slice(0, from.path.lastIndexOf('/')) || '/';
+  const full = written.startsWith('/') ? written : `${repository === from.repository ? folder : ''}/${written}`;
   const parts: string[] = [];
   for (const part of full.split('/')) {
     if (part === '..' && parts.pop() === undefined) {
@@ -64,15 +65,14 @@ export function load(
     return undefined;
   }
   if (context.files.size >= limits.files) {
-    context.error(place, `No more than ${limits.files} YAML files may be used.`);
-    throw new LimitReached('files');
+    context.limit(`No more than ${limits.files} YAML files may be used.`, place);
   }
   const name = repository === 'self' ? path : `${path}@${declared?.alias ?? repository}`;
   const { root, messages } = readYaml(readFileSync(location, 'utf8'), name);
   const file: SourceFile = { repository, path, name, root };
   context.files.set(key, messages.length > 0 ? null : file);
   context.used.push({ repository: declared?.alias ?? 'self', path, location, extended });
-  for (const message of messages) context.error(message.position, message.text);
+  context.messages.push(...messages);
   return messages.length > 0 ? undefined : file;
 }
 

@@ -161,6 +161,7 @@ const stageShape: Record<string, Reader> = {
   trigger: oneOf('manual', 'automatic'),
   isSkippable: text,
   group: text,
+  checks: any,
   templateContext: any,
 };
 const stage = member('stages', { stage: stageShape });

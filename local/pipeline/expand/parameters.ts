@@ -145,7 +145,7 @@ export function bind(
     const given = args.find(({ name }) => name.toLowerCase() === declaration.name.toLowerCase());
     const slot = given?.slot ?? (declaration.default && { node: declaration.default, frame: callee });
     if (!slot) {
-      context.error(place, `A value for the '${declaration.name}' parameter must be provided.`);
+      context.error(place ?? declaration.place, `A value for the '${declaration.name}' parameter must be provided.`);
       continue;
     }
     const value = convert(context, declaration, slot, parts);
@@ -155,8 +155,11 @@ export function bind(
   return new ObjectValue(values, { foldCase: true, strict: true });
 }
 
+const restrictable = ['string', 'number', 'boolean', 'stringList', ...rootOnly];
+
 function allowed(context: Context, declaration: Declaration, value: Value, slot: Slot, parts: PartReaders): boolean {
-  if (!declaration.values) return true;
+  // other types ignore `values`, and an empty list restricts nothing
+  if (!declaration.values?.length || !restrictable.includes(declaration.type)) return true;
   const accepted = declaration.values.map((node) =>
     convert(context, { ...declaration, type: itemType(declaration) }, { node, frame: slot.frame }, parts),
   );
@@ -192,6 +195,10 @@ function convert(context: Context, declaration: Declaration, slot: Slot, parts: 
   if (type === 'object') return objectValue(context, { node, frame: slot.frame });
   if (type === 'legacyObject') return legacyValue(context, { node, frame: slot.frame });
   if (type === 'stringList') {
+    if (node.kind === 'scalar') {
+      context.error(node.place, `The '${name}' parameter value '${node.text}' is not a valid StringList.`);
+      return undefined;
+    }
     if (node.kind !== 'sequence') return invalid(node);
     return strings(context, { node, frame: slot.frame }) ?? invalid(node);
   }

@@ -1,7 +1,8 @@
 /** The root of a pipeline: parameters, resources, variables, then stages, in whatever order they were written. */
 import { ObjectValue, toJson, toText, type Value } from '../expressions/values.js';
-import { literalNode, type MappingNode, type Node } from '../yaml/nodes.js';
+import { literalNode, type MappingNode, type Node, type ScalarNode } from '../yaml/nodes.js';
 import { readYaml } from '../yaml/read.js';
+import { hasExpression } from '../yaml/templates.js';
 import { Context, type Frame, LimitReached, type Slot, type SourceFile, VariableScope } from './context.js';
 import { load } from './files.js';
 import { connectParts, jobProperties, jobs, pool, rootStrategy, stages } from './jobs.js';
@@ -46,9 +47,13 @@ export function expandPipeline(entry: string, options: ExpandOptions): ExpandedP
   } catch (error) {
     if (error instanceof LimitReached) throw new PipelineError(context.messages);
     // nesting beyond what the machine's stack holds is far beyond the service's limit
-    if (error instanceof RangeError) throw new PipelineError([...context.messages, { text: 'Maximum object depth exceeded' }]);
+    if (error instanceof RangeError) throw tooDeep(context);
     throw error;
   }
+}
+
+function tooDeep({ messages, at }: Context): PipelineError {
+  return new PipelineError([...messages, { text: 'Maximum object depth exceeded', ...(at && { position: at }) }]);
 }
 
 interface Expansion {
@@ -63,7 +68,7 @@ function expand(context: Context, entry: string): Expansion {
   context.check();
   if (file?.root?.kind !== 'mapping') {
     if (file?.root) unexpected(context, file.root);
-    else context.error(undefined, `${path}: The pipeline is empty.`);
+    else context.error({ file: path, line: 1, column: 1 }, 'The pipeline is empty.');
     context.check();
   }
   const root = file?.root as MappingNode;
@@ -87,20 +92,28 @@ function rootFrame(context: Context, file: SourceFile, root: MappingNode): Frame
   const declared = declarations(context, parametersBlock(root), frame, true);
   const args = Object.entries(context.options.parameters ?? {}).map(([name, value]) => {
     const type = declared.list.find((other) => other.name.toLowerCase() === name.toLowerCase())?.type ?? 'string';
-    return { name, slot: { node: queued(context, name, value, type), frame } };
+    return { name, slot: { node: queued(name, value, type), frame } };
   });
   return { ...frame, parameters: bind(context, { ...declared, open: false }, args, frame, parts.types, undefined) };
 }
 
 const scalarTypes = ['string', 'number', 'boolean', 'environment', 'filePath', 'pool', 'secureFile', 'serviceConnection'];
 
-/** Queue-time values are text; text of objects and lists is JSON (YAML is accepted too). */
-function queued(context: Context, name: string, value: string, type: string): Node {
-  const file = `parameter ${name}`;
-  if (scalarTypes.includes(type)) return literalNode(value, { file, line: 1, column: 1 });
-  const { root, messages } = readYaml(value, file);
-  for (const message of messages) context.error(message.position, message.text);
-  return root ?? literalNode('', { file, line: 1, column: 1 });
+/**
+ * Queue-time values are text; text of objects and lists is JSON (YAML is accepted too), and what is neither stays text.
+ * Nothing in them is an expression.
+ */
+function queued(name: string, value: string, type: string): Node {
+  const place = { file: `parameter ${name}`, line: 1, column: 1 };
+  const root = scalarTypes.includes(type) ? undefined : readYaml(value, place.file).root;
+  return root ? literal(root) : literalNode(value, place);
+}
+
+function literal(node: Node): Node {
+  if (node.kind === 'scalar') return hasExpression(node.text) ? { ...node, value: node.text } : node;
+  if (node.kind === 'sequence') return { ...node, items: node.items.map(literal) };
+  const entries = node.entries.map(({ key, value }) => ({ key: literal(key) as ScalarNode, value: literal(value) }));
+  return { ...node, entries };
 }
 
 const rootProperties: Record<string, Reader> = {
@@ -169,7 +182,7 @@ function read(context: Context, document: NormalMapping, slot: Slot, isTemplate:
   }
   if (body) readBody(context, document, body, job);
   else if (!isTemplate && context.messages.length === 0) {
-    context.error(slot.node.place, `${slot.frame.file.name}: A pipeline needs one of stages, jobs, steps or extends.`);
+    context.error(slot.node.place, `A pipeline needs one of stages, jobs, steps or extends.`);
   }
 }
 

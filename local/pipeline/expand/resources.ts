@@ -6,10 +6,10 @@ import { entries, items, settle } from './unravel.js';
 
 const patterns = object({
   properties: {
-    include: list(text, { orScalar: true, noDirectives: true }),
-    exclude: list(text, { orScalar: true, noDirectives: true }),
+    include: list(text, { orScalar: true, directives: 'asWritten' }),
+    exclude: list(text, { orScalar: true, directives: 'asWritten' }),
   },
-  noDirectives: true,
+  directives: 'asWritten',
 });
 
 const triggerProperties = { batch: text, branches: patterns, paths: patterns, tags: patterns };
@@ -32,10 +32,10 @@ function readTrigger(context: Context, slot: Slot, properties: Record<string, Re
     return unexpected(context, node);
   }
   if (node.kind === 'sequence') {
-    const include = list(text, { noDirectives: true })(context, { node, frame: slot.frame });
+    const include = list(text, { directives: 'asWritten' })(context, { node, frame: slot.frame });
     return include && context.mark({ branches: { include } }, node.place);
   }
-  return readObject(context, node, slot, { properties, noDirectives: true });
+  return readObject(context, node, slot, { properties, directives: 'asWritten' });
 }
 
 export const schedules: Reader = list(
@@ -56,7 +56,7 @@ const repository = object({
   },
   first: 'repository',
   open: true,
-  noDirectives: true,
+  directives: false,
 });
 
 const repositories: Reader = (context, slot) => {

@@ -2,7 +2,7 @@
 import { type MappingNode, type Node, leafText } from '../yaml/nodes.js';
 import type { Context, Slot } from './context.js';
 import type { Normal, NormalMapping } from './types.js';
-import { entries, type Entry, items, settle } from './unravel.js';
+import { type Directives, entries, type Entry, items, settle } from './unravel.js';
 
 /** Reads a slot into the normal form. @returns undefined after a mistake that has been reported */
 export type Reader = (context: Context, slot: Slot) => Normal | undefined;
@@ -15,8 +15,8 @@ export interface ObjectShape {
   first?: string;
   /** Keys beyond the well-known ones are allowed. */
   open?: boolean;
-  /** Directives are not carried out here (trigger, resources.repositories). */
-  noDirectives?: boolean;
+  /** Directives are refused (resources.repositories) or left as they were written, which no shape knows (trigger, pr). */
+  directives?: Directives['directives'];
 }
 
 /** Reports a node of the wrong kind in the service's words. */
@@ -76,14 +76,14 @@ export const any: Reader = (context, slot) => {
 };
 
 /** A list; with `orScalar` a bare scalar is a list of one. */
-export function list(of: Reader, options: { orScalar?: boolean; noDirectives?: boolean } = {}): Reader {
+export function list(of: Reader, options: { orScalar?: boolean } & Partial<Directives> = {}): Reader {
   return (context, slot) => {
     const node = settle(context, slot);
     if (!node) return undefined;
     if (node.kind === 'scalar' && options.orScalar) return [of(context, { node, frame: slot.frame }) ?? ''];
     if (node.kind !== 'sequence') return unexpected(context, node);
     const result: Normal[] = context.mark([], node.place);
-    for (const item of items(context, node, slot.frame, { directives: !options.noDirectives })) {
+    for (const item of items(context, node, slot.frame, { directives: options.directives ?? true })) {
       const value = of(context, item);
       if (value === undefined) continue;
       context.markProperty(result, String(result.length), item.node.place);
@@ -124,7 +124,7 @@ export function object(shape: ObjectShape): Reader {
 export function readObject(context: Context, node: MappingNode, slot: Slot, shape: ObjectShape): NormalMapping {
   const result: NormalMapping = context.mark({}, node.place);
   let first = true;
-  for (const entry of unique(context, entries(context, node, slot.frame, { directives: !shape.noDirectives }))) {
+  for (const entry of unique(context, entries(context, node, slot.frame, { directives: shape.directives ?? true }))) {
     if (first && shape.first !== undefined && entry.key !== shape.first) {
       context.error(entry.place, `Unexpected value '${entry.key}'`);
       break;

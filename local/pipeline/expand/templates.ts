@@ -1,6 +1,6 @@
 /** Template references: the file, its frame, its arguments. */
 import type { Node } from '../yaml/nodes.js';
-import { type Context, type Frame, limits, LimitReached, type Slot, type SourceFile } from './context.js';
+import { type Context, type Frame, limits, type Slot, type SourceFile } from './context.js';
 import { load, locate } from './files.js';
 import { type Argument, bind, declarations, type PartReaders } from './parameters.js';
 import { nonEmpty, type Reader, unexpected, unique } from './shapes.js';
@@ -74,10 +74,7 @@ export function includeFile<T>(
   read: (context: Context, root: Slot) => T,
   extended = false,
 ): T | undefined {
-  if (context.depth >= limits.depth) {
-    context.error(undefined, 'Maximum object depth exceeded');
-    throw new LimitReached('depth');
-  }
+  if (context.depth >= limits.depth) context.limit('Maximum object depth exceeded', found[0]?.place);
   context.depth++;
   try {
     const root = openTemplate(context, found, caller, extended);

@@ -175,6 +175,8 @@ export interface ExpandedPipeline {
 export interface PipelineMessage {
   text: string;
   position?: Position;
+  /** The text tells its place itself, as messages of the YAML parser do. */
+  placed?: boolean;
 }
 
 /** Expansion or validation failed. `message` is the joined text as the service writes it. */
@@ -188,6 +190,6 @@ export class PipelineError extends Error {
 }
 
 /** `/file.yml (Line: L, Col: C): text`, or the text alone. */
-export function formatMessage({ text, position }: PipelineMessage): string {
-  return position ? `${position.file} (Line: ${position.line}, Col: ${position.column}): ${text}` : text;
+export function formatMessage({ text, position, placed }: PipelineMessage): string {
+  return position && !placed ? `${position.file} (Line: ${position.line}, Col: ${position.column}): ${text}` : text;
 }

@@ -35,6 +35,7 @@ export function evaluateAt(context: Context, text: string, frame: Frame, place: 
  * @returns undefined after a mistake that has been reported
  */
 export function settle(context: Context, { node, frame }: Slot): Node | undefined {
+  context.at = node.place;
   context.spend(node.kind === 'scalar' ? node.text.length : 1);
   if (node.kind !== 'scalar' || node.value !== undefined || !hasExpression(node.text)) return node;
   const value = scalarValue(context, node, frame);
@@ -61,8 +62,8 @@ class Chains {
     private readonly frame: Frame,
   ) {}
 
-  /** Is the body of this `if`, `elseif` or `else` wanted? */
-  wanted(found: Directive & { kind: 'if' | 'elseif' | 'else' | 'insert' }, place: Position): boolean {
+  /** Is the body of this `if`, `elseif` or `else` wanted? undefined: it has no `if`, which has been reported. */
+  wanted(found: Directive & { kind: 'if' | 'elseif' | 'else' | 'insert' }, place: Position): boolean | undefined {
     if (found.kind === 'if') {
       const taken = toBoolean(evaluateAt(this.context, (found as { condition: string }).condition, this.frame, place) ?? false);
       this.chain = { taken, closed: false };
@@ -71,7 +72,7 @@ class Chains {
     const chain = this.chain;
     if (!chain || chain.closed) {
       this.context.error(place, `The expression directive '${found.kind}' is not supported in this context`);
-      return false;
+      return undefined;
     }
     if (found.kind === 'else') {
       chain.closed = true;
@@ -122,12 +123,22 @@ function* iterations(context: Context, found: Directive & { kind: 'each' }, fram
   }
 }
 
+/** What happens to directives: carried out, refused, or left as they were written (then no shape knows them). */
+export interface Directives {
+  directives: boolean | 'asWritten';
+}
+
 /** The members of a mapping with directives carried out. A mistake is reported and left out. */
-export function* entries(context: Context, node: MappingNode, frame: Frame, options: { directives: boolean }): Generator<Entry> {
+export function* entries(context: Context, node: MappingNode, frame: Frame, options: Directives): Generator<Entry> {
   const chains = new Chains(context, frame);
   for (const { key, value } of node.entries) {
     context.spend(key.text.length);
     const found = directiveOf(key);
+    const asWritten: Entry = { key: key.text, place: key.place, blame: key.place, value: { node: value, frame } };
+    if (found && options.directives === 'asWritten') {
+      yield asWritten;
+      continue;
+    }
     if (!found) {
       const text = keyText(context, key, frame);
       if (text !== undefined) yield { key: text, place: key.place, blame: key.place, value: { node: value, frame } };
@@ -144,7 +155,11 @@ export function* entries(context: Context, node: MappingNode, frame: Frame, opti
     } else if (found.kind === 'insert') {
       chains.end();
       yield* merged(context, { node: value, frame }, value.place);
-    } else if (chains.wanted(found, key.place)) yield* merged(context, { node: value, frame });
+    } else {
+      const wanted = chains.wanted(found, key.place);
+      if (wanted) yield* merged(context, { node: value, frame });
+      else if (wanted === undefined) yield asWritten;
+    }
   }
 }
 
@@ -169,11 +184,15 @@ function keyText(context: Context, key: ScalarNode, frame: Frame): string | unde
 }
 
 /** The members of a sequence with directives carried out and lists of lone expressions spliced in; each is settled. */
-export function* items(context: Context, node: SequenceNode, frame: Frame, options: { directives: boolean }): Generator<Slot> {
+export function* items(context: Context, node: SequenceNode, frame: Frame, options: Directives): Generator<Slot> {
   const chains = new Chains(context, frame);
   for (const item of node.items) {
     const only = item.kind === 'mapping' && item.entries.length === 1 ? item.entries[0] : undefined;
     const found = only && directiveOf(only.key);
+    if (found && options.directives === 'asWritten') {
+      yield { node: written(item as MappingNode), frame };
+      continue;
+    }
     if (!found || found.kind === 'insert') {
       if (found) chains.end();
       yield* spliced(context, { node: item, frame }, item.kind === 'scalar');
@@ -187,8 +206,17 @@ export function* items(context: Context, node: SequenceNode, frame: Frame, optio
       chains.end();
       for (const inner of iterations(context, found, frame, only.key.place))
         yield* spliced(context, { node: only.value, frame: inner }, true);
-    } else if (chains.wanted(found, only.key.place)) yield* spliced(context, { node: only.value, frame }, true);
+    } else {
+      const wanted = chains.wanted(found, only.key.place);
+      if (wanted) yield* spliced(context, { node: only.value, frame }, true);
+      else if (wanted === undefined) yield { node: written(item as MappingNode), frame };
+    }
   }
+}
+
+/** The mapping with its keys as the text that was written: no shape knows them, so the service's second message follows. */
+function written(node: MappingNode): MappingNode {
+  return { ...node, entries: node.entries.map(({ key, value }) => ({ key: { ...key, value: key.text }, value })) };
 }
 
 /** A list is spliced where a directive or a lone expression brought it; anything else is one item. */

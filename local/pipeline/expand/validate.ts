@@ -27,7 +27,17 @@ export function validate(context: Context, document: ExpandedDocument): void {
   for (const stage of document.stages) validateStage(context, stage, catalogue);
 }
 
+/** Names of stages, jobs and steps: letters, digits and `_`, no digit first. No name is allowed as well. */
+function checkName(context: Context, part: object, property: string, name: string | undefined, subject: string): void {
+  if (name === undefined || /^([A-Za-z_]\w*)?$/.test(name)) return;
+  context.error(
+    context.placeOf(part, property),
+    `${subject} has an invalid name. Valid names may only contain alphanumeric characters and '_' and may not start with a number.`,
+  );
+}
+
 function validateStage(context: Context, stage: ExpandedStage, catalogue: Catalogue | undefined): void {
+  checkName(context, stage, 'stage', stage.stage, `Stage ${stage.stage}`);
   condition(context, stage, 'stageCondition', `Stage ${stage.stage}`);
   groups(context, stage.variables, catalogue);
   const jobs = stage.jobs ?? [];
@@ -43,6 +53,8 @@ function validateStage(context: Context, stage: ExpandedStage, catalogue: Catalo
     },
   );
   for (const job of jobs) {
+    const kind = job.deployment === undefined ? 'job' : 'deployment';
+    checkName(context, job, kind, jobName(job), `Stage ${stage.stage} job ${jobName(job)}`);
     condition(context, job, 'jobCondition', `Job ${jobName(job)}`);
     groups(context, job.variables, catalogue);
     environment(context, job, catalogue);
@@ -86,6 +98,7 @@ function validateSteps(
       );
     }
     seen.add(name.toLowerCase());
+    checkName(context, step, 'name', name, `Job ${jobName(job)}: Step ${name}`);
     condition(context, step, 'stepCondition', `Job ${jobName(job)}: Step ${name}`);
     task(context, job, step, catalogue);
   }
@@ -200,7 +213,8 @@ function graph(
     ({ dependsOn }, index) => dependsOn ?? (words.sequential && index > 0 ? [nodes[index - 1]?.name ?? ''] : []),
   );
   if (nodes.length > 0 && edges.every((edge) => edge.length > 0)) {
-    context.error(undefined, words.noRoot);
+    const part = nodes[0]?.part;
+    context.error(part && context.placeOf(part, 'dependsOn'), words.noRoot);
     return;
   }
   const waiting = edges.map((edge, index) => {

@@ -169,5 +169,5 @@ export const generalFunctions: ReadonlyMap<string, FunctionDefinition> = new Map
 
 /** `counter(prefix, seed)`: only in root variables, at run time. */
 export function counterFunction(count: (prefix: string, seed: number) => number): FunctionDefinition {
-  return eager(0, 2, (prefix = null, seed = null) => count(toText(prefix), toNumber(seed)));
+  return eager(1, 2, (prefix = null, seed = null) => count(toText(prefix), toNumber(seed)));
 }

@@ -23,7 +23,7 @@ export function readYaml(text: string, file: string): { root?: Node; messages: P
   if (!Array.isArray(documents)) return { messages: [] };
   const [first, second] = documents;
   for (const error of first?.errors ?? []) reader.syntax(error.message, error.pos[0]);
-  if (second && reader.messages.length === 0) reader.syntax('Only one document is expected.', second.range?.[0] ?? 0);
+  if (second && reader.messages.length === 0) reader.document(second.range?.[0] ?? 0);
   if (!first?.contents || reader.messages.length > 0) return { messages: reader.messages };
   const root = reader.node(first.contents);
   return { root, messages: reader.messages };
@@ -48,10 +48,18 @@ class Reader {
 
   /** A mistake of YAML itself; the sentence is the parser's own. */
   syntax(message: string, offset: number): void {
-    const { line, column } = this.place(offset);
+    const position = this.place(offset);
+    const { line, column } = position;
     this.messages.push({
+      position,
+      placed: true,
       text: `${this.file}: (Line: ${line}, Col: ${column}, Idx: ${offset}) - (Line: ${line}, Col: ${column}, Idx: ${offset}): ${message}`,
     });
+  }
+
+  /** A second document, in the words of the service's parser. */
+  document(offset: number): void {
+    this.error(this.place(offset), 'Expected stream end parse event');
   }
 
   node(node: ParsedNode | null): Node {

