@@ -23,7 +23,9 @@ export function openSuite(
   run.update(checkpoint, { state: 'inProgress', startTime: isoNow() });
   const checkRuns = checks.map((check): CheckRun => {
     const type = recordTypes[check.type.id] ?? 'Checkpoint.TaskCheck';
-    const record = run.record(type, `${stage.identifier}.checkpoint.${check.id}`, check.type.name, checkpoint, stage.attempt);
+    const shown = check.settings['displayName'];
+    const name = typeof shown === 'string' && shown ? shown : check.type.name;
+    const record = run.record(type, `${stage.identifier}.checkpoint.${check.id}`, name, checkpoint, stage.attempt);
     return {
       id: record.id,
       status: 'queued',

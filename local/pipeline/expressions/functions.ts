@@ -43,12 +43,11 @@ function elements(value: Value): Value[] {
 }
 
 function coalesce(args: readonly Thunk[]): Value {
-  let value: Value = null;
   for (const arg of args) {
-    value = arg();
-    if (value !== null && value !== '') break;
+    const value = arg();
+    if (value !== null && value !== '') return value;
   }
-  return value;
+  return null;
 }
 
 /** Texts that grow without bound (a format of a format of a format…) end here; the service has a memory limit. */

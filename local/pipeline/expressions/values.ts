@@ -200,7 +200,9 @@ export function toJson(value: Value, indent = ''): string {
   if (value === null) return 'null';
   if (typeof value === 'boolean') return value ? 'true' : 'false';
   if (typeof value === 'number') return formatNumber(value);
-  if (typeof value === 'string') return JSON.stringify(value);
+  // line separators are escaped as well, as the service's serializer does
+  if (typeof value === 'string')
+    return JSON.stringify(value).replace(/[\u0085\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
   if (value instanceof Version) return JSON.stringify(value.toString());
   const inner = `${indent}  `;
   if (Array.isArray(value)) {

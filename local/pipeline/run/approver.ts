@@ -84,6 +84,7 @@ async function converse(
       { y: 'approved', yes: 'approved', n: 'rejected', no: 'rejected', b: 'bypassed', bypass: 'bypassed' } as const
     )[word.toLowerCase() as 'y'];
     if (status) return { status, comment: comment.trim(), by: localUser };
+    output.write(word ? `'${plainText(word)}' is no answer.\n` : 'Nothing was answered.\n');
   }
 }
 

@@ -180,8 +180,9 @@ export class LiveConsole implements RunObserver {
 
   #draw(all = false): void {
     if (this.#paused > 0) return;
-    const width = Math.max(20, (this.out.columns ?? 80) - 1);
-    const height = all ? Infinity : Math.max(5, (this.out.rows ?? 24) - 2);
+    // A terminal that does not know its size says 0. The last picture is cut nowhere: reasons are read there.
+    const width = all ? Infinity : Math.max(20, (this.out.columns || 80) - 1);
+    const height = all ? Infinity : Math.max(5, (this.out.rows || 24) - 2);
     let lines = this.#visible(all).map((entry) => this.#line(entry, width));
     if (lines.length > height) lines = lines.slice(-height);
     this.#erase();

@@ -11,6 +11,7 @@ import { combine, runGraph } from './graph.js';
 import { jobKey, jobTitle, stageKey, stepLists } from './names.js';
 import type { OutputFact, TreeNode } from './types.js';
 import { layer, merge, settle, values, type Variables } from './variables.js';
+import { whySkipped } from './why.js';
 
 /** Runs the jobs of a stage by their graph; jobs that ended well in an earlier attempt are kept. */
 export async function runJobs(context: StageContext, signal: AbortSignal): Promise<NodeResult> {
@@ -52,7 +53,9 @@ async function runJob(context: StageContext, job: ExpandedJob, index: number, si
     runtime.variables = values(merge(context.variables, level));
     if (!evaluateCondition(job.condition, 'jobCondition', runtime)) {
       const result = signal.aborted ? 'Canceled' : 'Skipped';
-      observer.ended(node, result);
+      const why = result === 'Skipped' ? whySkipped(job.condition, runtime.dependencies ?? {}) : undefined;
+      observer.ended(node, result, why);
+      Object.assign(state, why ? { reason: why } : {});
       return end(result);
     }
     const matrix = job.strategy?.matrix;

@@ -22,6 +22,7 @@ function inline(text: string): string {
     .replace(/&(lt|gt|amp|quot|#39);/g, (_whole, name: string) => hold(escapeHtml(entities[name] ?? '')));
   return escapeHtml(rest)
     .replace(/\*\*([^*]+)\*\*/g, '<strong>$1</strong>')
+    .replace(/(?<![\w*])([_*])(?=\S)([^_*]*[^_*\s])\1(?!\w)/g, '<em>$2</em>')
     .replace(/\[([^\]]+)\]\((https?:\/\/[^\s()\u0000]+)\)/g, '<a href="$2" rel="noreferrer noopener">$1</a>')
     .replace(/\u0000(\d+)\u0000/g, (_whole, index: string) => held[Number(index)] ?? '');
 }

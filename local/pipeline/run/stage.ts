@@ -13,6 +13,7 @@ import { acquire, type Lock } from './locks.js';
 import { stageKey, stageTitle } from './names.js';
 import type { StageState, TreeNode } from './types.js';
 import { layer, merge, values } from './variables.js';
+import { whySkipped } from './why.js';
 
 /** Runs a stage once what it waits for has ended. Never rejects for what the stage does. */
 export async function runStage(context: RunContext, index: number): Promise<NodeResult> {
@@ -33,7 +34,9 @@ export async function runStage(context: RunContext, index: number): Promise<Node
       state: 'completed',
       result: recordResults[result],
       finishTime: isoNow(),
-      ...(reason && result !== 'Skipped' ? { issues: [{ type: 'error' as const, message: reason }], errorCount: 1 } : {}),
+      ...(reason && (stageState.started || result === 'Abandoned') && result !== 'Skipped'
+        ? { issues: [{ type: 'error' as const, message: reason }], errorCount: 1 }
+        : {}),
     });
     observer.ended(node, result, reason);
     await run.flush();
@@ -43,7 +46,10 @@ export async function runStage(context: RunContext, index: number): Promise<Node
   try {
     const dependencies = stageFacts(context, waitsFor);
     const runtime = { variables, dependencies, canceled: signal.aborted, pipeline: { startTime: run.run.startTime } };
-    if (!evaluateCondition(stage.condition, 'stageCondition', runtime)) return await end(signal.aborted ? 'Canceled' : 'Skipped');
+    if (!evaluateCondition(stage.condition, 'stageCondition', runtime))
+      return signal.aborted
+        ? await end('Canceled', 'The run was cancelled before this stage started.')
+        : await end('Skipped', whySkipped(stage.condition, dependencies));
   } catch (error) {
     return await end('Abandoned', `Stage ${key}: ${(error as Error).message}`);
   }
@@ -164,6 +170,7 @@ function restart({ run }: Pick<RunContext, 'run'>, key: string, state: StageStat
     job.attempt += 1;
     job.outputs = [];
     delete job.result;
+    delete job.reason;
   }
   if (!stage) return;
   const fresh = run.nextAttempt(stage);

@@ -101,6 +101,8 @@ export interface OutputFact {
 export interface JobState {
   attempt: number;
   result?: NodeResult;
+  /** Why it was skipped. */
+  reason?: string;
   outputs: OutputFact[];
 }
 

@@ -86,6 +86,8 @@ describe('expressions', () => {
     ["or(true, gt(1, 'abc'))", 'True'],
     ["coalesce('', 'a', gt(1, 'abc'))", 'a'],
     ["in('a', 'A', gt(1, 'abc'))", 'True'],
+    ["convertToJson(coalesce(variables.missing, ''))", 'null'],
+    ["convertToJson('a\u2028b')", '"a\\u2028b"'],
     // functions
     ["contains('Training', 'RAIN')", 'True'],
     ["containsValue(parameters.data.list, 'FIRST')", 'True'],

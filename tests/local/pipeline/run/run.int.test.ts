@@ -201,4 +201,45 @@ steps:
     assert.match(page, /Content-Security-Policy/);
     assert.deepEqual(readdirSync(join(folder, 'files')), ['1-page.html.txt']);
   });
+
+  it('the page says what went wrong, what was skipped and why, and holds artifacts, tests, long logs and earlier attempts', async () => {
+    const ran = await bench.run(`
+stages:
+- stage: train
+  jobs:
+  - job: train
+    steps:
+    - checkout: none
+    - bash: |
+        for i in $(seq 3000); do echo "line $i is about one hundred characters long, so that three thousand of them are a lot of text"; done
+        mkdir -p $(Agent.TempDirectory)/drop/sub
+        echo '<svg onload="alert(1)"/>' > $(Agent.TempDirectory)/drop/sub/a.svg
+        echo '{}' > $(Agent.TempDirectory)/drop/b.json
+        echo '<testsuite><testcase name="a"/><testcase name="b"><failure/></testcase></testsuite>' > $(Agent.TempDirectory)/t.xml
+        echo "##vso[results.publish type=JUnit;runTitle=Gates;resultFiles=$(Agent.TempDirectory)/t.xml]"
+    - {publish: $(Agent.TempDirectory)/drop, artifact: drop$(System.StageAttempt)}
+    - bash: echo "##vso[task.logissue type=error]too few rows"; exit 1
+      displayName: judge
+  - job: tell
+    dependsOn: train
+    steps: [{bash: echo told}]
+- stage: promote
+  condition: and(succeeded(), true)
+  jobs: [{job: a, steps: [{bash: echo a}]}]
+`);
+    assert.equal(ran.stages[1]?.reason, 'Its condition does not hold (train: Failed): and(succeeded(), true)');
+    await bench.run('', { rerun: ran.runId });
+    const folder = join(bench.folder, 'failed');
+    await writeReport(ran.folder, folder);
+    const page = readFileSync(await writeReport(ran.folder, folder), 'utf8');
+    assert.match(page, /id="problems">[\s\S]*train › train › judge<\/a><p>too few rows<\/p>/);
+    assert.match(page, /promote<\/a><\/td>[\s\S]*skipped[\s\S]*Its condition does not hold \(train: Failed\)/);
+    assert.match(page, /tell [\s\S]*What it waits for did not succeed \(train: Failed\)/);
+    assert.match(page, /1 of 2 passed/);
+    assert.match(page, /train, attempt 1: failed/);
+    assert.match(page, /href="files\/artifact-1\/1-b\.json">b\.json<\/a>[\s\S]*2-a\.svg\.txt">sub\/a\.svg/);
+    const [long] = readdirSync(join(folder, 'files')).filter((name) => name.startsWith('log-'));
+    assert.match(readFileSync(join(folder, 'files', long ?? ''), 'utf8'), /line 1 is/);
+    assert.doesNotMatch(page, /line 1 is/);
+  }).timeout(60_000);
 });
