@@ -136,8 +136,7 @@ export async function startWorkspace(options: WorkspaceOptions): Promise<Workspa
     const blobs = azurite.serve(
       {
         port: former?.storage ?? 0,
-        certFile: files.certFile,
-        keyFile: files.keyFile,
+        ...files,
         accounts: accountList(world),
         guard: guard(),
         faults: faults.text,

@@ -10,7 +10,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { createRequire } from 'node:module';
-import { Readable, type Writable } from 'node:stream';
+import { finished, Readable, type Writable } from 'node:stream';
 
 type Require = ReturnType<typeof createRequire>;
 type Expression = Record<string, unknown>;
@@ -88,10 +88,19 @@ function keepDigests(azurite: Require): void {
   store.streamPipe = async function (from, to, _file, context) {
     const hash = createHash('md5');
     from.on('data', (piece: Buffer) => hash.update(piece));
-    // Without a file number it does not flush.
-    const count = await streamPipe.call(this, from, to, undefined, context);
-    ofBody.set(from, hash.digest());
-    return count;
+    try {
+      // Without a file number it does not flush.
+      const count = await streamPipe.call(this, from, to, undefined, context);
+      ofBody.set(from, hash.digest());
+      return count;
+    } catch (error) {
+      // An aborted upload is cut off the file by its caller: not while a piece of it is still being written there.
+      await new Promise<void>((resolve) => {
+        finished(to, () => resolve());
+        to.end();
+      });
+      throw error;
+    }
   };
   store.appendExtent = async function (data, context) {
     const extent = await appendExtent.call(this, data, context);

@@ -4,7 +4,10 @@
  * its index in memory for seconds. (A process of its own, in its own group, so that Ctrl-C and `kill -9` of the parent pass it by.)
  */
 import { createPublicKey, verify, type KeyObject } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { Agent } from 'node:https';
 import { createRequire } from 'node:module';
+import type { LookupFunction } from 'node:net';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Injected } from '../faults.js';
 import { tuneAzurite } from './azurite-tuning.js';
@@ -18,6 +21,7 @@ export interface StartMessage {
   port: number;
   certFile: string;
   keyFile: string;
+  caFile: string;
   /** `account:key;account:key`. */
   accounts: string;
   guard: GuardState;
@@ -75,9 +79,19 @@ function refuse(
   response.end(body);
 }
 
+/** A server-side copy from an address with a SAS is tried out by a request of Azurite to itself, under a name few resolvers know. */
+function reachItself(azurite: ReturnType<typeof createRequire>, caFile: string): void {
+  const lookup: LookupFunction = (_name, options, done) =>
+    options.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4);
+  const { defaults } = azurite('axios') as { defaults: { httpsAgent?: Agent; proxy?: false } };
+  Object.assign(defaults, { httpsAgent: new Agent({ ca: readFileSync(caFile), lookup }), proxy: false });
+}
+
 async function start(message: StartMessage): Promise<BlobServer> {
   process.env['AZURITE_ACCOUNTS'] = message.accounts;
-  tuneAzurite(createRequire(require.resolve('azurite/package.json')));
+  const azurite = createRequire(require.resolve('azurite/package.json'));
+  tuneAzurite(azurite);
+  reachItself(azurite, message.caFile);
   const { default: Configuration } = require('azurite/dist/src/blob/BlobConfiguration') as {
     default: new (...options: unknown[]) => object;
   };
