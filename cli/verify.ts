@@ -90,18 +90,13 @@ async function againstService(verification: Verification, connection: string, na
   const models = new WorkspaceModels(workspace);
   const first = verification.records[0]!.record.predicate;
   const ids = new Map<string, ReadonlyMap<number, string>>();
-  const names = new Set(
-    verification.records.map(({ record }) =>
-      record.predicate.hop === 'share' ? record.predicate.model.name : record.predicate.targetModel.name,
-    ),
-  );
-  for (const model of [...names, first.recordedAs])
-    for (const version of await models.versions(model)) {
-      const held = [...recordsOf(version)].filter(
-        ([number]) => whole || verification.records.some((entry) => entry.number === number),
-      );
-      ids.set(version.id.toLowerCase(), new Map(held));
-    }
+  // The versions that vouch bear the name of the chain: the copy in the target, or the source of what was shared.
+  for (const version of await models.versions(first.recordedAs)) {
+    const held = [...recordsOf(version)].filter(
+      ([number]) => whole || verification.records.some((entry) => entry.number === number),
+    );
+    ids.set(version.id.toLowerCase(), new Map(held));
+  }
   const pointer = whole ? (await readPointer(store, first.recordedAs))?.pointer : undefined;
   const stored = new Map<number, string>();
   for (const number of await recordNumbers(store, first.recordedAs)) {

@@ -19,9 +19,11 @@ export interface LocalFile {
 /** Files of a folder, or the one file. Links are followed; a link that leads nowhere, and an empty folder, are errors. */
 export async function localFiles(root: string): Promise<{ files: LocalFile[]; single: boolean }> {
   const info = await stat(root).catch((error: unknown) => {
-    throw new Failure(`${root} cannot be read: ${(error as Error).message}`, {
+    const missing = (error as { code?: string }).code === 'ENOENT';
+    throw new Failure(missing ? `There is nothing at ${root}.` : `${root} cannot be read: ${(error as Error).message}`, {
       code: 'ModelNotFound',
       input: 'modelPath',
+      advice: 'Give a folder or file of this agent, relative to the root of the sources, or an azureml:// or runs:/ address.',
       cause: error,
     });
   });
@@ -32,7 +34,12 @@ export async function localFiles(root: string): Promise<{ files: LocalFile[]; si
     const found = await stat(file);
     if (found.isFile()) files.push({ path: toSlash(entry), file, size: found.size });
   }
-  if (files.length === 0) throw new Failure(`${root} has no files.`, { code: 'ModelEmpty', input: 'modelPath' });
+  if (files.length === 0)
+    throw new Failure(`${root} has no files.`, {
+      code: 'ModelEmpty',
+      input: 'modelPath',
+      advice: 'Give the folder that the model was written to, or a file.',
+    });
   return { files, single: false };
 }
 

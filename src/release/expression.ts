@@ -36,8 +36,11 @@ const MACROS = new Set(['exists', 'all', 'exists_one', 'map', 'filter', 'bind'])
 /** Calls that count and so give an int; numbers of a gate are doubles. */
 const COUNTS = new Set(['size', 'indexOf', 'lastIndexOf']);
 
+let shared: Environment | undefined;
+
+/** Made when first asked, one for all: it holds no state. */
 function environment(): Environment {
-  return new Environment({ homogeneousAggregateLiterals: false, limits: { maxAstNodes: 2000, maxDepth: 60 } })
+  return (shared ??= new Environment({ homogeneousAggregateLiterals: false, limits: { maxAstNodes: 2000, maxDepth: 60 } })
     .registerVariable('metrics', 'map<string, double>')
     .registerVariable('champion', 'map<string, double>')
     .registerVariable('model', 'map')
@@ -45,8 +48,11 @@ function environment(): Environment {
     .registerVariable('build', 'map')
     .registerFunction('abs(double): double', (x: number) => Math.abs(x))
     .registerFunction('min(double, double): double', (a: number, b: number) => Math.min(a, b))
-    .registerFunction('max(double, double): double', (a: number, b: number) => Math.max(a, b));
+    .registerFunction('max(double, double): double', (a: number, b: number) => Math.max(a, b)));
 }
+
+/** A condition without a name is its own name, and may be long. */
+const brief = (name: string) => (name.length <= 100 ? name : `${name.slice(0, 97)}…`);
 
 interface Edit {
   start: number;
@@ -79,7 +85,7 @@ export function compileCondition(condition: Condition, input = 'gate'): Expressi
       line: condition.line + before.length - 1,
       column: before.at(-1)!.length + (before.length === 1 ? condition.column : 1),
     };
-    throw new Refusal(`The condition "${condition.name}" (line ${place.line}, column ${place.column}): ${message}`, {
+    throw new Refusal(`The condition "${brief(condition.name)}" (line ${place.line}, column ${place.column}): ${message}`, {
       code: 'GateInvalid',
       input,
       ...place,
@@ -94,7 +100,10 @@ export function compileCondition(condition: Condition, input = 'gate'): Expressi
     } catch (error) {
       const { summary, node } = error as { summary?: string; node?: { pos?: number } };
       return refuse(
-        `it does not parse: ${(summary ?? String(error)).replace('Unexpected token: EOF', 'it ends too early').replace('Invalid number: Infinity', 'a number is too large')}.`,
+        `it does not parse: ${(summary ?? String(error))
+          .replace('Unexpected token: EOF', 'it ends too early')
+          .replace('Invalid number: Infinity', 'a number is too large')
+          .replace(/^Exceeded max\w+ \((\d+)\)/, 'it is too large or too deep (limit $1): make several conditions of it')}.`,
         node?.pos ?? 0,
         error,
       );
@@ -192,6 +201,20 @@ function member(node: ASTNode): { of: string; name?: string; key?: ASTNode } | u
   return undefined;
 }
 
+/** `a.b` and `metrics.a.b`, where `a` can only be a metric. */
+function metricWithDots(node: ASTNode, bound: ReadonlySet<string>): { of: string; name: string } | undefined {
+  const parts: string[] = [];
+  let at: ASTNode = node;
+  while (at.op === '.' && typeof at.args[1] === 'string') {
+    parts.unshift(at.args[1]);
+    at = at.args[0];
+  }
+  if (at.op !== 'id' || bound.has(at.args) || NAMESPACES.has(at.args) || TYPE_WORDS.has(at.args)) return undefined;
+  const of = at.args;
+  if (of === 'metrics' || of === 'champion') return parts.length > 1 ? { of, name: parts.join('.') } : undefined;
+  return RESERVED.has(of) || parts.length === 0 ? undefined : { of: 'metrics', name: [of, ...parts].join('.') };
+}
+
 function note(found: Found, of: string, name: string | undefined, guard: boolean): void {
   if (of === 'champion') found.usesChampion = true;
   if (name === undefined) found.dynamic = true;
@@ -224,8 +247,15 @@ function walk(node: ASTNode, found: Found, place: Place): void {
       return;
     }
     case '.':
-    case '.?':
+    case '.?': {
+      const dotted = metricWithDots(node, place.bound);
+      if (dotted)
+        place.refuse(
+          `a metric has no members; one whose name holds a dot is written ${dotted.of}[${JSON.stringify(dotted.name)}].`,
+          node.start,
+        );
       return down(node.args[0]);
+    }
     case 'call':
       if (node.args[0] === 'has') return node.args[1].forEach((child) => down(child, { guard: true }));
       wrapCount(node.args[0], node, found, place);

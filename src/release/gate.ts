@@ -1,4 +1,5 @@
 /** Judging a candidate by a gate: every condition gets a row that says why (design §5; docs/release.md, "Gates"). */
+import { eachInTime } from './bounded.js';
 import { parseConditions } from './conditions.js';
 import { compileCondition, type Expression, type Scope } from './expression.js';
 import { Refusal } from './refusal.js';
@@ -70,14 +71,18 @@ export function missingMetrics(gate: Gate, metrics: Metrics): string[] {
 export function judge(gate: Gate, facts: GateFacts, options: GateOptions): Verdict {
   const { candidate, champion } = facts.evaluationData ?? {};
   const notComparable = facts.champion !== null && candidate !== undefined && champion !== undefined && candidate !== champion;
-  const rows = gate.conditions.map((condition) => judgeCondition(condition, facts, options, notComparable));
+  const rows = eachInTime(
+    gate.conditions,
+    (condition) => judgeCondition(condition, facts, options, notComparable),
+    (condition) => ({ ...emptyRow(condition, facts), note: 'it takes too long to evaluate' }),
+  );
   const verdict = rows.length === 0 ? 'not judged' : rows.every((row) => row.verdict === 'passed') ? 'passed' : 'rejected';
   const asked = gate.conditions.some((condition) => condition.usesChampion);
   return { verdict, rows, champion: asked ? (facts.champion?.label ?? null) : null, notComparable: notComparable && asked };
 }
 
-function judgeCondition(condition: Expression, facts: GateFacts, options: GateOptions, notComparable: boolean): VerdictRow {
-  const row: VerdictRow = {
+function emptyRow(condition: Expression, facts: GateFacts): VerdictRow {
+  return {
     name: condition.name,
     condition: condition.expression,
     candidate: pick(facts.metrics, [...condition.metrics, ...condition.guardedMetrics]),
@@ -85,11 +90,16 @@ function judgeCondition(condition: Expression, facts: GateFacts, options: GateOp
     margin: null,
     verdict: 'rejected',
   };
+}
+
+function judgeCondition(condition: Expression, facts: GateFacts, options: GateOptions, notComparable: boolean): VerdictRow {
+  const row = emptyRow(condition, facts);
   const reject = (note: string): VerdictRow => ({ ...row, note });
   const bad =
-    firstBad(condition.metrics, condition.guardedMetrics, facts.metrics, 'the candidate', facts.metricsFrom) ??
+    firstBad(condition, condition.metrics, condition.guardedMetrics, facts.metrics, 'the candidate', facts.metricsFrom) ??
     (condition.usesChampion && facts.champion && !notComparable
       ? firstBad(
+          condition,
           condition.champion,
           condition.guardedChampion,
           facts.champion.metrics,
@@ -142,12 +152,23 @@ function margin({ operator, left, right }: { operator: string; left: number; rig
   return value === 0 ? 0 : value;
 }
 
-function firstBad(needed: string[], guarded: string[], metrics: Metrics, whose: string, from: string): string | undefined {
+function firstBad(
+  { expression }: Expression,
+  needed: string[],
+  guarded: string[],
+  metrics: Metrics,
+  whose: string,
+  from: string,
+): string | undefined {
   for (const name of [...needed, ...guarded]) {
     if (!Object.hasOwn(metrics, name)) {
       if (guarded.includes(name)) continue;
-      const near = Object.keys(metrics).find((key) => key.toLowerCase() === name.toLowerCase());
-      return `${whose} has no metric "${name}" (read from ${from})${near === undefined ? '' : `; it has "${near}"`}`;
+      const keys = Object.keys(metrics);
+      const near = keys.find((key) => key.toLowerCase() === name.toLowerCase());
+      // `val-loss` and `val/loss` are arithmetic in CEL.
+      const odd = keys.find((key) => !/^\w+$/.test(key) && key.includes(name) && expression.includes(key));
+      const hint = near !== undefined ? `; it has "${near}"` : odd !== undefined ? `; write metrics[${JSON.stringify(odd)}]` : '';
+      return `${whose} has no metric "${name}" (read from ${from})${hint}`;
     }
     const value = toNumber(metrics[name]!);
     if (value === undefined) return `the metric "${name}" of ${whose} is not a number: ${JSON.stringify(metrics[name])}`;
@@ -221,14 +242,11 @@ export function factsToKeep(gate: Gate, facts: GateFacts): GateFacts {
  * Throws `Refusal` (`MetricsInvalid`) when it is not such an object; a value that is no number is kept and rejects when a condition reads it.
  */
 export function parseMetrics(text: string, where: string): Metrics {
-  const quoted = text
-    .replace(/^\uFEFF/, '')
-    .replace(/"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/g, (token) => (token.startsWith('"') ? token : `"${token}"`));
   let value: unknown;
   try {
-    value = JSON.parse(quoted);
+    value = JSON.parse(quoteWords(text.replace(/^\uFEFF/, '')));
   } catch (error) {
-    throw new Refusal(`${where} is not JSON: ${(error as Error).message}`, {
+    throw new Refusal(`${where} is not JSON: ${(error as Error).message.replace(/\s+/g, ' ')}`, {
       code: 'MetricsInvalid',
       input: 'metricsFile',
       cause: error,
@@ -239,4 +257,22 @@ export function parseMetrics(text: string, where: string): Metrics {
   const plain = (metric: unknown): MetricValue =>
     typeof metric === 'number' ? fromNumber(metric) : typeof metric === 'string' ? metric : JSON.stringify(metric);
   return Object.fromEntries(Object.entries(value).map(([name, metric]) => [name, plain(metric)]));
+}
+
+/** Python's bare NaN and Infinity as texts; what stands in quotes stays as it is. */
+function quoteWords(text: string): string {
+  const word = /"|-?\b(?:Infinity|NaN)\b/g;
+  let out = '';
+  let from = 0;
+  for (let found = word.exec(text); found; found = word.exec(text)) {
+    if (found[0] === '"') {
+      let at = found.index + 1;
+      while (at < text.length && text[at] !== '"') at += text[at] === '\\' ? 2 : 1;
+      word.lastIndex = Math.min(at + 1, text.length);
+    } else {
+      out += `${text.slice(from, found.index)}"${found[0]}"`;
+      from = word.lastIndex;
+    }
+  }
+  return out + text.slice(from);
 }

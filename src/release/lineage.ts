@@ -81,6 +81,25 @@ export function metricsEntries(metrics: Metrics): Record<string, string> {
   return parts;
 }
 
+/** Longest snapshot in all: it stands in the properties and the tags of every copy. */
+const LONGEST_SNAPSHOT = 64_000;
+
+/** What of the metrics travels with a version: all, or when they are too long those in `first` and then as many others as fit. */
+export function snapshotOf(metrics: Metrics, first: readonly string[]): { metrics: Metrics; left: number } {
+  const names = Object.keys(metrics);
+  const wanted = new Set(first);
+  const kept: [string, Metrics[string]][] = [];
+  let length = 2;
+  for (const name of [...names.filter((one) => wanted.has(one)), ...names.filter((one) => !wanted.has(one))]) {
+    length += JSON.stringify(name).length + JSON.stringify(metrics[name]).length + 2;
+    if (length > LONGEST_SNAPSHOT) break;
+    kept.push([name, metrics[name]!]);
+  }
+  return kept.length === names.length
+    ? { metrics, left: 0 }
+    : { metrics: Object.fromEntries(kept), left: names.length - kept.length };
+}
+
 /** The snapshot that travels with a version: from its properties, else its tags; undefined when there is none. */
 export function metricsOf(model: ModelVersion): { metrics: Metrics; from: string } | undefined {
   for (const [kind, entries] of [

@@ -19,6 +19,14 @@ export interface ChampionRef {
   record: RecordRef;
 }
 
+/** `m:3 of registry shared`, `m:3 of workspace prod`: version numbers alone do not tell the two apart. */
+export function placedName({ id, name, version }: { id: string; name: string; version: string }): string {
+  const registry = /^azureml:\/\/registries\/([^/]+)\//i.exec(id)?.[1];
+  const workspace = /\/workspaces\/([^/]+)\//i.exec(id)?.[1];
+  const place = registry ? ` of registry ${registry}` : workspace ? ` of workspace ${workspace}` : '';
+  return `${name}:${version}${place}`;
+}
+
 export interface RecordRef {
   number: number;
   sha256: string;

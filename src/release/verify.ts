@@ -38,8 +38,9 @@ export function verifyRecords(files: ReadonlyMap<string, Buffer>, options: { who
   const records: Verification['records'] = [];
   const numbers = new Set<number>();
   for (const name of files.keys()) {
-    const number = FILE.exec(name)?.[1] ?? SHA_FILE.exec(name)?.[1];
-    if (number !== undefined) numbers.add(Number(number));
+    const digits = FILE.exec(name)?.[1] ?? SHA_FILE.exec(name)?.[1];
+    // A number has one way to be written: a second file of the same number would not be looked at.
+    if (digits !== undefined && digits === recordName(Number(digits))) numbers.add(Number(digits));
     else problems.push({ file: name, message: 'is not a file of a record chain' });
   }
   const ordered = [...numbers].sort((a, b) => a - b);
@@ -193,6 +194,11 @@ export function verifyAgainstService({ records }: Verification, service: Service
       problems.push({ file, message: `does not fit the service: ${stamped} vouches for ${vouch}, the file is sha256:${sha256}` });
     else if (version && vouch === undefined && finished)
       problems.push({ file, message: `does not fit the service: ${stamped} does not vouch for it` });
+    else if (!version && number === named?.number && stamped.startsWith('/'))
+      problems.push({
+        file,
+        message: `does not fit the service: it makes ${stamped} the champion, which is not there to vouch for it`,
+      });
     const inStorage = service.stored?.get(number);
     if (service.stored && inStorage !== sha256)
       problems.push({
@@ -202,8 +208,13 @@ export function verifyAgainstService({ records }: Verification, service: Service
   }
   const have = new Map(records.map(({ number, sha256 }) => [number, sha256]));
   for (const [id, hashes] of service.vouched)
-    for (const number of hashes.keys())
-      if (!have.has(number)) problems.push({ file: `${recordName(number)}.json`, message: `is missing: ${id} vouches for it` });
+    for (const [number, hash] of hashes) {
+      const file = `${recordName(number)}.json`;
+      const found = have.get(number);
+      if (found === undefined) problems.push({ file, message: `is missing: ${id} vouches for it` });
+      else if (`sha256:${found}` !== hash && !problems.some((problem) => problem.file === file))
+        problems.push({ file, message: `does not fit the service: ${id} vouches for ${hash}, the file is sha256:${found}` });
+    }
   if (named && have.get(named.number) !== named.sha256)
     problems.push({
       file: `${recordName(named.number)}.json`,

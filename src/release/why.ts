@@ -1,7 +1,7 @@
 /** The lineage question: what is champion, since when, approved by whom, from which job, data, commit and run (design §4). */
 import { trainingJobOf } from './lineage.js';
 import type { ModelReader, ReleaseStore } from './ports.js';
-import { championStack, readPointer, readRecord, type Predicate } from './record.js';
+import { championStack, placedName, readPointer, readRecord, type Predicate } from './record.js';
 
 export interface Answer {
   model: string;
@@ -117,7 +117,8 @@ export function whyLines(answer: Answer): string[] {
     promotion?.gate &&
     `${promotion.gate.verdict}${promotion.gate.conditions.map((row) => `; ${row.name}${row.margin === null ? '' : ` (margin ${row.margin})`} ${row.verdict}`).join('')}`;
   return [
-    ...line('champion', `${answer.model}:${champion.version} in ${answer.workspace}`),
+    ...line('model', `${answer.model} in workspace ${answer.workspace}`),
+    ...line('champion', placedName({ ...champion, name: nameIn(champion.id) ?? answer.model })),
     ...line('since', champion.since),
     ...line('id', champion.id),
     ...line('digest', champion.digest),
@@ -140,6 +141,13 @@ export function whyLines(answer: Answer): string[] {
         `${training.commit}${training.repository ? ` of ${training.repository}` : ''}${training.branch ? `, ${training.branch}` : ''}`,
     ),
     ...line('training run', training.runUrl ?? training.runId),
-    ...line('before it', answer.earlier.map(({ version }) => version).join(', ') || null),
+    ...line(
+      'before it',
+      answer.earlier.map((one) => placedName({ ...one, name: nameIn(one.id) ?? answer.model })).join(', ') || null,
+    ),
   ];
+}
+
+function nameIn(id: string): string | undefined {
+  return /\/models\/([^/]+)\/versions\//i.exec(id)?.[1];
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Planned } from '../../src/release/plan.js';
 import type { ApprovalFacts } from '../../src/release/ports.js';
 import type { Applied } from '../../src/release/promote.js';
-import { PLAN_KEYS, recordBytes, recordPath, type StoredRecord } from '../../src/release/record.js';
+import { placedName, PLAN_KEYS, recordBytes, recordPath, type ChampionRef, type StoredRecord } from '../../src/release/record.js';
 import { escapeMarkdown, verdictMarkdown } from '../../src/release/verdict-report.js';
 import type { Platform } from '../../src/task/platform.js';
 import type { Run } from '../shared/release.js';
@@ -16,9 +16,12 @@ const hops = {
   inPlace: 'in place: only the champion moves',
 } as const;
 
+function championName(champion: ChampionRef | null): string {
+  return champion ? placedName({ ...champion, id: champion.modelId }) : 'none';
+}
+
 /** The plan as lines; rights say whose they are. */
 export function planLines({ plan, planDigest, inspection, notes, unchanged }: Planned): string[] {
-  const champion = plan.championBefore ? `${plan.championBefore.name}:${plan.championBefore.version}` : 'none';
   const fit = (name: string) => plan.conditions[name] ?? '';
   const side = (which: 'source' | 'target') =>
     [
@@ -36,7 +39,7 @@ export function planLines({ plan, planDigest, inspection, notes, unchanged }: Pl
     `to            ${plan.target.kind} ${plan.target.name}${side('target') ? ` (${side('target')})` : ''}`,
     `how           ${hops[plan.hop]}`,
     `becomes       ${plan.targetModel.id}`,
-    `champion      ${plan.movesChampion ? `${champion} -> ${plan.targetModel.name}:${plan.targetModel.version}` : 'not moved: a registry has none'}`,
+    `champion      ${plan.movesChampion ? `${championName(plan.championBefore)} -> ${placedName(plan.targetModel)}` : 'not moved: a registry has none'}`,
     `gate          ${plan.gate ? plan.gate.verdict.verdict : 'none'}`,
     ...Object.entries(plan.tags).map(([name, value]) => `tag           ${name} = ${value}`),
     ...inspection.rights.map(
@@ -106,7 +109,12 @@ export function publish({ platform, folder, planned, outcome, approvals, applied
     ['to', `${plan.target.kind} ${plan.target.name}`],
     ['how', hops[plan.hop]],
     ['digest', plan.model.digest],
-    ['champion before', plan.championBefore ? `${plan.championBefore.name}:${plan.championBefore.version}` : 'none'],
+    ...(plan.movesChampion
+      ? [
+          ['champion before', championName(plan.championBefore)],
+          [outcome === 'planned' || outcome === 'rejected' ? 'would become' : 'champion', placedName(plan.targetModel)],
+        ]
+      : []),
     ['plan digest', planned.planDigest],
     ...(applied
       ? [['record', `${recordPath(plan.recordedAs, applied.record.ref.number)} sha256:${applied.record.ref.sha256}`]]

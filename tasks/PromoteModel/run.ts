@@ -3,6 +3,7 @@ import { assertApplicable } from '../../src/release/applicable.js';
 import { planPromotion, type Planned } from '../../src/release/plan.js';
 import { applyPlan } from '../../src/release/promote.js';
 import type { ApprovalFacts } from '../../src/release/ports.js';
+import { placedName } from '../../src/release/record.js';
 import { planRollback } from '../../src/release/rollback.js';
 import { why, whyLines } from '../../src/release/why.js';
 import type { Outcome, Platform } from '../../src/task/platform.js';
@@ -33,7 +34,9 @@ export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> 
     return done(
       platform,
       'unchanged',
-      `Nothing to do: ${plan.targetModel.name}:${plan.targetModel.version} is there with these bytes already.`,
+      plan.movesChampion
+        ? `Nothing to do: ${placedName(plan.targetModel)} is the champion of ${plan.recordedAs} in ${plan.target.name} already.`
+        : `Nothing to do: ${placedName(plan.targetModel)} is there with these bytes already.`,
     );
   }
   // A plan that the gate rejects ends like a promotion that it rejects: nobody is asked to approve what cannot be.
@@ -59,12 +62,11 @@ export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> 
   if (plan.movesChampion && approvals.readable)
     await keepRun(current, network, platform, `champion ${plan.recordedAs} ${applied.record.ref.number}`);
   if (plan.movesChampion) await explain(planned, sides, platform);
-  const how = plan.movesChampion ? 'is the champion' : 'is shared';
-  return done(
-    platform,
-    plan.action === 'rollback' ? 'rolledBack' : 'promoted',
-    `${plan.targetModel.name}:${plan.targetModel.version} ${how} in ${plan.target.name} (record ${applied.record.ref.number}).`,
-  );
+  const { name: place } = plan.target;
+  const now = plan.movesChampion
+    ? `${placedName(plan.targetModel)} is the champion of ${plan.recordedAs} in ${place}`
+    : `${plan.targetModel.name}:${plan.targetModel.version} is shared with the registry ${place}`;
+  return done(platform, plan.action === 'rollback' ? 'rolledBack' : 'promoted', `${now} (record ${applied.record.ref.number}).`);
 }
 
 async function makePlan(inputs: Inputs, { ports }: Sides, { facts }: Run): Promise<Planned> {

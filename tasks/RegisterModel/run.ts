@@ -9,7 +9,14 @@ import { WorkspaceModels } from '../../src/aml/models.js';
 import type { Workspace } from '../../src/aml/workspace.js';
 import { Failure } from '../../src/azure/errors.js';
 import { judge, missingMetrics, type GateFacts, type Metrics, type Verdict } from '../../src/release/gate.js';
-import { evaluationFingerprint, EVALUATION_DATA, lineageTags, cutTags, stableName } from '../../src/release/lineage.js';
+import {
+  evaluationFingerprint,
+  EVALUATION_DATA,
+  lineageTags,
+  cutTags,
+  snapshotOf,
+  stableName,
+} from '../../src/release/lineage.js';
 import { championFacts } from '../../src/release/plan.js';
 import { readPointer } from '../../src/release/record.js';
 import { registerModel, type Registered } from '../../src/release/register.js';
@@ -55,6 +62,10 @@ export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> 
   const registered = await told(async () => {
     const { tags, cut } = tagsOf(inputs, current, found, lineage, verdict);
     if (cut.length > 0) platform.warn(`Tags longer than 256 characters were cut, with a hash of the whole: ${cut.join(', ')}`);
+    const asked = inputs.gate.conditions.flatMap((condition) => [...condition.metrics, ...condition.champion]);
+    const snapshot = snapshotOf(facts.metrics, asked);
+    if (snapshot.left > 0)
+      platform.warn(`${snapshot.left} metrics do not travel with the version: there are too many. Those that the gate reads do.`);
     return registerModel(
       {
         name: inputs.modelName,
@@ -68,7 +79,7 @@ export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> 
         ...(type.flavors ? { flavors: type.flavors } : {}),
         tags,
         properties: { ...inputs.properties, ...(type.signature ? { 'amlops.signature': type.signature } : {}) },
-        metrics: facts.metrics,
+        metrics: snapshot.metrics,
         ...(evaluationData ? { evaluationData } : {}),
         run: current.facts,
       },

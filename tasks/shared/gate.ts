@@ -1,5 +1,5 @@
 /** The gate inputs of both tasks, and what is done with a verdict (design §5). */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compileGate, parseMetrics, type Gate, type Metrics, type Verdict } from '../../src/release/gate.js';
 import { Refusal } from '../../src/release/refusal.js';
@@ -42,11 +42,22 @@ export function gateInputs(read: InputReader): GateInputs {
   };
 }
 
+/** Bytes of a metrics file at most: some ten thousand metrics. */
+const largestMetrics = 4 * 1024 * 1024;
+
 function metricsOf(file: string): GateInputs['metrics'] {
   let text: string;
   try {
+    const { size } = statSync(file);
+    if (size > largestMetrics)
+      throw new Refusal(`${file} has ${size} bytes; a file of metrics has at most ${largestMetrics}.`, {
+        code: 'MetricsInvalid',
+        input: 'metricsFile',
+        advice: 'Give a JSON file that holds names and numbers only, for example {"accuracy": 0.9}.',
+      });
     text = readFileSync(file, 'utf8');
   } catch (error) {
+    if (error instanceof Refusal) throw error;
     throw new Refusal(`${file} cannot be read: ${(error as Error).message}`, {
       code: 'MetricsInvalid',
       input: 'metricsFile',

@@ -138,7 +138,7 @@ for (const storage of ['keys', 'identity'] as const)
         const old = await home.champion(name);
 
         const also = ['', ',operations-move', ',token-lifetime=20', ',operations-move,metrics-late=2'][seed % 4]!;
-        const spec = `seed=${seed},rate=0.12,retry-after=${seed % 5 === 0 ? 1 : 0}${also}`;
+        const spec = `seed=${seed},rate=0.12,storage=0.08,retry-after=${seed % 5 === 0 ? 1 : 0}${also}`;
         await faultsOf(up, spec);
         const builds = [run++, run++, run++];
         await insist(

@@ -139,6 +139,9 @@ describe('release: gates', () => {
     });
     assert.throws(() => parseMetrics('[1]', 'm.json'), /m.json must be an object/);
     assert.throws(() => parseMetrics('{', 'm.json'), /m.json is not JSON/);
+    assert.throws(() => parseMetrics('no\njson', 'm.json'), /^Refusal: m.json is not JSON: [^\n]+$/);
+    assert.throws(() => parseMetrics(`"${'\\\\'.repeat(1_000_000)}`, 'm.json'), /m.json is not JSON/);
+    assert.deepEqual(parseMetrics('{"a\\"NaN": NaN, "\\\\": "NaN"}', 'm.json'), { 'a"NaN': 'NaN', '\\': 'NaN' });
   });
 
   it('property: the margin agrees with the verdict, and kept facts judge the same', () => {
@@ -161,5 +164,43 @@ describe('release: gates', () => {
     const result = verdict('metrics["<img src=x>|[a](b)"] > 1', facts({ '<img src=x>|[a](b)': 2 }));
     assert.doesNotMatch(verdictMarkdown(result), /<img|\]\(/);
     assert.doesNotMatch(verdictJUnit(result, 'a"b<c'), /<c|<img/);
+  });
+
+  it('ends conditions that would never end, and judges the rest', () => {
+    const ten = '[1,1,1,1,1,1,1,1,1,1]';
+    const bomb = 'abcdefghijkl'.split('').reduceRight((inner, name) => `${ten}.all(${name}, ${inner})`, 'true');
+    const result = verdict(
+      `accuracy > 0.5\n${bomb} # loops\n"${'a'.repeat(40)}!".matches("^(a+)+$") # backtracks\naccuracy < 1`,
+      {
+        ...facts({ accuracy: 0.9 }),
+      },
+    );
+    assert.deepEqual(
+      result.rows.map(({ verdict: said, note }) => [said, note]),
+      [
+        ['passed', undefined],
+        ['rejected', 'it takes too long to evaluate'],
+        ['rejected', 'it takes too long to evaluate'],
+        ['passed', undefined],
+      ],
+    );
+    const long = refused(`accuracy > 0${' && accuracy > 0'.repeat(700)}`);
+    assert.match(long.message, /it is too large or too deep \(limit 2000\)/);
+    assert.ok(long.message.length < 300, 'the condition is not repeated whole');
+    assert.match(refused(`${'('.repeat(3000)}a${')'.repeat(3000)} > 0`).message, /too deep/);
+    assert.equal(verdict(Array.from({ length: 400 }, (_, i) => `a > ${i}`).join('\n'), facts({ a: 399.5 })).verdict, 'passed');
+  });
+
+  it('knows metrics that are named like functions, and says how other names are written', () => {
+    const named = facts({ size: 3, max: 2, has: 1, matches: 4, 'größe/µ': 5, 'a-b': 6, 'c.d': 7, 'val/loss': 8 });
+    const gate = 'size >= 3\nmax > 1\nhas == 1\nmatches > 3\nmetrics["größe/µ"] > 4\nmetrics["a-b"] > 5\nmetrics["c.d"] > 6';
+    assert.equal(verdict(gate, named).verdict, 'passed');
+    assert.match(row('a-b > 1', named).note ?? '', /no metric "a" .*; write metrics\["a-b"\]$/);
+    assert.match(row('val/loss > 1', named).note ?? '', /; write metrics\["val\/loss"\]$/);
+    const dotted = refused('size > 1\nc.d > 1');
+    assert.deepEqual([dotted.details.line, dotted.details.column], [2, 1]);
+    assert.match(dotted.message, /written metrics\["c\.d"\]/);
+    assert.match(refused('size > champion.val.loss').message, /column 8\): .*written champion\["val\.loss"\]/);
+    assert.equal(verdict('model.tags.team == "a"', named).verdict, 'passed');
   });
 });
