@@ -3,9 +3,9 @@ import { replyFailure } from './advice.js';
 import { openContainer } from './blobs.js';
 import { Failure } from './errors.js';
 import { Hosts } from './hosts.js';
-import { backOff, Http, type HttpRequest } from './http.js';
+import { Http, type HttpRequest } from './http.js';
 import { followOperation } from './operations.js';
-import { Tokens } from './tokens.js';
+import { sendWithToken, Tokens } from './tokens.js';
 import type { Azure, AzureConnection, AzureRequest, AzureResponse, BlobAuth, BlobContainer, Clock } from './types.js';
 
 /** The pinned ARM api-version (design §9: its operations are at hand). */
@@ -102,7 +102,6 @@ class ConnectedAzure implements Azure {
     const operation = request.operation ?? `${request.method} ${url.host}${url.pathname}`;
     const post = request.method === 'POST';
     const { body, type } = encode(request.body);
-    let used = '';
     const sending: HttpRequest = {
       method: request.method,
       url: url.href,
@@ -114,22 +113,12 @@ class ConnectedAzure implements Azure {
       operation,
       ...(request.timeoutSeconds === undefined ? {} : { timeoutMs: request.timeoutSeconds * 1000 }),
       ...(request.maxBytes === undefined ? {} : { maxBytes: request.maxBytes }),
-      prepare: async (headers) => {
-        if (scope === null) return;
-        used = await this.#tokens.get(scope, request.signal);
-        headers['Authorization'] = `Bearer ${used}`;
-      },
     };
-    let reply = await this.http.send(sending);
-    let { ambiguous } = reply;
-    // A refused token changed nothing. A new one is tried once; where the service says "expired", as it does while its own caches lag, more often.
-    for (let refused = 0; reply.status === 401 && scope !== null && !request.accept?.includes(401); refused++) {
-      if (refused >= (/expir/i.test(reply.bytes.toString('utf8')) ? 4 : 1)) break;
-      this.#tokens.drop(scope, used);
-      if (refused > 0) await this.http.clock.sleep(backOff(refused - 1), request.signal);
-      reply = await this.http.send(sending);
-      ambiguous ||= reply.ambiguous;
-    }
+    const reply =
+      scope === null || request.accept?.includes(401)
+        ? await this.http.send({ ...sending, prepare: async (headers) => this.#bearer(headers, scope, request.signal) })
+        : await sendWithToken(this.http, this.#tokens, scope, sending, bearer);
+    const { ambiguous } = reply;
     const text = reply.bytes.toString('utf8');
     // Log reads carry their own signature in the address and hold foreign text; everything else may hold a SAS that is new to us.
     if (scope !== null && text.includes('sig=')) {
@@ -138,7 +127,7 @@ class ConnectedAzure implements Azure {
       this.#signature(url.searchParams.get('sig') ?? '');
     }
     const expected = (reply.status >= 200 && reply.status < 300) || request.accept?.includes(reply.status);
-    if (!expected) throw replyFailure(operation, reply.status, reply.headers, text);
+    if (!expected) throw this.#refusal(replyFailure(operation, reply.status, reply.headers, text));
     const response: AzureResponse<T> = {
       status: reply.status,
       headers: reply.headers,
@@ -149,6 +138,18 @@ class ConnectedAzure implements Azure {
     };
     this.#origins.set(response, { method: request.method, url: url.href, scope, operation });
     return response;
+  }
+
+  async #bearer(headers: Record<string, string>, scope: string | null, signal?: AbortSignal): Promise<void> {
+    if (scope !== null) bearer(headers, await this.#tokens.get(scope, signal));
+  }
+
+  /** A refusal concerns the service connection, so it is named: a step may use two. */
+  #refusal(failure: Failure): Failure {
+    const { status, advice } = failure.details;
+    if (!advice || (status !== 401 && status !== 403)) return failure;
+    const named = advice.replace(/(this|the) service connection\b/, `service connection ${this.connection.name}`);
+    return new Failure(failure.message, { ...failure.details, advice: named });
   }
 
   #url(request: AzureRequest): URL {
@@ -205,7 +206,7 @@ class ConnectedAzure implements Azure {
     if (auth.kind === 'entra') this.#hosts.checkStorage(new URL(containerUrl));
     if (auth.kind === 'sas') this.#signature(new URLSearchParams(auth.token.replace(/^\?/, '')).get('sig') ?? '');
     if (auth.kind === 'accountKey') this.#onSecret(auth.key);
-    return openContainer(this.http, containerUrl, auth, (scope, signal) => this.#tokens.get(scope, signal));
+    return openContainer(this.http, containerUrl, auth, this.#tokens);
   }
 
   /** Both forms in which a signature shows up. */
@@ -223,6 +224,10 @@ class ConnectedAzure implements Azure {
   close(): void {
     this.http.close();
   }
+}
+
+function bearer(headers: Record<string, string>, token: string): void {
+  headers['Authorization'] = `Bearer ${token}`;
 }
 
 function encode(body: unknown): { body?: string | Uint8Array; type?: string } {

@@ -2,8 +2,6 @@
 import { createHmac } from 'node:crypto';
 import type { BlobAuth } from './types.js';
 
-export type TokenSource = (scope: string, signal?: AbortSignal) => Promise<string>;
-
 /** Scope of storage tokens in every cloud (reference task-contract C.1, design §6). */
 export const storageScope = 'https://storage.azure.com/.default';
 const version = '2023-11-03';
@@ -11,19 +9,17 @@ const version = '2023-11-03';
 /** Gives the query to append (SAS) and what to do with the headers before each sending. `url` has its final query, without the SAS. */
 export function authorize(
   auth: BlobAuth,
-  token: TokenSource,
   method: string,
   url: URL,
   length: number,
-  signal: AbortSignal | undefined,
-): { query: string; sign: (headers: Record<string, string>) => Promise<void> | void } {
+): { query: string; sign: (headers: Record<string, string>, token?: string) => void } {
   if (auth.kind === 'sas') {
     return { query: auth.token.replace(/^\?/, ''), sign: (headers) => void (headers['x-ms-version'] = version) };
   }
-  const sign = async (headers: Record<string, string>) => {
+  const sign = (headers: Record<string, string>, token?: string) => {
     headers['x-ms-version'] = version;
     headers['x-ms-date'] = new Date().toUTCString();
-    if (auth.kind === 'entra') headers['Authorization'] = `Bearer ${await token(storageScope, signal)}`;
+    if (auth.kind === 'entra') headers['Authorization'] = `Bearer ${token}`;
     else headers['Authorization'] = `SharedKey ${auth.account}:${signature(auth, method, url, length, headers)}`;
   };
   return { query: '', sign };

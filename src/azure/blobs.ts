@@ -5,15 +5,21 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { dropsTheLine, replyFailure } from './advice.js';
-import { authorize, type TokenSource } from './blob-auth.js';
+import { authorize, storageScope } from './blob-auth.js';
 import { blobItem, blockItems, listPage } from './blob-xml.js';
 import { Failure } from './errors.js';
 import type { Http, HttpRequest, HttpResponse } from './http.js';
+import { sendWithToken, type Tokens } from './tokens.js';
 import type { BlobAuth, BlobContainer, BlobItem, BlobWriteOptions } from './types.js';
 
 /** `containerUrl` may carry a query (a SAS URL); its token is then used as `auth` when that is a SAS. */
-export function openContainer(http: Http, containerUrl: string, auth: BlobAuth, token: TokenSource): BlobContainer {
-  return new Container(http, containerUrl, auth, token);
+export function openContainer(
+  http: Http,
+  containerUrl: string,
+  auth: BlobAuth,
+  tokens: Pick<Tokens, 'get' | 'drop'>,
+): BlobContainer {
+  return new Container(http, containerUrl, auth, tokens);
 }
 
 interface Call {
@@ -33,9 +39,9 @@ class Container implements BlobContainer {
   readonly url: string;
   readonly #http: Http;
   readonly #auth: BlobAuth;
-  readonly #token: TokenSource;
+  readonly #tokens: Pick<Tokens, 'get' | 'drop'>;
 
-  constructor(http: Http, containerUrl: string, auth: BlobAuth, token: TokenSource) {
+  constructor(http: Http, containerUrl: string, auth: BlobAuth, tokens: Pick<Tokens, 'get' | 'drop'>) {
     const url = new URL(containerUrl);
     if (url.protocol !== 'https:')
       throw new Failure(`The storage address ${url.protocol}//${url.host} is not https.`, { code: 'NotHttps' });
@@ -44,16 +50,16 @@ class Container implements BlobContainer {
     this.url = url.href.replace(/\/+$/, '');
     this.#http = http;
     this.#auth = auth;
-    this.#token = token;
+    this.#tokens = tokens;
   }
 
   async #send(call: Call): Promise<HttpResponse> {
     const path = call.name === undefined ? '' : `/${call.name.split('/').map(encodeURIComponent).join('/')}`;
     const url = new URL(this.url + path);
     for (const [key, value] of Object.entries(call.query ?? {})) url.searchParams.set(key, value);
-    const { sign, query } = authorize(this.#auth, this.#token, call.method, url, call.body?.byteLength ?? 0, call.signal);
+    const { sign, query } = authorize(this.#auth, call.method, url, call.body?.byteLength ?? 0);
     const signed = url.href.replaceAll('+', '%20') + (query ? `${url.search ? '&' : '?'}${query}` : '');
-    const response = await this.#http.send({
+    const sending = {
       method: call.method,
       url: signed,
       headers: {
@@ -68,8 +74,11 @@ class Container implements BlobContainer {
       stream: call.stream === true,
       ...(call.maxBytes === undefined ? {} : { maxBytes: call.maxBytes }),
       operation: call.what,
-      prepare: sign,
-    });
+    };
+    const response =
+      this.#auth.kind === 'entra'
+        ? await sendWithToken(this.#http, this.#tokens, storageScope, sending, sign)
+        : await this.#http.send({ ...sending, prepare: sign });
     if ((response.status >= 200 && response.status < 300) || call.accept?.includes(response.status)) return response;
     throw storageFailure(call.what, response);
   }

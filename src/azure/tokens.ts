@@ -4,7 +4,7 @@
  */
 import { clientAssertion, readCertificate, type Certificate } from './assertion.js';
 import { Failure } from './errors.js';
-import type { Http } from './http.js';
+import { backOff, type Http, type HttpRequest, type HttpResponse } from './http.js';
 import type { AzureConnection } from './types.js';
 
 interface Token {
@@ -158,6 +158,38 @@ export class Tokens {
       advice,
     });
   }
+}
+
+/**
+ * Sends with a token of `scope`, which `put` writes into the headers. A refused token (401) changed nothing: a new one is tried once; where
+ * the service says "expired", as it does while its own caches lag, more often. Gives any final status.
+ */
+export async function sendWithToken(
+  http: Http,
+  tokens: Pick<Tokens, 'get' | 'drop'>,
+  scope: string,
+  request: Omit<HttpRequest, 'prepare'>,
+  put: (headers: Record<string, string>, token: string) => void,
+): Promise<HttpResponse> {
+  let used = '';
+  const sending: HttpRequest = {
+    ...request,
+    prepare: async (headers) => {
+      used = await tokens.get(scope, request.signal);
+      put(headers, used);
+    },
+  };
+  let reply = await http.send(sending);
+  for (let refused = 0; reply.status === 401; refused++) {
+    // A reply to HEAD has no text; storage gives the code beside it.
+    const said = `${reply.headers['x-ms-error-code'] ?? ''} ${reply.bytes.toString('utf8')}`;
+    if (refused >= (/expir|^InvalidAuthenticationInfo/i.test(said) ? 4 : 1)) break;
+    tokens.drop(scope, used);
+    if (refused > 0) await http.clock.sleep(backOff(refused - 1), request.signal);
+    const again = await http.send(sending);
+    reply = { ...again, ambiguous: reply.ambiguous || again.ambiguous };
+  }
+  return reply;
 }
 
 /** Waits for a shared promise, but not longer than this caller wants to. */

@@ -107,6 +107,22 @@ describe('azure', () => {
     assert.equal(calls().length, 2);
   });
 
+  it('asks for a new token when blob storage refuses the old one, also twice in a row and without a text', async () => {
+    const headers = { 'x-ms-error-code': 'InvalidAuthenticationInfo' };
+    const replies: Reply[] = [
+      { status: 401, headers },
+      { status: 401, headers },
+    ];
+    answer = () => replies.shift() ?? { headers: { etag: '"1"' } };
+    assert.equal((await azure().blobs(`${server.origin}/c`, { kind: 'entra' }).head('x'))?.etag, '"1"');
+    assert.deepEqual(
+      calls().map((asked) => asked.headers.authorization),
+      ['Bearer token-1', 'Bearer token-2', 'Bearer token-3'],
+    );
+    answer = () => ({ status: 401, headers: { 'x-ms-error-code': 'AuthenticationFailed' } });
+    await assert.rejects(azure().blobs(`${server.origin}/c`, { kind: 'entra' }).head('x'), failure('AuthenticationFailed'));
+  });
+
   it('never sends its token to a host that nothing led to', async () => {
     answer = () => ({ body: {} });
     const one = azure();
