@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { Failure } from '../../src/azure/errors.js';
-import { missingInputs, prepareInputs } from './inputs.js';
+import { findInput, missingInputs, prepareInputs } from './inputs.js';
 import { createJob, type AgentJob } from './job.js';
 import { nodeBinary } from './node-binary.js';
 import { runStep } from './run-step.js';
@@ -52,13 +52,13 @@ function header({ definition }: UnpackedTask): string[] {
   ];
 }
 
-/** The step's name as the pipeline shows it: instanceNameFormat with the inputs put in. */
-function instanceName({ definition }: UnpackedTask, inputs: Record<string, string>): string {
-  const byName = new Map(Object.entries(inputs).map(([name, value]) => [name.toLowerCase(), value]));
-  return definition.instanceNameFormat.replaceAll(
-    /\$\(([^)]+)\)/g,
-    (whole, name: string) => byName.get(name.toLowerCase()) ?? whole,
-  );
+/** The step's name as the server makes it: instanceNameFormat with the inputs as they were written (paths are not absolute yet), or their defaults. */
+function instanceName({ definition }: UnpackedTask, given: Record<string, string>): string {
+  const byName = new Map(definition.inputs.map(({ name, defaultValue }) => [name.toLowerCase(), String(defaultValue ?? '')]));
+  for (const [name, value] of Object.entries(given)) byName.set((findInput(definition, name)?.name ?? name).toLowerCase(), value);
+  return definition.instanceNameFormat
+    .replaceAll(/\$\(([^)]+)\)/g, (whole, name: string) => byName.get(name.toLowerCase()) ?? whole)
+    .trim();
 }
 
 /**
@@ -99,7 +99,7 @@ export async function runTaskIn(job: AgentJob, step: TaskStep): Promise<TaskRunR
     },
     endpoints: inputs.endpoints,
     definition,
-    displayName: step.displayName ?? instanceName(task, inputs.values),
+    displayName: step.displayName ?? instanceName(task, given),
     header: header(task),
     findings: () => {
       const touched = fingerprintFolder(folder) !== task.fingerprint;

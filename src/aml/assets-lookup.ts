@@ -2,6 +2,7 @@
 import { Failure } from '../azure/errors.js';
 import type { CompileWarning, Reference } from './compile/types.js';
 import type { Lookups } from './compile/offline.js';
+import { shown } from './compile/problems.js';
 import type { Workspace } from './workspace.js';
 
 const COLLECTIONS: Record<Reference['kind'], string> = {
@@ -139,7 +140,7 @@ async function notFound(
   signal?: AbortSignal,
 ): Promise<Failure> {
   const lines = found.map(({ problem, reference }) =>
-    reference ? `  ${reference.file}:${reference.line}:${reference.column}: ${problem}` : `  ${problem}`,
+    reference ? `  ${shown(reference.file)}:${reference.line}:${reference.column}: ${problem}` : `  ${problem}`,
   );
   const computes = found.some(({ reference }) => reference?.kind === 'compute')
     ? await computeNames(workspace, signal)

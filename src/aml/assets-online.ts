@@ -116,7 +116,7 @@ class OnlineTarget implements CompileTarget {
       body: { pendingUploadType: 'TemporaryBlobReference' },
       // A place for bytes that nobody uses costs nothing: it may be asked for again.
       retries: 5,
-      operation: 'get a place for code',
+      operation: 'start the upload of the code',
       ...(signal ? { signal } : {}),
     });
     const place = body?.blobReferenceForConsumption;

@@ -65,7 +65,12 @@ interface WorkspaceBody {
 async function readFacts(azure: Azure, ref: WorkspaceRef, id: string, signal?: AbortSignal): Promise<WorkspaceFacts> {
   const operation = `read the workspace ${ref.workspace} in resource group ${ref.resourceGroup}`;
   const extra = signal ? { signal } : {};
-  const { body } = await azure.request<WorkspaceBody>({ method: 'GET', url: id, operation, ...extra });
+  const { body } = await azure
+    .request<WorkspaceBody>({ method: 'GET', url: id, operation, ...extra })
+    .catch(async (error: unknown) => {
+      signal?.throwIfAborted();
+      throw await missing(azure, ref, error, signal);
+    });
   const properties = body?.properties ?? {};
   const discovery = properties.discoveryUrl;
   if (!discovery?.startsWith('https://') || !properties.workspaceId) {
@@ -99,6 +104,38 @@ async function readFacts(azure: Azure, ref: WorkspaceRef, id: string, signal?: A
     ...(properties.publicNetworkAccess ? { publicNetworkAccess: properties.publicNetworkAccess } : {}),
     ...(properties.storageAccount ? { storageAccount: properties.storageAccount } : {}),
   };
+}
+
+/** A workspace that is not there, in words that name the inputs and what is there instead; any other error as it is. */
+async function missing(azure: Azure, ref: WorkspaceRef, error: unknown, signal?: AbortSignal): Promise<unknown> {
+  if (!(error instanceof Failure) || error.details.status !== 404) return error;
+  if (error.code !== 'ResourceNotFound' && error.code !== 'ParentResourceNotFound') return error;
+  let there: string;
+  try {
+    const { body } = await azure.request<{ value?: { name?: string }[] | null } | undefined>({
+      method: 'GET',
+      url: workspaceId(ref).replace(/\/[^/]*$/, ''),
+      operation: `list the workspaces of resource group ${ref.resourceGroup}`,
+      retries: 1,
+      ...(signal ? { signal } : {}),
+    });
+    const names = (body?.value ?? []).flatMap(({ name }) => name ?? []);
+    there =
+      names.length > 0
+        ? `Workspaces there: ${names.slice(0, 10).join(', ')}. `
+        : 'There is no workspace in it that the connection may see. ';
+  } catch (again) {
+    signal?.throwIfAborted();
+    if (!(again instanceof Failure)) throw again;
+    there = '';
+  }
+  return new Failure(
+    `There is no workspace ${ref.workspace} in resource group ${ref.resourceGroup} of subscription ${ref.subscriptionId} (${error.code}, HTTP 404).`,
+    {
+      ...error.details,
+      advice: `${there}Check workspaceName and resourceGroupName (of a target: targetWorkspaceName and targetResourceGroupName), and that service connection ${azure.connection.name} is of the right subscription.`,
+    },
+  );
 }
 
 /** Audience of the user token `x-azureml-token` and of batch endpoints, by cloud (reference azure-ml-rest §0). */

@@ -19,6 +19,9 @@ export interface Mapped {
   kind: 'string' | 'number' | 'boolean' | 'null' | 'json';
 }
 
+/** What `problem` says of an input that is needed and empty. */
+export const missing = 'is required but was not given.';
+
 const unexpanded = /\$\(([A-Za-z_][\w.\- ]*)\)/;
 
 /**
@@ -34,6 +37,8 @@ export class InputReader {
   }
 
   problem(input: string, what: string, advice: string): void {
+    // A variable that is not set is told once: the input is not missing besides.
+    if (what === missing && this.#problems.some(({ details }) => details.input === input)) return;
     this.#problems.push(new Failure(`Input ${input}: ${what}`, { code: 'InputInvalid', input, advice }));
   }
 
@@ -63,10 +68,8 @@ export class InputReader {
   }
 
   required(name: string, what: string): string {
-    const before = this.#problems.length;
     const value = this.optional(name);
-    if (value === undefined && this.#problems.length === before)
-      this.problem(name, 'is required but was not given.', `Give ${what}.`);
+    if (value === undefined) this.problem(name, missing, `Give ${what}.`);
     return value ?? '';
   }
 
@@ -122,7 +125,11 @@ export class InputReader {
     const { readMapping } = await import('./mapping.js');
     const { values, problems } = readMapping(text);
     for (const { where, what } of problems) {
-      this.problem(name, `${where}${what}`, 'Expected a mapping, one `name: value` a line, for example `learning_rate: 0.1`.');
+      this.problem(
+        name,
+        `${where}${what}`,
+        'Expected a mapping, one `name: value` a line: `learning_rate: 0.1` (with a space after the colon), or JSON.',
+      );
     }
     return values;
   }

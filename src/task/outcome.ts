@@ -45,14 +45,16 @@ export async function outcomeOf<Inputs>(task: Task<Inputs>, platform: Platform):
 
 /** A Failure as the user reads it: what, where, what to do, and the ids that support asks for. */
 export function wording(failure: Failure): string {
-  const { advice, requestId, correlationId, file, line, column } = failure.details;
+  const { advice, requestId, correlationId, file, line, column, input } = failure.details;
   const place = file ? ` (${file}${line ? `:${line}${column ? `:${column}` : ''}` : ''})` : '';
   const ids = [requestId ? `request ${requestId}` : '', correlationId ? `correlation ${correlationId}` : '']
     .filter(Boolean)
     .join(', ');
   const told = file !== undefined && (failure.message.includes(file) || failure.message.includes(`:${line}:${column}`));
   const shown = told ? '' : place;
-  return [`${failure.message}${shown}`, advice ?? '', ids ? `For support: ${ids}.` : ''].filter(Boolean).join('\n');
+  // The user corrects an input, so it is named.
+  const named = input === undefined || `${failure.message} ${advice ?? ''}`.includes(input) ? '' : `Input ${input}: `;
+  return [`${named}${failure.message}${shown}`, advice ?? '', ids ? `For support: ${ids}.` : ''].filter(Boolean).join('\n');
 }
 
 function issue(platform: Platform, failure: Failure): void {

@@ -1,8 +1,12 @@
 /** Inputs of RunAmlPipeline (design §3), read once. */
-import { InputReader } from '../../src/task/inputs.js';
+import { readdirSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { InputReader, missing } from '../../src/task/inputs.js';
 import { connectionOf, type TaskConnection } from '../../src/task/connection.js';
 import { Failure } from '../../src/azure/errors.js';
 import type { Platform } from '../../src/task/platform.js';
+import { repositoryPath } from '../../src/task/repository-path.js';
+import { sanitizeInline } from '../../src/task/sanitize.js';
 
 export interface Inputs {
   action: 'run' | 'submit' | 'attach' | 'validate';
@@ -31,6 +35,37 @@ export interface Inputs {
 
 const jobName = /^[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}$/;
 
+/** Why no job can be read from `file`; undefined when it is a file. Says which files there are, because it is mostly a matter of folders. */
+function unreadable(file: string, root: string | undefined): { what: string; advice: string } | undefined {
+  const path = repositoryPath(root, file);
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (found?.isFile()) return undefined;
+  const folder = found?.isDirectory() ? file : dirname(file);
+  const there = filesOf(folder);
+  const place = repositoryPath(root, folder) || '.';
+  const seen =
+    there === undefined
+      ? `There is no folder ${place} either.`
+      : there.length === 0
+        ? `Folder ${place} holds no YAML file.`
+        : `YAML files in folder ${place}: ${there.slice(0, 10).join(', ')}${there.length > 10 ? ', …' : ''}.`;
+  return {
+    what: found?.isDirectory() ? `${path} is a folder, not a job file.` : `${path} is not there.`,
+    advice: `${seen} The path starts at the repository's root${root ? ` (${root})` : ''}; check the spelling, upper and lower case, and that the repository is checked out.`,
+  };
+}
+
+function filesOf(folder: string): string[] | undefined {
+  try {
+    return readdirSync(folder)
+      .filter((name) => /\.ya?ml$/i.test(name))
+      .map((name) => sanitizeInline(name))
+      .sort();
+  } catch {
+    return undefined;
+  }
+}
+
 export async function parse(platform: Platform): Promise<Inputs> {
   const read = new InputReader(platform);
   const action = read.choice('action', ['run', 'submit', 'attach', 'validate'], 'run');
@@ -47,18 +82,18 @@ export async function parse(platform: Platform): Promise<Inputs> {
   const resourceGroup = read.optional('resourceGroupName') ?? connection?.resourceGroup;
   const workspace = read.optional('workspaceName') ?? connection?.workspace;
   if (endpoint && resourceGroup === undefined) {
-    read.problem('resourceGroupName', 'is required but was not given.', 'Give the resource group of the workspace.');
+    read.problem('resourceGroupName', missing, 'Give the resource group of the workspace.');
   }
   if (endpoint && workspace === undefined) {
-    read.problem('workspaceName', 'is required but was not given.', 'Give the name of the Azure Machine Learning workspace.');
+    read.problem('workspaceName', missing, 'Give the name of the Azure Machine Learning workspace.');
   }
   const file = action === 'attach' ? '' : (read.path('pipelineFile') ?? '');
   if (action !== 'attach' && file === '') {
-    read.problem(
-      'pipelineFile',
-      'is required but was not given.',
-      "Give the path of a job YAML file below the repository's root.",
-    );
+    read.problem('pipelineFile', missing, "Give the path of a job YAML file below the repository's root.");
+  } else if (file !== '') {
+    const root = platform.variable('System.DefaultWorkingDirectory') ?? platform.variable('Build.SourcesDirectory');
+    const problem = unreadable(file, root);
+    if (problem) read.problem('pipelineFile', problem.what, problem.advice);
   }
   const name = action === 'attach' ? read.required('jobName', 'the name of the job to attach to') : read.optional('jobName');
   if (name && !jobName.test(name)) {

@@ -72,15 +72,15 @@ describe('inputs', () => {
   });
 
   it('validate needs no connection, attach needs a name and no file, a scoped connection needs no names', async () => {
-    assert.deepEqual(await problemsOf({ action: 'validate', pipelineFile: 'x.yml' }), []);
+    assert.deepEqual(await problemsOf({ action: 'validate', pipelineFile: 'package.json' }), []);
     assert.equal(
       (await problemsOf({ action: 'attach', azureSubscription: 'conn', resourceGroupName: 'g', workspaceName: 'w' })).length,
       1,
     );
     const scope = '/subscriptions/s/resourcegroups/g/providers/Microsoft.MachineLearningServices/workspaces/w';
     const scoped = endpoint('ServicePrincipal', { serviceprincipalkey: 'the-client-secret', scope });
-    assert.deepEqual(await problemsOf({ pipelineFile: 'x.yml', azureSubscription: 'conn' }, { conn: scoped }), []);
-    assert.equal((await problemsOf({ pipelineFile: 'x.yml', azureSubscription: 'conn' })).length, 2);
+    assert.deepEqual(await problemsOf({ pipelineFile: 'package.json', azureSubscription: 'conn' }, { conn: scoped }), []);
+    assert.equal((await problemsOf({ pipelineFile: 'package.json', azureSubscription: 'conn' })).length, 2);
   });
 
   it('mappings keep the text that was written', async () => {

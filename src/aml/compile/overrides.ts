@@ -99,8 +99,8 @@ export function applyInputs(root: YMap, inputs: Readonly<Record<string, string>>
       const near = nearest(name, known);
       problems.add(
         where,
-        `The job has no input ${name}.${near ? ` Did you mean ${near}?` : ''}`,
-        known.join(', ') || 'a job with inputs',
+        `The job has no input ${name}${known.length === 0 ? '; its file declares none' : ''}.${near ? ` Did you mean ${near}?` : ''}`,
+        known.join(', ') || undefined,
       );
       continue;
     }

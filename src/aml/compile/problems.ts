@@ -52,10 +52,9 @@ export class Problems {
       {
         code: 'JobInvalid',
         advice: 'Correct the places named above and run again. Nothing was submitted.',
-        file: first.place.file,
-        line: first.place.line,
-        column: first.place.column,
-        ...(first.place.input === undefined ? {} : { input: first.place.input }),
+        ...(first.place.input === undefined
+          ? { file: first.place.file, line: first.place.line, column: first.place.column }
+          : { input: first.place.input.startsWith('override ') ? 'overrides' : 'jobInputs' }),
       },
     );
   }
