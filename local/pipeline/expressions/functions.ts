@@ -94,7 +94,7 @@ export function format(pattern: string, args: readonly Value[]): string {
       result += character;
       index++;
     } else {
-      const match = character === '{' ? /^\{(\d{1,3})(?::([^{}]*))?\}/.exec(pattern.slice(index)) : null;
+      const match = character === '{' ? /^\{(\d{1,6})(?::([^{}]*))?\}/.exec(pattern.slice(index)) : null;
       if (!match) throw new ExpressionError(`The following format string is invalid: ${pattern}`);
       const position = Number(match[1]);
       if (position >= args.length) {

@@ -35,7 +35,8 @@ export function lintPipeline(entry: string, options: LintOptions): Finding[] {
     return placeMessages(error.messages, join(resolve(options.root), name), name).map(({ text, position }) => ({
       rule: 'expand',
       severity: 'error',
-      message: text,
+      // messages of the YAML parser tell their place twice
+      message: text.replace(/^\/\S+: (\(Line: \d+, Col: \d+, Idx: \d+\)(?: - |: )){2}/, ''),
       ...(position && { position }),
     }));
   }

@@ -1,33 +1,74 @@
 /** Reads one YAML file: the subset of YAML that pipelines may use, with places, and the syntax of every expression checked. */
-import { Alias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, type ParsedNode, Scalar } from 'yaml';
+import {
+  Alias,
+  Composer,
+  type CST,
+  type Document,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type ParsedNode,
+  Parser,
+  Scalar,
+} from 'yaml';
 import type { PipelineMessage, Position } from '../expand/types.js';
 import { checkSyntax } from '../expressions/evaluate.js';
 import { ExpressionError } from '../expressions/values.js';
 import type { MappingNode, Node, ScalarNode } from './nodes.js';
 import { checkScalar, directive, hasExpression, loneExpression, segments } from './templates.js';
 
+/** Longer files and deeper nesting than anything the service takes; below them nothing here runs out of time or stack. */
+const limits = { characters: 10_000_000, depth: 200 };
+
 /**
  * @param file the name that messages use
  * @returns the tree (absent for an empty file) and what is wrong with it; with messages the tree must not be used
  */
-export function readYaml(text: string, file: string): { root?: Node; messages: PipelineMessage[] } {
+export function readYaml(source: string, file: string): { root?: Node; messages: PipelineMessage[] } {
+  const text = source.replace(/^\uFEFF/, '');
   const lines = new LineCounter();
-  const documents = parseAllDocuments(text.replace(/^\uFEFF/, ''), {
-    schema: 'failsafe',
-    uniqueKeys: false,
-    merge: false,
-    lineCounter: lines,
-    prettyErrors: false,
-  });
   const reader = new Reader(file, lines);
-  if (!Array.isArray(documents)) return { messages: [] };
-  const [first, second] = documents;
-  for (const error of first?.errors ?? []) reader.syntax(error.message, error.pos[0]);
-  if (second && reader.messages.length === 0) reader.document(second.range?.[0] ?? 0);
+  if (text.length > limits.characters) {
+    reader.refuse(0, 'Maximum object size exceeded');
+    return { messages: reader.messages };
+  }
+  const tokens = [...new Parser(lines.addNewLine).parse(text)];
+  const deep = tooDeep(tokens);
+  const control = text.indexOf('\u0000');
+  if (deep !== undefined) reader.refuse(deep, 'Maximum object depth exceeded');
+  else if (control >= 0) reader.refuse(control, 'A character with the code 0 is not allowed');
+  if (reader.messages.length > 0) return { messages: reader.messages };
+  const composer = new Composer({ schema: 'failsafe', uniqueKeys: false, merge: false, lineCounter: lines, prettyErrors: false });
+  const [first, second] = [...composer.compose(tokens)] as Document.Parsed[];
+  // like the service, the first mistake of YAML itself ends the reading
+  const error = first?.errors[0];
+  if (error) reader.syntax(error.message, error.pos[0]);
+  if (second && reader.messages.length === 0) reader.refuse(second.range[0], 'Expected stream end parse event');
   if (!first?.contents || reader.messages.length > 0) return { messages: reader.messages };
   const root = reader.node(first.contents);
   return { root, messages: reader.messages };
 }
+
+/** Where the nesting gets deeper than the limit; composing recurses, so this is asked before. */
+function tooDeep(tokens: readonly CST.Token[]): number | undefined {
+  const left: { token: CST.Token; depth: number }[] = tokens.map((token) => ({ token, depth: 0 }));
+  for (let next = left.pop(); next; next = left.pop()) {
+    const { token, depth } = next;
+    if (depth > limits.depth) return token.offset;
+    if (token.type === 'document') {
+      if (token.value) left.push({ token: token.value, depth });
+    } else if ('items' in token) {
+      for (const { key, value } of token.items) {
+        if (key) left.push({ token: key, depth: depth + 1 });
+        if (value) left.push({ token: value, depth: depth + 1 });
+      }
+    }
+  }
+  return undefined;
+}
+
+const knownTags = /^tag:yaml\.org,2002:(str|bool|int|float|null)$/;
 
 class Reader {
   readonly messages: PipelineMessage[] = [];
@@ -57,9 +98,9 @@ class Reader {
     });
   }
 
-  /** A second document, in the words of the service's parser. */
-  document(offset: number): void {
-    this.error(this.place(offset), 'Expected stream end parse event');
+  /** What is refused before there is a tree. */
+  refuse(offset: number, text: string): void {
+    this.error(this.place(offset), text);
   }
 
   node(node: ParsedNode | null): Node {
@@ -72,6 +113,7 @@ class Reader {
     if (node.anchor) this.error(place, `Anchors are not currently supported. Remove the anchor '${node.anchor}'`);
     if (isScalar(node)) {
       const scalar = this.scalar(node);
+      if (node.tag !== undefined && !knownTags.test(node.tag)) this.error(place, `Unexpected tag '${node.tag}'`);
       this.value(scalar);
       return scalar;
     }
@@ -101,7 +143,7 @@ class Reader {
   private scalar(node: ParsedNode | null): ScalarNode {
     if (!(node instanceof Scalar)) return { kind: 'scalar', text: '', place: this.place(0), plain: true, empty: true };
     const plain = node.type === Scalar.PLAIN;
-    const text = typeof node.value === 'string' ? node.value : '';
+    const text = typeof node.value === 'string' ? node.value : (node.source ?? '');
     const empty = plain && ['', '~', 'null', 'Null', 'NULL'].includes(text);
     return { kind: 'scalar', text: empty ? '' : text, place: this.place(node.range?.[0] ?? 0), plain, empty };
   }

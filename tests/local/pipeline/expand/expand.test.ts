@@ -235,6 +235,27 @@ describe('no input', () => {
     );
   });
 
+  it('of any text brings a stack trace, and every message has a place', function () {
+    this.timeout(120_000);
+    const piece = fc.constantFrom(
+      ...'steps:|- |\n|  |script: |a|${{ |}}|if |each x in |eq(|)|[|]|{|}|: |, |"|\'|&a |*a|!t |? |--- |\t|\u0000|\r\n|\uFEFF|ü|%|#|>-|<<'.split(
+        '|',
+      ),
+      '|',
+    );
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 40 }), (pieces) => {
+        try {
+          expand(pieces.join(''));
+        } catch (error) {
+          assert.ok(error instanceof PipelineError, String(error));
+          for (const { position, text } of error.messages) assert.ok(position && position.line > 0, text);
+        }
+      }),
+      { numRuns: 400 },
+    );
+  });
+
   it('grows or nests without an end', function () {
     this.timeout(120_000); // a bound on work, not on time: other tests may hold the machine
     const double = { 'pipeline.yml': 'steps:\n- template: t.yml\n', 't.yml': 'steps:\n- template: t.yml\n- template: t.yml\n' };
@@ -242,6 +263,10 @@ describe('no input', () => {
     const list = `[${'x, '.repeat(99)}x]`;
     const loops = `parameters:\n- {name: l, type: object, default: ${list}}\nsteps:\n${[0, 1, 2, 3].map((i) => `${'  '.repeat(i)}- \${{ each v${i} in parameters.l }}:`).join('\n')}\n          - script: a\n`;
     assert.match(refusal(loops), /\(Line: \d+, Col: \d+\): Maximum events exceeded while evaluating the template\./);
-    assert.match(refusal(`steps: ${'['.repeat(20_000)}`), /./);
+    for (const deep of [`steps: ${'['.repeat(100_000)}`, `a: ${'{a: '.repeat(100_000)}`, `steps:\n${'- '.repeat(100_000)}a\n`])
+      assert.match(refusal(deep), /^\/pipeline\.yml \(Line: \d, Col: \d+\): Maximum object depth exceeded$/);
+    assert.match(refusal(`steps:\n- script: ${'x'.repeat(11_000_000)}\n`), /Maximum object size exceeded/);
+    assert.match(refusal(`steps:\n- script: \${{ variables${'.a'.repeat(100_000)} }}\n`), /Maximum object depth exceeded/);
+    assert.equal(scripts(`steps:\n- script: "${'${{ 1 }}'.repeat(5000)}"\n`)[0], '1'.repeat(5000));
   });
 });
