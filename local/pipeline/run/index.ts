@@ -18,6 +18,7 @@ import type { RunContext } from './context.js';
 import { runGraph, Slots } from './graph.js';
 import { stageKey, stepLists } from './names.js';
 import { builtInSteps } from './builtin.js';
+import { endKilled } from './killed.js';
 import { runNumber } from './number.js';
 import { prepare, type Prepared } from './prepare.js';
 import { applyEnvironments, makeEnvironments, setGroups } from './seed.js';
@@ -116,9 +117,11 @@ async function runPrepared({ options, project, source, state, prepared, connecte
       slots: new Slots(options.parallel),
       secretOutputs: new Set(),
     };
-    if (earlier) await removeAgents(run);
-    if (earlier)
+    if (earlier) {
+      await removeAgents(run);
+      await endKilled(run, project);
       options.observer.message(`Run ${run.id} again: ${resetForRerun(context).join(', ') || 'stages that did not run'}.`);
+    }
     context.variables = await rootVariables(context, definition.name);
     if (!earlier) await setNumber(context);
     Object.assign(run.run, { status: 'inProgress', result: 'none', finishTime: null, owner: process.pid });

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { builtTasks } from '../../../../local/agent/built-tasks.js';
@@ -124,7 +124,7 @@ describe('promotion through amlops run', function () {
     bench.remove();
   });
 
-  it('killed in the middle of a promotion and run again as attempt 2: one champion, one record, approved in that attempt', async () => {
+  it('killed in the middle of a promotion, twice, and run again: one champion, one record, approved in that attempt', async () => {
     writeFileSync(join(bench.root, 'azure-pipelines.yml'), promote('1'));
     const common = [
       '--state',
@@ -138,25 +138,32 @@ describe('promotion through amlops run', function () {
       '--repository',
       `aml=${repository}`,
     ];
-    const first = amlops('run', 'azure-pipelines.yml', ...common);
-    for (let turn = 0; turn < 1200 && !/> step promote fraud in prod/.test(first.err()); turn += 1) await sleep(50);
-    await sleep(700);
-    process.kill(-(first.child.pid ?? 0), 'SIGKILL');
-    await first.ended;
-    const second = amlops('run', 'azure-pipelines.yml', ...common, '--rerun', '1', '--json');
-    assert.equal(await second.ended, 0, second.err());
-    const { stages } = JSON.parse(second.out()) as { stages: { name: string; attempt: number; result: string }[] };
+    // Twice, at different moments of the promotion.
+    for (const [attempt, after] of [400, 900].entries()) {
+      const killed = amlops('run', 'azure-pipelines.yml', ...common, ...(attempt === 0 ? [] : ['--rerun', '1']));
+      for (let turn = 0; turn < 1200 && !/> step promote fraud in prod/.test(killed.err()); turn += 1) await sleep(50);
+      await sleep(after);
+      process.kill(-(killed.child.pid ?? 0), 'SIGKILL');
+      await killed.ended;
+    }
+    const last = amlops('run', 'azure-pipelines.yml', ...common, '--rerun', '1', '--json');
+    assert.equal(await last.ended, 0, last.err());
+    const { stages } = JSON.parse(last.out()) as { stages: { name: string; attempt: number; result: string }[] };
     assert.deepEqual(
       stages.map(({ name, attempt, result }) => `${name} ${attempt} ${result}`),
-      ['plan_prod 1 Succeeded', 'promote_prod 2 Succeeded'],
+      ['plan_prod 1 Succeeded', 'promote_prod 3 Succeeded'],
     );
     const now = await champion();
     assert.equal(now.version, '1', now.text);
     const records = join(bench.folder, 'records');
     const fetched = amlops('records', '--connection', file, '--workspace', 'prod', '--model', 'fraud', '--out', records);
     assert.equal(await fetched.ended, 0, fetched.err());
-    const verified = amlops('verify', records);
+    const verified = amlops('verify', records, '--connection', file, '--workspace', 'prod');
     assert.equal(await verified.ended, 0, verified.err() + verified.out());
+    assert.deepEqual(
+      readdirSync(records).filter((name) => name.endsWith('.json')),
+      ['000001.json'],
+    );
   });
 
   it('a gate that says no: the promotion does not succeed, whoever approved it, and nothing moves', async () => {

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RunDocument } from '../../../../local/pipeline/devops/types.js';
+import type { ProjectDocument, RunDocument } from '../../../../local/pipeline/devops/types.js';
 import { Bench } from './support.js';
 
 const pipeline = (marks: string): string => `
@@ -185,11 +185,38 @@ stages:
     const run = JSON.parse(readFileSync(file, 'utf8')) as RunDocument;
     const answers = run.approvals.map(({ status, steps }) => `${status}: ${steps[0]?.comment}`);
     assert.deepEqual(answers, ['approved: approved by --approve all', 'approved: looks right']);
+    const [killed] = Object.values(run.previous);
+    assert.equal(killed?.find(({ type }) => type === 'Stage')?.result, 'abandoned');
+    assert.equal(
+      killed?.filter(({ state }) => state === 'inProgress').length,
+      0,
+      'nothing of the killed attempt is shown as running',
+    );
+    const { deployments } = JSON.parse(
+      readFileSync(join(state, 'pipelines', 'local', 'project.json'), 'utf8'),
+    ) as ProjectDocument;
+    assert.deepEqual(
+      deployments.map(({ stageAttempt, result }) => `${stageAttempt} ${result}`),
+      ['1 abandoned', '2 succeeded'],
+    );
+
+    // Killed at the approval: the question of the dead process is nobody's any more.
+    const waiting = start();
+    await until(() => /Approve\?/.test(waiting.err()));
+    waiting.child.kill('SIGKILL');
+    await waiting.ended;
+    const resumed = start('--rerun', '2', '--approve', 'none');
+    assert.equal(await resumed.ended, 1);
+    const halted = JSON.parse(readFileSync(join(state, 'pipelines', 'local', 'runs', '2', 'run.json'), 'utf8')) as RunDocument;
+    assert.deepEqual(
+      halted.approvals.map(({ status }) => status),
+      ['canceled', 'rejected'],
+    );
 
     const nobody = start();
     nobody.child.stdin.end();
     assert.equal(await nobody.ended, 1);
     assert.match(nobody.err(), /Nobody is there to answer for environment aml-prod/);
-    assert.equal(readFileSync(join(marks, 'train'), 'utf8'), 'x\nx\n');
+    assert.equal(readFileSync(join(marks, 'train'), 'utf8'), 'x\nx\nx\n');
   }).timeout(120_000);
 });
