@@ -122,6 +122,9 @@ export class Operations {
       const done = state === 'done';
       const status = !done ? 'Updating' : error ? 'Failed' : 'Succeeded';
       const path = `/subscriptions/${call.params['sub']}/providers/Microsoft.MachineLearningServices/locations/${call.params['location']}/mfeOperationResults/${call.params['id']}`;
+      // A schedule that is being made tells nothing but that (azure-ml-observed §7).
+      if (!done && call.params['id']?.startsWith('s:') && !ctx.faults.operationsMove)
+        return { body: { id: path, name: call.params['id'], status: 'Creating' } };
       return {
         ...(done || !ctx.faults.operationsMove
           ? {}

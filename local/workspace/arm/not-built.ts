@@ -38,8 +38,6 @@ export function registerNotBuilt(router: Router): void {
     });
   }
   for (const [method, action] of [
-    ['POST', 'diagnose'],
-    ['POST', 'resyncKeys'],
     ['POST', 'prepareNotebook'],
     ['GET', 'usages'],
     ['GET', 'privateEndpointConnections'],

@@ -1,8 +1,9 @@
 /** Schedules as stored resources: kept and answered, never fired (azure-ml-rest §4, azure-ml-observed §7). */
 import type { Ctx, WorkspaceRecord } from '../context.js';
 import { badRequest, ServiceError } from '../errors.js';
+import { page } from '../assets/view.js';
 import type { Router } from '../router.js';
-import { assetName, objectOf, propertiesOf } from '../validate.js';
+import { assetName, objectOf, propertiesOf, textOf } from '../validate.js';
 
 interface ScheduleRecord {
   name: string;
@@ -13,26 +14,37 @@ interface ScheduleRecord {
 const table = 'schedules';
 const key = (ws: WorkspaceRecord, name: string) => `${ws.guid}/${name.toLowerCase()}`;
 
+/** One of the allowed words in the service's casing, whatever casing was sent. */
+function word(value: unknown, allowed: readonly string[]): string | undefined {
+  return allowed.find((entry) => entry.toLowerCase() === textOf(value).toLowerCase());
+}
+
 function trigger(sent: unknown): Record<string, unknown> {
   const value = objectOf(sent);
-  const type = value?.['triggerType'];
-  if (!value || (type !== 'Cron' && type !== 'Recurrence')) throw badRequest(`trigger.triggerType must be Cron or Recurrence.`);
-  if (type === 'Cron' && (typeof value['expression'] !== 'string' || !/^(\S+\s+){4}\S+$/.test(value['expression'].trim())))
-    throw badRequest(`The cron expression '${String(value['expression'])}' must have five fields.`);
-  if (type === 'Recurrence' && !['Minute', 'Hour', 'Day', 'Week', 'Month'].includes(String(value['frequency'])))
-    throw badRequest(`The recurrence frequency '${String(value['frequency'])}' is not Minute, Hour, Day, Week or Month.`);
-  return { endTime: null, startTime: null, timeZone: 'UTC', ...value };
+  const type = word(value?.['triggerType'], ['Cron', 'Recurrence']);
+  if (!value || !type) throw badRequest(`trigger.triggerType must be Cron or Recurrence.`);
+  const answer = { endTime: null, startTime: null, timeZone: 'UTC', ...value, triggerType: type };
+  if (type === 'Cron') {
+    if (typeof value['expression'] !== 'string' || !/^(\S+\s+){4}\S+$/.test(value['expression'].trim()))
+      throw badRequest(`The cron expression '${textOf(value['expression'])}' must have five fields.`);
+    return answer;
+  }
+  const frequency = word(value['frequency'], ['Minute', 'Hour', 'Day', 'Week', 'Month']);
+  if (!frequency)
+    throw badRequest(`The recurrence frequency '${textOf(value['frequency'])}' is not Minute, Hour, Day, Week or Month.`);
+  const pattern = objectOf(value['schedule']);
+  const schedule = pattern ? { hours: [], minutes: [], weekDays: null, monthDays: null, ...pattern } : null;
+  return { ...answer, frequency, interval: value['interval'] ?? 1, schedule };
 }
 
 function action(ctx: Ctx, ws: WorkspaceRecord, sent: unknown): Record<string, unknown> {
   const value = objectOf(sent);
-  const type = value?.['actionType'];
-  if (!value || !['CreateJob', 'InvokeBatchEndpoint', 'CreateMonitor', 'ImportData'].includes(String(type)))
-    throw badRequest('action.actionType must be CreateJob, InvokeBatchEndpoint or CreateMonitor.');
+  const type = word(value?.['actionType'], ['CreateJob', 'InvokeBatchEndpoint', 'CreateMonitor', 'ImportData']);
+  if (!value || !type) throw badRequest('action.actionType must be CreateJob, InvokeBatchEndpoint or CreateMonitor.');
   const job = objectOf(value['jobDefinition']);
   if (type !== 'CreateJob') return value;
   if (!job) throw badRequest('action.jobDefinition is required for CreateJob.');
-  return { ...value, jobDefinition: ctx.hooks.completeJob?.(ws, job) ?? completed(job) };
+  return { ...value, actionType: type, jobDefinition: ctx.hooks.completeJob?.(ws, job) ?? completed(job) };
 }
 
 /** The job definition as a job would be completed. */
@@ -78,12 +90,14 @@ export function registerSchedules(router: Router, ctx: Ctx): void {
   const body = (record: ScheduleRecord) => ({ name: record.name, properties: record.properties, systemData: record.systemData });
   const operationOf = (ws: WorkspaceRecord, name: string) =>
     `s:${ws.guid}:${Buffer.from(`${name} ${ctx.clock.now().getTime()}`).toString('base64url')}`;
-  router.workspace('GET', '/schedules', 'read', ({ ws, query }) => {
-    const view = query['listViewType'] ?? 'EnabledOnly';
-    const all = ctx.store.entries<ScheduleRecord>(table, { prefix: `${ws.guid}/` }).map(({ value }) => value);
-    const shown =
-      view === 'All' ? all : all.filter((entry) => (entry.properties['isEnabled'] === true) === (view === 'EnabledOnly'));
-    return { body: { value: shown.map(body) } };
+  router.workspace('GET', '/schedules', 'read', ({ ws, query, path }) => {
+    const view = (query['listViewType'] ?? 'EnabledOnly').toLowerCase();
+    const found = ctx.store
+      .entries<ScheduleRecord>(table, { prefix: `${ws.guid}/` })
+      .map(({ value }) => value)
+      .filter((entry) => view === 'all' || (entry.properties['isEnabled'] === true) === (view === 'enabledonly'));
+    const { page: shown, nextLink } = page(found, query, `${ctx.urls.base}${path}`, 100);
+    return { body: { value: shown.map(body), ...(nextLink ? { nextLink } : {}) } };
   });
   router.workspace('GET', '/schedules/:name', 'read', ({ ws, params }) => {
     const found = ctx.store.get<ScheduleRecord>(table, key(ws, params['name'] ?? ''));

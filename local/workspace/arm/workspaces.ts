@@ -2,6 +2,7 @@
 import type { Answer, Ctx, WorkspaceRecord } from '../context.js';
 import { notBuilt, ServiceError } from '../errors.js';
 import type { Router } from '../router.js';
+import { registerWorkspaceUpdate, workspaceSettings } from './workspace-update.js';
 
 const provider = '/providers/Microsoft.MachineLearningServices';
 
@@ -26,12 +27,13 @@ function known(apiVersion: string, properties: Record<string, unknown>): Record<
 export function workspaceBody(ctx: Ctx, ws: WorkspaceRecord, apiVersion: string): Record<string, unknown> {
   const group = `/subscriptions/${ws.subscriptionId}/resourceGroups/${ws.resourceGroup}`;
   const host = ctx.urls.base.replace('https://', '');
+  const settings = workspaceSettings(ctx, ws);
   return {
     id: ws.armId,
     name: ws.name,
     type: 'Microsoft.MachineLearningServices/workspaces',
     location: ws.location,
-    tags: ws.tags,
+    tags: settings?.tags ?? ws.tags,
     etag: null,
     properties: known(apiVersion, {
       friendlyName: ws.name,
@@ -74,6 +76,7 @@ export function workspaceBody(ctx: Ctx, ws: WorkspaceRecord, apiVersion: string)
       enableServiceSideCMKEncryption: false,
       systemDatastoresAuthMode: ws.storageMode === 'keys' ? 'accesskey' : 'identity',
       enableDataIsolation: false,
+      ...settings?.properties,
     }),
     identity: { type: 'SystemAssigned', principalId: ws.guid, tenantId: ctx.world.tenantId },
     kind: 'Default',
@@ -82,8 +85,8 @@ export function workspaceBody(ctx: Ctx, ws: WorkspaceRecord, apiVersion: string)
       createdAt: ws.createdAt,
       createdBy: 'amlops',
       createdByType: 'Application',
-      lastModifiedAt: ws.createdAt,
-      lastModifiedBy: 'amlops',
+      lastModifiedAt: settings?.lastModifiedAt ?? ws.createdAt,
+      lastModifiedBy: settings?.lastModifiedBy ?? 'amlops',
       lastModifiedByType: 'Application',
     },
   };
@@ -100,9 +103,7 @@ export function registerWorkspaces(
   const same = (a: string | undefined, b: string) => a?.toLowerCase() === b.toLowerCase();
 
   router.workspace('GET', '', 'read', ({ ws, apiVersion }) => ({ body: workspaceBody(ctx, ws, apiVersion) }));
-  router.workspace(['PUT', 'PATCH', 'DELETE'], '', 'write', () => {
-    throw notBuilt('changing a workspace (Workspaces_CreateOrUpdate, _Update, _Delete)');
-  });
+  registerWorkspaceUpdate(router, ctx);
   for (const action of ['listKeys', 'listStorageAccountKeys', 'listNotebookKeys', 'listNotebookAccessToken'])
     router.workspace('POST', `/${action}`, 'secrets', ({ ws }) => {
       if (action === 'listStorageAccountKeys') return { body: { userStorageKey: ctx.storage.accountKey(ws.account) } };

@@ -2,6 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { Clock, Hooks, RegistryRecord, Scope, WorkspaceRecord, World } from '../context.js';
 import { badRequest, conflict, notFound, ServiceError } from '../errors.js';
+import { missingVersion, singular } from './missing.js';
 import type { Storage } from '../storage/types.js';
 import type { Store, Tx } from '../store.js';
 import { assetName, objectOf } from '../validate.js';
@@ -37,14 +38,6 @@ export const containerKey = (scope: Scope, kind: AssetKind, name: string): strin
   `${scope.guid}/${kind}/${name.toLowerCase()}`;
 export const versionKey = (scope: Scope, kind: AssetKind, name: string, version: string): string =>
   `${containerKey(scope, kind, name)}/${version.toLowerCase()}`;
-
-const singular: Record<AssetKind, string> = {
-  codes: 'Code',
-  components: 'Component',
-  data: 'Data',
-  environments: 'Environment',
-  models: 'Model',
-};
 
 export interface PutResult {
   asset: FoundAsset;
@@ -102,28 +95,39 @@ export class Catalog implements Assets {
     if (curated) return containerOf(curated);
     return this.#store.get<ContainerRecord>(containerTable, containerKey(scope, kind, name));
   }
+  /** Newest first. */
   containers(scope: Scope, kind: AssetKind): ContainerRecord[] {
     const curated = curatedNames(scope, kind);
     if (curated) return curated.flatMap((name) => this.container(scope, kind, name) ?? []);
-    return this.#store.entries<ContainerRecord>(containerTable, { prefix: `${scope.guid}/${kind}/` }).map(({ value }) => value);
+    return this.#store
+      .entries<ContainerRecord>(containerTable, { prefix: `${scope.guid}/${kind}/` })
+      .map(({ value }) => value)
+      .sort((a, b) => (a.systemData.createdAt < b.systemData.createdAt ? 1 : -1));
   }
   names(scope: Scope, kind: AssetKind): string[] {
     return this.containers(scope, kind).map((entry) => entry.name);
   }
 
-  /** `latestVersion` and `nextVersion` of a container: numbers count up; other versions have no latest and a time stamp as next. */
+  /**
+   * `latestVersion` and `nextVersion` of a container: numbers count up; other versions have no latest and a time stamp as next.
+   * Environments and data name the newest version whatever it is, and count on from the highest number.
+   */
   numbering(scope: Scope, kind: AssetKind, name: string): { latestVersion: string | null; nextVersion: string } {
     const all = this.versions(scope, kind, name) ?? [];
     const numeric = all.map((asset) => asset.version).filter((version) => /^\d+$/.test(version));
-    if (all.length && numeric.length < all.length) {
-      const stamp = this.#clock.now().toISOString();
-      return {
-        latestVersion: null,
-        nextVersion: `${stamp.slice(0, 10)}-${stamp.slice(11, 19).replaceAll(':', '-')}-${stamp.slice(20, 23)}0000`.slice(0, 27),
-      };
-    }
     const top = numeric.reduce((highest, version) => (BigInt(version) > highest ? BigInt(version) : highest), 0n);
+    if (kind === 'environments' || kind === 'data')
+      return {
+        latestVersion: all[0]?.version ?? null,
+        nextVersion: String(top + 1n),
+      };
+    if (all.length && numeric.length < all.length) return { latestVersion: null, nextVersion: this.#versionStamp() };
     return { latestVersion: top > 0n ? String(top) : null, nextVersion: String(top + 1n) };
+  }
+  /** `2023-02-10-22-11-56-5712149`. */
+  #versionStamp(): string {
+    const stamp = this.#clock.now().toISOString();
+    return `${stamp.slice(0, 10)}-${stamp.slice(11, 19).replaceAll(':', '-')}-${stamp.slice(20, 23)}0000`;
   }
 
   parse(reference: string, kind: AssetKind): AssetReference | undefined {
@@ -145,10 +149,7 @@ export class Catalog implements Assets {
       throw notFound(
         `Could not find asset with ID: azureml://registries/${scope.name.toLowerCase()}/${kind}/${parsed.name}/versions/${version}`,
       );
-    throw notFound('The specified resource was not found.', {
-      code: `${singular[kind]}NotFound`,
-      message: `${singular[kind]} with name: ${parsed.name} and version: ${version} not found.`,
-    });
+    throw missingVersion(kind, parsed.name, version);
   }
   #pick(scope: Scope, parsed: AssetReference): FoundAsset | undefined {
     const { kind, name, version, label } = parsed;
@@ -300,7 +301,7 @@ export class Catalog implements Assets {
       kind,
       name: container?.name ?? name,
       version,
-      properties: kind === 'models' ? { ...properties, stage: properties['stage'] ?? 'Development' } : properties,
+      properties: staged(scope, kind, properties),
       systemData: made,
       order,
       ...(options.source ? { source: options.source } : {}),
@@ -326,6 +327,13 @@ export class Catalog implements Assets {
       return true;
     });
   }
+}
+
+/** A new version is in development; a component that a job brought along is only logged. Registries leave it open but for models. */
+function staged(scope: Scope, kind: AssetKind, properties: Record<string, unknown>): Record<string, unknown> {
+  const has = kind === 'models' || (scope.kind === 'workspace' && (kind === 'components' || kind === 'environments'));
+  const first = kind === 'components' && properties['isAnonymous'] === true ? 'Logged' : 'Development';
+  return has ? { ...properties, stage: properties['stage'] ?? first } : properties;
 }
 
 function containerOf(asset: AssetVersion): ContainerRecord {

@@ -1,7 +1,7 @@
 /** The built-in registry `azureml`: its environments are those that the engine's table maps to packages (engine/environment/tables.ts). */
 import { curated, findRow } from '../engine/environment/tables.js';
-import type { Scope } from '../context.js';
-import type { AssetKind, AssetVersion } from './types.js';
+import type { Scope, WorkspaceRecord, World } from '../context.js';
+import type { AssetKind, Assets, AssetVersion, FoundAsset } from './types.js';
 
 const isBuiltIn = (scope: Scope, kind: AssetKind): boolean =>
   scope.kind === 'registry' && scope.name.toLowerCase() === 'azureml' && kind === 'environments';
@@ -40,4 +40,19 @@ export function curatedAsset(scope: Scope, kind: AssetKind, name: string, versio
       stage: null,
     },
   };
+}
+
+/** A curated environment as a workspace shows it: under the workspace's own address, the newest without a version. */
+export function curatedInWorkspace(
+  assets: Assets,
+  world: World,
+  ws: WorkspaceRecord,
+  kind: AssetKind,
+  name: string,
+  version?: string,
+): FoundAsset | undefined {
+  const registry = world.registry('azureml');
+  if (!registry || kind !== 'environments' || !/^azureml-/i.test(name)) return undefined;
+  const found = version === undefined ? assets.latest(registry, kind, name) : assets.get(registry, kind, name, version);
+  return found && { ...found, scope: ws, id: `${ws.armId}/${kind}/${found.name}/versions/${found.version}` };
 }

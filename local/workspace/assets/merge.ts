@@ -27,7 +27,8 @@ export function merge(kind: AssetKind, before: AssetVersion, sent: Record<string
     );
   const held = objectOf(old['properties']) ?? {};
   const given = objectOf(sent['properties']) ?? {};
-  const touched = Object.keys(given).find((key) => key in held && held[key] !== given[key]);
+  // Of a component they may: the client's hash of it changes with its description.
+  const touched = kind === 'components' ? undefined : Object.keys(given).find((key) => key in held && held[key] !== given[key]);
   if (touched !== undefined)
     throw badRequest(
       `Property '${touched}' cannot be changed: properties of a version can be added only.`,
@@ -40,7 +41,9 @@ export function merge(kind: AssetKind, before: AssetVersion, sent: Record<string
     tags: { ...objectOf(old['tags']), ...objectOf(sent['tags']) },
     properties: { ...held, ...given },
     isArchived: sent['isArchived'],
-    ...(kind === 'models' && sent['stage'] != null ? { stage: sent['stage'] } : {}),
+    ...(sent['stage'] != null && kind !== 'data' ? { stage: sent['stage'] } : {}),
+    // What only describes a component (display name, description) may change; the rest was found equal.
+    ...(kind === 'components' ? { componentSpec: sent['componentSpec'] } : {}),
     ...(kind === 'models' && Object.keys(objectOf(sent['flavors']) ?? {}).length ? { flavors: sent['flavors'] } : {}),
   };
 }
@@ -49,7 +52,19 @@ export function merge(kind: AssetKind, before: AssetVersion, sent: Record<string
 function sameComponent(a: unknown, b: unknown): boolean {
   const core = (spec: unknown) => {
     const { description: _d, display_name: _n, tags: _t, $schema: _s, version: _v, ...rest } = objectOf(spec) ?? {};
-    return JSON.stringify(Object.entries(rest).sort(([x], [y]) => (x < y ? -1 : 1)));
+    return JSON.stringify(sorted(rest));
   };
   return core(a) === core(b);
+}
+
+/** Members in one order at every level: clients send them in another than they got them. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  const object = objectOf(value);
+  if (!object) return value;
+  return Object.fromEntries(
+    Object.keys(object)
+      .sort()
+      .map((key) => [key, sorted(object[key])]),
+  );
 }

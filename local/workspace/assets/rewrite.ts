@@ -16,10 +16,12 @@ export interface RewriteContext {
 
 /** Members that every asset version has. */
 function common(sent: Properties): Properties {
+  const { 'azureml.labels': _labels, ...properties } = objectOf(sent['properties']) ?? {};
   return {
     description: sent['description'] ?? null,
     tags: sent['tags'] ?? {},
-    properties: sent['properties'] ?? {},
+    // Labels are the service's own: it answers them, and clients send them back with the rest.
+    properties,
     isArchived: sent['isArchived'] ?? false,
     isAnonymous: sent['isAnonymous'] ?? false,
   };
@@ -27,7 +29,7 @@ function common(sent: Properties): Properties {
 
 export function rewriteCode(sent: Properties): Properties {
   if (typeof sent['codeUri'] !== 'string' || !sent['codeUri']) throw badRequest('codeUri is required.');
-  return { ...common(sent), isAnonymous: false, codeUri: sent['codeUri'] };
+  return { ...common(sent), isAnonymous: false, codeUri: sent['codeUri'], provisioningState: 'Succeeded' };
 }
 
 /** Scalars of a component specification become text: booleans as .NET writes them. */
@@ -43,10 +45,16 @@ export function rewriteComponent(context: RewriteContext, sent: Properties, name
   const given = objectOf(sent['componentSpec']);
   if (!given) throw badRequest('componentSpec is required.');
   const type = typeof given['type'] === 'string' ? given['type'] : 'command';
-  const { _source, ...spec } = textual(given) as Properties;
+  // What a client adds of its own when it sends back what it got.
+  const { _source, id: _id, creation_context: _context, ...spec } = textual(given) as Properties;
   const answer: Properties = { ...spec };
   answer['name'] ??= name;
   if (sent['isAnonymous'] === true || answer['version'] === undefined) answer['version'] = version;
+  const inputs = objectOf(answer['inputs']);
+  if (inputs)
+    answer['inputs'] = Object.fromEntries(
+      Object.entries(inputs).map(([name, input]) => [name, objectOf(input) ? { optional: 'False', ...objectOf(input) } : input]),
+    );
   const outputs = objectOf(answer['outputs']);
   if (outputs)
     answer['outputs'] = Object.fromEntries(
@@ -64,7 +72,15 @@ export function rewriteComponent(context: RewriteContext, sent: Properties, name
     delete answer['sourceJobId'];
     answer['is_deterministic'] ??= 'False';
   }
-  return { ...common(sent), ...(sent['isAnonymous'] === true ? { description: null } : {}), componentSpec: answer };
+  // The description lies in the specification; the asset's own is always null.
+  return {
+    ...common(sent),
+    description: null,
+    autoDeleteSetting: null,
+    componentSpec: answer,
+    provisioningState: 'Succeeded',
+    stage: sent['stage'] ?? null,
+  };
 }
 
 /** `azureml:AzureML-x:3` and `azureml:AzureML-x@latest` become the built-in registry's id. */
@@ -84,12 +100,19 @@ export function rewriteEnvironment(sent: Properties): Properties {
   if (build && typeof image === 'string') throw badRequest('An environment has either an image or a build context, not both.');
   if (!build && typeof image !== 'string') throw badRequest('An environment needs an image or a build context.');
   if (build && typeof build['contextUri'] !== 'string') throw badRequest('build.contextUri is required.');
-  const answer: Properties = { ...common(sent), environmentType: 'UserCreated' };
+  const answer: Properties = { ...common(sent), autoDeleteSetting: null, environmentType: 'UserCreated' };
   if (build) answer['build'] = { dockerfilePath: 'Dockerfile', ...build };
   else answer['image'] = image;
-  if (sent['condaFile'] != null) answer['condaFile'] = condaText(sent['condaFile']);
+  if (sent['condaFile'] != null && sent['condaFile'] !== '') answer['condaFile'] = condaText(sent['condaFile']);
   if (sent['inferenceConfig'] != null) answer['inferenceConfig'] = sent['inferenceConfig'];
-  return { ...answer, osType: sent['osType'] ?? 'Linux' };
+  return {
+    ...answer,
+    osType: sent['osType'] ?? 'Linux',
+    autoRebuild: sent['autoRebuild'] ?? 'Disabled',
+    provisioningState: 'Succeeded',
+    stage: sent['stage'] ?? null,
+    intellectualProperty: null,
+  };
 }
 
 /** YAML text comes back as indented JSON text. */
@@ -138,7 +161,14 @@ export async function rewriteData(context: RewriteContext, ws: WorkspaceRecord, 
   const job = await fromJob(context, ws, uri);
   const short = /^azureml:\/\/datastores\/([^/]+)\/paths\/?(.*)$/i.exec(uri);
   const dataUri = job?.uri ?? (short ? context.storage.longUri(ws, short[1] ?? '', short[2] ?? '') : uri);
-  const answer: Properties = { ...common(sent), dataUri, dataType };
+  const answer: Properties = {
+    ...common(sent),
+    autoDeleteSetting: null,
+    dataUri,
+    stage: null,
+    intellectualProperty: null,
+    dataType,
+  };
   if (dataType === 'mltable' && sent['referencedUris'] != null) answer['referencedUris'] = sent['referencedUris'];
   return answer;
 }

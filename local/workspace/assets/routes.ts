@@ -1,23 +1,17 @@
 /** ARM routes of workspace assets: containers and versions of codes, components, data, environments and models; publish. */
 import { randomUUID } from 'node:crypto';
 import type { Answer, Ctx, Surface, WorkspaceCall } from '../context.js';
-import { badRequest, notFound, ServiceError } from '../errors.js';
+import { badRequest, ServiceError } from '../errors.js';
 import { share } from '../registries/share.js';
 import type { Router } from '../router.js';
 import { assetName, objectOf, propertiesOf } from '../validate.js';
+import { curatedInWorkspace } from './curated.js';
 import { containerKey, containerTable, type Catalog, type ContainerRecord } from './catalog.js';
+import { missingContainer, missingVersion, singular } from './missing.js';
 import type { AssetKind } from './types.js';
 import { containerBody, filtered, ordered, page, versionBody, viewed } from './view.js';
 
 const kinds: AssetKind[] = ['codes', 'components', 'data', 'environments', 'models'];
-const singular: Record<AssetKind, string> = {
-  codes: 'Code',
-  components: 'Component',
-  data: 'Data',
-  environments: 'Environment',
-  models: 'Model',
-};
-
 export const assetsSurface: Surface = {
   name: 'assets',
   register(router, ctx) {
@@ -30,17 +24,6 @@ export const assetsSurface: Surface = {
     registerSnapshots(router, ctx, catalog);
   },
 };
-
-const missingContainer = (kind: AssetKind, name: string): ServiceError =>
-  notFound('The specified resource was not found.', {
-    code: `${singular[kind]}NotFound`,
-    message: `${singular[kind]} container with name: ${name} not found.`,
-  });
-const missingVersion = (kind: AssetKind, name: string, version: string): ServiceError =>
-  notFound('The specified resource was not found.', {
-    code: `${singular[kind]}NotFound`,
-    message: `${singular[kind]} version with name: ${name} and version: ${version} not found.`,
-  });
 
 function registerContainers(router: Router, ctx: Ctx, catalog: Catalog, kind: AssetKind): void {
   router.workspace('GET', `/${kind}`, 'read', (call) => {
@@ -59,8 +42,13 @@ function registerContainers(router: Router, ctx: Ctx, catalog: Catalog, kind: As
   router.workspace('GET', `/${kind}/:name`, 'read', ({ ws, params, apiVersion }) => {
     const name = params['name'] ?? '';
     const found = catalog.container(ws, kind, name);
-    if (!found) throw missingContainer(kind, name);
-    return { body: containerBody(catalog, ws, kind, found, apiVersion) };
+    if (found) return { body: containerBody(catalog, ws, kind, found, apiVersion) };
+    const curated = curatedInWorkspace(catalog, ctx.world, ws, kind, name);
+    const registry = ctx.world.registry('azureml');
+    const record = curated && registry && catalog.container(registry, kind, name);
+    if (!record) throw missingContainer(kind, name);
+    const body = containerBody(catalog, registry, kind, record, apiVersion);
+    return { body: { ...body, id: `${ws.armId}/${kind}/${name}`, type: `Microsoft.MachineLearningServices/workspaces/${kind}` } };
   });
   router.workspace('PUT', `/${kind}/:name`, 'write', async (call) => {
     const name = assetName(call.params['name'], singular[kind]);
@@ -106,7 +94,7 @@ function registerVersions(router: Router, ctx: Ctx, catalog: Catalog, kind: Asse
     const found =
       kind === 'components' && version === 'azureml_default'
         ? catalog.latest(ws, kind, name)
-        : catalog.get(ws, kind, name, version);
+        : (catalog.get(ws, kind, name, version) ?? curatedInWorkspace(catalog, ctx.world, ws, kind, name, version));
     if (!found) throw missingVersion(kind, name, version);
     return found;
   };
@@ -116,21 +104,23 @@ function registerVersions(router: Router, ctx: Ctx, catalog: Catalog, kind: Asse
     if (kind === 'codes' && query['hash'] !== undefined) {
       // The container does not matter: the whole workspace is searched.
       const found = catalog.byHash(ws, query['hash']);
-      return { body: { value: found ? [versionBody(found, apiVersion)] : [] } };
+      return { body: { value: found ? [versionBody(catalog, found, apiVersion)] : [] } };
     }
-    const all = catalog.versions(ws, kind, name);
+    const curated = curatedInWorkspace(catalog, ctx.world, ws, kind, name);
+    const all = catalog.versions(ws, kind, name) ?? (curated && [curated]);
     if (!all) throw missingContainer(kind, name);
     const { page: items, nextLink } = page(ordered(filtered(all, query), query), query, `${ctx.urls.base}${call.path}`);
-    return { body: { value: items.map((asset) => versionBody(asset, apiVersion)), ...(nextLink ? { nextLink } : {}) } };
+    return { body: { value: items.map((asset) => versionBody(catalog, asset, apiVersion)), ...(nextLink ? { nextLink } : {}) } };
   });
   router.workspace('GET', `/${kind}/:name/versions/:version`, 'read', (call) => ({
-    body: versionBody(find(call), call.apiVersion),
+    body: versionBody(catalog, find(call), call.apiVersion),
   }));
   router.workspace('GET', `/${kind}/:name/labels/:label`, 'read', ({ ws, params, apiVersion }) => {
     const { name = '', label = '' } = params;
-    const found = label === 'latest' || label === 'default' ? catalog.latest(ws, kind, name) : undefined;
-    if (!found) throw missingVersion(kind, name, label);
-    return { body: versionBody(found, apiVersion) };
+    const known = label === 'latest' || label === 'default';
+    const found = known ? (catalog.latest(ws, kind, name) ?? curatedInWorkspace(catalog, ctx.world, ws, kind, name)) : undefined;
+    if (!found) throw missingVersion(kind, name, '', label);
+    return { body: versionBody(catalog, found, apiVersion) };
   });
   router.workspace('PUT', `/${kind}/:name/versions/:version`, 'write', async (call): Promise<Answer> => {
     const { name = '', version = '' } = call.params;
@@ -142,7 +132,7 @@ function registerVersions(router: Router, ctx: Ctx, catalog: Catalog, kind: Asse
       status === 201
         ? { Location: `${ctx.urls.base}${call.ws.armId}/${kind}/${name}/versions/${version}?api-version=${call.apiVersion}` }
         : {};
-    return { status, headers, body: versionBody(asset, call.apiVersion) };
+    return { status, headers, body: versionBody(catalog, asset, call.apiVersion) };
   });
   router.workspace('DELETE', `/${kind}/:name/versions/:version`, 'write', async ({ ws, params }) => {
     const { name = '', version = '' } = params;

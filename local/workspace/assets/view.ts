@@ -2,23 +2,41 @@
 import type { Scope } from '../context.js';
 import { textOf } from '../validate.js';
 import type { Catalog, ContainerRecord } from './catalog.js';
-import type { AssetKind, FoundAsset } from './types.js';
+import type { AssetKind, FoundAsset, SystemData } from './types.js';
 
 const typeOf = (scope: Scope, kind: AssetKind) =>
   `Microsoft.MachineLearningServices/${scope.kind === 'workspace' ? 'workspaces' : 'registries'}/${kind}`;
 
+interface Since {
+  stable: string;
+  preview: string;
+}
+const never = '9999';
 /** First api-version that answers a member; previews came earlier. An unknown or missing version counts as the newest. */
-const since: Record<string, { stable: string; preview: string }> = {
+const since: Record<string, Since> = {
   provisioningState: { stable: '2023-04-01', preview: '2023-02-01-preview' },
   stage: { stable: '2023-04-01', preview: '2023-02-01-preview' },
-  autoDeleteSetting: { stable: '9999', preview: '2023-06-01-preview' },
-  intellectualProperty: { stable: '9999', preview: '2023-02-01-preview' },
+  autoDeleteSetting: { stable: never, preview: '2023-04-01-preview' },
+  autoRebuild: { stable: '2022-10-01', preview: '2022-06-01-preview' },
+  intellectualProperty: { stable: never, preview: '2023-02-01-preview' },
   datasets: { stable: '2026-05-01', preview: '2026-01-01-preview' },
 };
+/** Where the stable versions of one kind differ (arm schemas). */
+const sinceOf: Partial<Record<AssetKind, Record<string, Since>>> = {
+  components: { stage: { stable: never, preview: '2023-02-01-preview' } },
+  data: {
+    autoDeleteSetting: { stable: never, preview: '2023-04-01-preview' },
+    intellectualProperty: { stable: never, preview: '2023-02-01-preview' },
+    stage: { stable: never, preview: '2023-02-01-preview' },
+    provisioningState: { stable: never, preview: never },
+  },
+};
 
-function knows(member: string, apiVersion: string): boolean {
-  const rule = since[member];
-  if (!rule || apiVersion === '') return true;
+function knows(member: string, apiVersion: string, kind?: AssetKind): boolean {
+  const own = kind && sinceOf[kind]?.[member];
+  const rule = own ?? since[member];
+  if (!rule) return true;
+  if (apiVersion === '') return own?.stable !== never;
   return apiVersion.includes('preview') ? apiVersion >= rule.preview : apiVersion >= rule.stable;
 }
 
@@ -35,9 +53,9 @@ function withSchema(properties: Record<string, unknown>, apiVersion: string): Re
   return $schema === undefined ? properties : { ...properties, componentSpec: { ...spec, $schema } };
 }
 
-export function trim(sent: Record<string, unknown>, apiVersion: string): Record<string, unknown> {
+export function trim(sent: Record<string, unknown>, apiVersion: string, kind?: AssetKind): Record<string, unknown> {
   const properties = withSchema(sent, apiVersion);
-  const known = Object.fromEntries(Object.entries(properties).filter(([member]) => knows(member, apiVersion)));
+  const known = Object.fromEntries(Object.entries(properties).filter(([member]) => knows(member, apiVersion, kind)));
   const spec = known['componentSpec'] as Record<string, unknown> | undefined;
   // The `$schema` that the service adds is recorded up to 2022-10-01; today's client refuses it as a private feature.
   if (
@@ -52,13 +70,21 @@ export function trim(sent: Record<string, unknown>, apiVersion: string): Record<
 }
 
 /** One version as resource. Registry environments answer their version as `name`, registry models theirs (azure-ml-observed §9). */
-export function versionBody(asset: FoundAsset, apiVersion: string): Record<string, unknown> {
+export function versionBody(catalog: Catalog, asset: FoundAsset, apiVersion: string): Record<string, unknown> {
+  const properties = trim(asset.properties, apiVersion, asset.kind);
+  if (asset.kind === 'environments') {
+    // A build context without packages of its own is answered with an empty text.
+    if (properties['build'] !== undefined) properties['condaFile'] ??= '';
+    const labelled = apiVersion >= '2023' && properties['isAnonymous'] !== true;
+    if (labelled && catalog.latest(asset.scope, asset.kind, asset.name)?.version === asset.version)
+      properties['properties'] = { ...(properties['properties'] as object), 'azureml.labels': 'latest' };
+  }
   return {
     id: asset.id,
     name: asset.version,
     type: `${typeOf(asset.scope, asset.kind)}/versions`,
-    properties: trim(asset.properties, apiVersion),
-    systemData: asset.systemData,
+    properties,
+    systemData: asset.kind === 'data' ? dated(asset.systemData) : asset.systemData,
   };
 }
 
@@ -79,19 +105,29 @@ export function containerBody(
     type: typeOf(scope, kind),
     properties: trim(
       {
-        description: record.description,
-        tags: record.tags,
-        properties: record.properties,
+        // Containers of components and environments have an empty description, those of models none.
+        description: record.description ?? (kind === 'components' || kind === 'environments' ? '' : null),
+        tags: kind === 'data' ? orNull(record.tags) : record.tags,
+        properties: kind === 'data' ? orNull(record.properties) : record.properties,
         isArchived: record.isArchived,
         ...(kind === 'data' ? { dataType: record.dataType ?? 'uri_folder' } : {}),
         ...catalog.numbering(scope, kind, record.name),
         provisioningState: 'Succeeded',
       },
       apiVersion,
+      kind,
     ),
-    systemData: record.systemData,
+    systemData: kind === 'data' ? dated(record.systemData) : record.systemData,
   };
 }
+
+/** Of data the service tells when it was changed last, and not by whom. */
+function dated(systemData: SystemData): SystemData {
+  const { lastModifiedBy: _by, lastModifiedByType: _type, ...rest } = systemData;
+  return rest;
+}
+/** A container of data that a version made has neither tags nor properties. */
+const orNull = (map: Record<string, string>) => (Object.keys(map).length ? map : null);
 
 /** `listViewType`: ActiveOnly (default), ArchivedOnly, All. */
 export function viewed(query: Record<string, string>): (archived: boolean) => boolean {

@@ -59,9 +59,20 @@ function resource(ctx: Ctx, registry: RegistryRecord): Record<string, unknown> {
 
 function registerResource(router: Router, ctx: Ctx): void {
   router.registry('GET', '', 'read', ({ registry }) => ({ body: resource(ctx, registry) }));
-  router.registry(['PUT', 'PATCH', 'DELETE'], '', 'write', () => {
-    throw notBuilt('changing a registry (Registries_CreateOrUpdate, _Update, _Delete): name it with `amlops up --registry`');
-  });
+  for (const [method, operation] of [
+    ['PUT', 'Registries_CreateOrUpdate'],
+    ['PATCH', 'Registries_Update'],
+    ['DELETE', 'Registries_Delete'],
+  ] as const)
+    // Whether the registry is there does not matter: none is made, changed or removed while the server runs.
+    router.public(
+      method,
+      '/subscriptions/:subscriptionId/resourceGroups/:resourceGroup/providers/Microsoft.MachineLearningServices/registries/:registry',
+      'write',
+      () => {
+        throw notBuilt(`${operation} (the registry is named at the start: amlops up --registry)`);
+      },
+    );
   router.registry('POST', '/removeRegions', 'write', () => {
     throw notBuilt('Registries_RemoveRegions');
   });
