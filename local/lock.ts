@@ -46,11 +46,14 @@ async function breakStale(path: string): Promise<void> {
 
 /**
  * Runs `body` while holding the lock folder `path` (its parent must exist). Waits for another holder as long as that one lives.
+ * @param signal ends the wait (not the body)
  * @returns what `body` returns
+ * @throws AbortError when the wait was ended
  */
-export async function withLock<R>(path: string, body: () => Promise<R>): Promise<R> {
+export async function withLock<R>(path: string, body: () => Promise<R>, signal?: AbortSignal): Promise<R> {
   const token = randomUUID();
   for (;;) {
+    signal?.throwIfAborted();
     try {
       await mkdir(path);
       break;

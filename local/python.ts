@@ -105,6 +105,14 @@ export function findPython(): Promise<Python> {
   return found;
 }
 
+/**
+ * Starts the command in a process group of its own, which ends with this process even when that is killed: a build that went on alone
+ * would write into the folder of the next one. The group's watcher reads a pipe that only this process holds open.
+ */
+const launcher = `( trap '' TERM; read -r _ <&3; kill -KILL 0 ) >/dev/null 2>&1 &
+exec 3<&-
+exec "$@"`;
+
 /** Runs a command; its lines go to `onLine`. @throws Failure `code` with the last lines. */
 async function run(
   command: string,
@@ -114,24 +122,40 @@ async function run(
   options: { env?: NodeJS.ProcessEnv; signal?: AbortSignal } = {},
 ): Promise<void> {
   const last: string[] = [];
-  const child = spawn(command, args, {
-    stdio: ['ignore', 'pipe', 'pipe'],
+  const { signal } = options;
+  const group = platform() !== 'win32';
+  const child = spawn(group ? '/bin/sh' : command, group ? ['-c', launcher, 'sh', command, ...args] : args, {
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     windowsHide: true,
+    detached: group,
     env: { ...process.env, ...options.env },
-    ...(options.signal && { signal: options.signal }),
   });
-  for (const stream of [child.stdout, child.stderr])
-    createInterface({ input: stream }).on('line', (line) => {
-      last.push(line);
-      if (last.length > 30) last.shift();
-      onLine(line);
-    });
+  const streams = [child.stdout, child.stderr] as const;
+  for (const stream of streams)
+    if (stream)
+      createInterface({ input: stream }).on('line', (line) => {
+        last.push(line);
+        if (last.length > 30) last.shift();
+        onLine(line);
+      });
+  // The pipe's far end goes away with the group; its near end, when the command or the wait for it is over.
+  child.stdio[3]?.on('error', () => undefined);
+  const end = (): void => {
+    child.stdio[3]?.destroy();
+    if (!group) child.kill();
+  };
+  child.once('exit', () => child.stdio[3]?.destroy());
+  signal?.addEventListener('abort', end);
+  if (signal?.aborted) end();
   const status = await new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', resolve);
-  }).catch((cause: unknown) => {
-    throw new Failure(`${command} could not be run: ${String(cause)}`, { code, cause });
-  });
+  })
+    .catch((cause: unknown) => {
+      throw new Failure(`${command} could not be run: ${String(cause)}`, { code, cause });
+    })
+    .finally(() => signal?.removeEventListener('abort', end));
+  if (signal?.aborted) throw new Failure('The build was cancelled.', { code: 'BuildCanceled' });
   if (status !== 0)
     throw new Failure(`${[command, ...args].slice(0, 4).join(' ')} … ended with ${status}.\n${last.join('\n')}`, { code });
 }
@@ -224,7 +248,7 @@ export function venvHash(python: Python, requirements: string[]): string {
 /**
  * A virtual environment that has these requirements (and pip). Built at most once, whoever asks for it at the same time, in this process
  * or another.
- * @throws Failure `PythonNotFound`, `EnvironmentBuildFailed` (message carries the last lines of the installer)
+ * @throws Failure `PythonNotFound`, `EnvironmentBuildFailed` (message carries the last lines of the installer), `BuildCanceled`
  */
 export async function ensureVenv({ requirements, name, onProgress, signal }: VenvRequest): Promise<Venv> {
   const python = await findPython();
@@ -234,7 +258,7 @@ export async function ensureVenv({ requirements, name, onProgress, signal }: Ven
   const venv = { folder, python: venvPython(folder), bin: venvBin(folder), buildLog: `${folder}.log` };
   if (existsSync(join(folder, '.complete'))) return { ...venv, built: false };
   await mkdir(dirname(folder), { recursive: true });
-  return withLock(`${folder}.lock`, async () => {
+  const build = async (): Promise<Venv> => {
     if (existsSync(join(folder, '.complete'))) return { ...venv, built: false };
     await rm(folder, { recursive: true, force: true });
     const log = createWriteStream(venv.buildLog);
@@ -243,17 +267,18 @@ export async function ensureVenv({ requirements, name, onProgress, signal }: Ven
       onProgress?.(text);
     };
     try {
-      await build(folder, python, cache, requirements, line, signal);
+      await fill(folder, python, cache, requirements, line, signal);
       await mark(folder);
     } finally {
       log.end();
       await finished(log);
     }
     return { ...venv, built: true };
-  });
+  };
+  return withLock(`${folder}.lock`, build, signal);
 }
 
-async function build(
+async function fill(
   folder: string,
   python: Python,
   cache: string,
