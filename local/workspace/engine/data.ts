@@ -1,6 +1,6 @@
 /** Bytes between storage and the folders of a job: snapshots, inputs, outputs. */
 import { constants } from 'node:fs';
-import { chmod, cp, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, cp, lstat, mkdir, readdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createWriteStream } from 'node:fs';
 import { createHash, randomUUID } from 'node:crypto';
 import { dirname, join, relative, resolve, sep } from 'node:path';
@@ -87,26 +87,64 @@ export async function fingerprint(storage: Storage, place: BlobPlace): Promise<s
   return hash.digest('hex');
 }
 
-/** Files below a folder (or the file itself), with paths relative to it and `/` between folders. */
-export async function filesOf(path: string): Promise<{ file: string; name: string }[]> {
-  const info = await stat(path).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+/** `undefined` for what is not there (or is a link to nothing). */
+async function ifThere<T>(pending: Promise<T>): Promise<T | undefined> {
+  return pending.catch((error: unknown) => {
+    if (['ENOENT', 'ELOOP', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
     throw error;
   });
-  if (!info) return [];
-  if (!info.isDirectory()) return [{ file: path, name: '' }];
+}
+
+/**
+ * Files below a folder (or the file itself), with paths relative to it and `/` between folders.
+ * @param within links to files are followed as long as they stay in this folder; `skipped` gets the names of the others. Without it no
+ *   link is followed: what a job links to is not the job's.
+ */
+export async function filesOf(path: string, within?: string, skipped: string[] = []): Promise<{ file: string; name: string }[]> {
+  const base = within === undefined ? undefined : await realpath(within);
+  /** The file or folder that a path stands for, when it may be read. */
+  const real = async (file: string): Promise<string | undefined> => {
+    const target = base === undefined ? undefined : await ifThere(realpath(file));
+    return target !== undefined && base !== undefined && target.startsWith(base + sep) ? target : undefined;
+  };
+  let top = await ifThere(lstat(path));
+  if (!top) return [];
+  let folder = path;
+  if (top.isSymbolicLink()) {
+    const target = await real(path);
+    if (target === undefined) skipped.push('');
+    if (target === undefined) return [];
+    folder = target;
+    top = await lstat(target);
+  }
+  if (!top.isDirectory()) return top.isFile() ? [{ file: folder, name: '' }] : [];
   const found: { file: string; name: string }[] = [];
-  for (const entry of await readdir(path, { recursive: true, withFileTypes: true })) {
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
     const file = join(entry.parentPath, entry.name);
-    const isFile = entry.isFile() || (entry.isSymbolicLink() && (await stat(file).catch(() => undefined))?.isFile());
-    if (isFile) found.push({ file, name: relative(path, file).split(sep).join('/') });
+    const name = relative(folder, file).split(sep).join('/');
+    if (entry.isFile()) found.push({ file, name });
+    else if (entry.isSymbolicLink()) {
+      const target = await real(file);
+      if (target !== undefined && (await stat(target)).isFile()) found.push({ file: target, name });
+      else skipped.push(name);
+    }
   }
   return found.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** Uploads a file or the content of a folder to a place. @returns number of files */
-export async function storePath(storage: Storage, path: string, place: BlobPlace): Promise<number> {
-  const files = await filesOf(path);
+/**
+ * Uploads a file or the content of a folder to a place.
+ * @param within folder out of which no link is followed; the names of links that lead elsewhere are put into `skipped`
+ * @returns number of files
+ */
+export async function storePath(
+  storage: Storage,
+  path: string,
+  place: BlobPlace,
+  within: string,
+  skipped: string[] = [],
+): Promise<number> {
+  const files = await filesOf(path, within, skipped);
   const base = place.path.replace(/\/+$/, '');
   await eachOf(files, 8, ({ file, name }) => storage.writeFile({ ...place, path: name === '' ? base : `${base}/${name}` }, file));
   return files.length;
@@ -118,7 +156,7 @@ export async function copyPath(from: string, to: string): Promise<void> {
   await cp(from, to, { recursive: true, mode: constants.COPYFILE_FICLONE, verbatimSymlinks: true });
 }
 
-/** Makes everything below a path read-only (mounts); best effort, as root may write anyway. */
+/** Makes everything below a path read-only (mounts), links and what they lead to aside; best effort, as root may write anyway. */
 export async function makeReadOnly(path: string): Promise<void> {
   for (const { file } of await filesOf(path)) await chmod(file, 0o444);
 }

@@ -13,7 +13,8 @@ import { SnapshotCache } from './data.js';
 import type { Shared } from './execute.js';
 import { endOpenRuns, finish } from './life.js';
 import { asObject } from './json.js';
-import { endStrays, signalGroup } from './process.js';
+import { endStrays, markOf, signalGroup } from './process.js';
+import { endStages } from './pipeline.js';
 import { prepareSite, type Site } from './site.js';
 import { Slots } from './slots.js';
 import type { Submission } from './submit.js';
@@ -98,6 +99,11 @@ export class Engine {
     return this.#shared;
   }
 
+  /** Nodes of a compute, undefined = serverless. */
+  slots(ws: WorkspaceRecord, compute: string | undefined): Slots {
+    return this.#slotsOf(ws.guid, compute);
+  }
+
   #slotsOf(guid: string, compute: string | undefined): Slots {
     const key = `${guid}/${(compute ?? 'serverless').toLowerCase()}`;
     let slots = this.#slots.get(key);
@@ -148,9 +154,10 @@ export class Engine {
     const task: Task = { tree, run, compute: submission.compute, signal };
     try {
       const shared = await this.#prepared();
-      await submission.run(task, shared);
+      // What left the group of its step (a daemon) ends with the job, as a container would end it.
+      await submission.run(task, shared).finally(() => endStrays(markOf(tree)));
       if (signal.aborted) throw new Canceled();
-      await finish(tree, run.runId, { status: 'Completed' });
+      await finish(tree, run.runId, { status: 'Completed', change: endStages });
     } catch (error) {
       await this.#endBadly(tree, run.runId, error, signal);
     } finally {
@@ -167,7 +174,7 @@ export class Engine {
     if (error instanceof Canceled || signal.aborted) {
       const end = this.#stopping ? ({ status: 'Failed', error: stopped } as const) : ({ status: 'Canceled' } as const);
       await endOpenRuns(tree, end);
-      await finish(tree, runId, end);
+      await finish(tree, runId, { ...end, change: endStages });
       return;
     }
     const known = error instanceof JobFailure;
@@ -176,7 +183,7 @@ export class Engine {
       ? error.error
       : { code: 'ServiceError', message: error instanceof Error ? error.message : String(error) };
     await endOpenRuns(tree, { status: 'Canceled' });
-    await finish(tree, runId, { status: 'Failed', error: failure });
+    await finish(tree, runId, { status: 'Failed', error: failure, change: endStages });
   }
 
   /**
@@ -214,6 +221,7 @@ export class Engine {
     record.status = status;
     record.endedAt = this.#ctx.clock.now().toISOString();
     if (error && status === 'Failed') record.error = error;
+    endStages(record);
   }
 
   /** Waits until a job has ended in this process. */

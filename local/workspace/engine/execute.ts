@@ -5,11 +5,13 @@ import { ServiceError } from '../errors.js';
 import { artifactPlace, locate } from './locate.js';
 import { buildEnvironment, planEnvironment, type BuiltEnvironment, type EnvironmentPlan } from './environment/resolve.js';
 import { copyPath, storePath, type SnapshotCache } from './data.js';
-import type { RunStatus } from '../runs/record.js';
+import type { BlobPlace } from '../storage/types.js';
+import { definitionOf, onCluster } from './describe.js';
+import type { RunRecord, RunStatus } from '../runs/record.js';
 import { directUri, fetchInput, segment, snapshotOf } from './inputs.js';
 import { amend, enter } from './life.js';
 import { pumpLog } from './log.js';
-import { runProcess } from './process.js';
+import { markOf, runProcess } from './process.js';
 import { registerOutput } from './register.js';
 import { jobEnvironment, type Site } from './site.js';
 import type { Slots } from './slots.js';
@@ -64,8 +66,8 @@ function stopIfCanceled(signal: AbortSignal): void {
 }
 
 /** Goes through a state that nobody could see (no `--latency`, nothing to wait for) without writing it: forty short steps feel each write. */
-async function pass(task: Task, status: RunStatus, needed: boolean): Promise<void> {
-  if (needed || task.tree.ctx.latency.seconds(status) > 0) await enter(task, status);
+async function pass(task: Task, status: RunStatus, needed: boolean, change?: (run: RunRecord) => void): Promise<void> {
+  if (needed || task.tree.ctx.latency.seconds(status) > 0) await enter(task, status, change);
 }
 
 /**
@@ -82,6 +84,10 @@ export async function execute(
   const { tree, run, signal } = task;
   const { ctx, ws } = tree;
   const artifacts = (path: string) => artifactPlace(ws, run.dataContainerId, path);
+  const slots = shared.slots(ws.guid, task.compute);
+  const taken = (record: RunRecord): void => {
+    onCluster(record, slots);
+  };
   await pass(task, 'Preparing', run.status !== 'Preparing');
   // Data that cannot be reached fails the job before an environment is built for nothing.
   for (const value of inputs.values()) if (value.kind === 'data') locate(ctx, ws, value.uri);
@@ -98,8 +104,7 @@ export async function execute(
     throw error;
   }
   stopIfCanceled(signal);
-  const slots = shared.slots(ws.guid, task.compute);
-  await pass(task, 'Queued', slots.full);
+  await pass(task, 'Queued', slots.full, taken);
   const free = await slots.take(signal).catch(() => {
     throw new Canceled();
   });
@@ -116,10 +121,14 @@ export async function execute(
     const logFile = join(folder, 'std_log.txt');
     await writeFile(logFile, '');
     await logs;
-    await enter(task, 'Running', (record) => (record.logFiles = [buildLogName, logName]));
+    await enter(task, 'Running', (record) => {
+      record.logFiles = [buildLogName, logName];
+      record.definition = definitionOf(spec, inputs, targets);
+      taken(record);
+    });
     await runCommand(task, shared, spec, environment, files, logFile);
     const outputs = await storeOutputs(task, files.outputs);
-    for (const name of artifactFolders) await storePath(ctx.storage, join(files.cwd, name), artifacts(name));
+    for (const name of artifactFolders) await store(task, name, join(files.cwd, name), artifacts(name));
     stopIfCanceled(signal);
     return { outputs };
   } finally {
@@ -201,7 +210,7 @@ async function runCommand(
 ): Promise<void> {
   const { tree, run, signal } = task;
   const { ctx, ws } = tree;
-  const mark = `${ws.guid}/${run.runId}`;
+  const mark = markOf(tree, run.runId);
   const variables = { ...environment.variables, ...files.variables, ...spec.environmentVariables };
   const env = jobEnvironment({ task, site: shared.site, venv: environment.venv, token: await tree.token(), variables });
   const pump = pumpLog(ctx.storage, logFile, artifactPlace(ws, run.dataContainerId, logName));
@@ -256,6 +265,20 @@ async function lastBytes(path: string, count: number): Promise<string> {
   }
 }
 
+/** Uploads what a job has written, without following links out of the tree's folder; a run warns of those. @returns number of files */
+async function store(task: Task, what: string, path: string, place: BlobPlace): Promise<number> {
+  const { tree, run } = task;
+  const skipped: string[] = [];
+  const count = await storePath(tree.ctx.storage, path, place, tree.folder, skipped);
+  if (skipped.length > 0)
+    await amend(tree, run.runId, (record) =>
+      record.warnings.push(
+        `${what}: ${skipped.length} links were not stored, because they lead to no file of the job: ${skipped.slice(0, 5).join(', ') || 'the folder itself'}.`,
+      ),
+    );
+  return count;
+}
+
 async function storeOutputs(task: Task, outputs: Files['outputs']): Promise<Map<string, DataValue>> {
   const { tree, run } = task;
   const { ctx, ws } = tree;
@@ -282,7 +305,7 @@ async function storeOutputs(task: Task, outputs: Files['outputs']): Promise<Map<
         target.type === 'uri_file' && uri.endsWith('/')
           ? `${place.place.path}${local.split(/[/\\]/).pop() ?? 'data'}`
           : place.place.path;
-      if ((await storePath(ctx.storage, local, { ...place.place, path: file })) === 0) empty.add(name);
+      if ((await store(task, `Output '${name}'`, local, { ...place.place, path: file })) === 0) empty.add(name);
     }
     const long = longForm(task, uri, target, local);
     stored.set(name, {

@@ -10,6 +10,10 @@ export interface PipelineSettings {
   defaultCompute?: string;
   continueOnStepFailure: boolean;
   forceRerun: boolean;
+  /** Node that runs before all others. */
+  onInit?: string;
+  /** Node that runs when all others have ended, however they did. */
+  onFinalize?: string;
 }
 
 /** Everything one level of a pipeline needs while it runs. */
@@ -122,9 +126,13 @@ export function settingsOf(own: Json, above?: PipelineSettings, compute?: string
     return text === undefined ? otherwise : /^true$/i.test(text);
   };
   const defaultCompute = asText(either(own, 'default_compute')) ?? compute ?? above?.defaultCompute;
+  const onInit = asText(either(own, 'on_init'));
+  const onFinalize = asText(either(own, 'on_finalize'));
   return {
     continueOnStepFailure: flag('continue_on_step_failure', above?.continueOnStepFailure ?? false),
     forceRerun: flag('force_rerun', above?.forceRerun ?? false),
     ...(defaultCompute !== undefined && { defaultCompute }),
+    ...(onInit !== undefined && { onInit }),
+    ...(onFinalize !== undefined && { onFinalize }),
   };
 }

@@ -22,7 +22,8 @@ import {
   type RunOutcome,
   type Task,
 } from './types.js';
-import { historyType, lastSegment } from './uris.js';
+import { historyType } from './uris.js';
+import { guidOf } from './describe.js';
 
 /**
  * Runs the nodes of a pipeline below `task.run`, up to (not including) its end state.
@@ -40,21 +41,35 @@ export async function runPipeline(
   const signal = AbortSignal.any([task.signal, stop.signal]);
   setMaxListeners(0, signal);
   const level: Level = { task: { ...task, signal }, shared, plan, inputs, targets, settings, done: new Map() };
-  await enter(task, 'Running');
+  await enter(task, 'Running', (record) => {
+    if (record.kind === 'Pipeline') record.properties[stages] = stagesText(record, 'Running');
+  });
   const failed: string[] = [];
   const log = new PipelineLog(task);
   log.add(`Running ${plan.nodes.length} steps.`);
   let broken: unknown;
-  const waiting = new Map(plan.nodes.map((node) => [node.name, node.dependsOn.length]));
+  const last = plan.nodes.find(({ name }) => name === settings.onFinalize);
+  const nodes = plan.nodes.filter((node) => node !== last);
+  const first = nodes.some(({ name }) => name === settings.onInit) ? settings.onInit : undefined;
+  const waiting = new Map<string, number>();
   const dependents = new Map<string, NodePlan[]>();
-  for (const node of plan.nodes)
-    for (const needed of node.dependsOn) dependents.set(needed, [...(dependents.get(needed) ?? []), node]);
-  await new Promise<void>((resolve) => {
+  for (const node of nodes) {
+    const needs = new Set(first === undefined || node.name === first ? node.dependsOn : [first, ...node.dependsOn]);
+    waiting.set(node.name, needs.size);
+    for (const needed of needs) dependents.set(needed, [...(dependents.get(needed) ?? []), node]);
+  }
+  const run = async (at: Level, begin: NodePlan[]): Promise<void> => {
+    if (begin.length === 0) return;
+    await new Promise<void>((resolve) => {
+      runFrom(at, begin, resolve);
+    });
+  };
+  const runFrom = (at: Level, begin: NodePlan[], resolve: () => void): void => {
     let running = 0;
     const start = (node: NodePlan): void => {
       running++;
       log.add(`Starting step '${node.name}'.`);
-      void runNode(level, node)
+      void runNode(at, node)
         .then(
           (outcome) => {
             level.done.set(node.name, outcome);
@@ -78,9 +93,13 @@ export async function runPipeline(
           if (--running === 0) resolve();
         });
     };
-    for (const node of plan.nodes) if (node.dependsOn.length === 0) start(node);
-    if (running === 0) resolve();
-  });
+    for (const node of begin) start(node);
+  };
+  await run(
+    level,
+    nodes.filter(({ name }) => waiting.get(name) === 0),
+  );
+  if (last && !task.signal.aborted && broken === undefined) await run({ ...level, task }, [last]);
   await log.flush();
   if (broken !== undefined) throw broken as Error;
   if (task.signal.aborted) throw new Canceled();
@@ -100,6 +119,26 @@ export async function runPipeline(
       };
   });
   return { outputs };
+}
+
+const stages = 'azureml.pipelines.stages';
+
+/** The stages of a pipeline as the service tells them in a property: one, the execution. */
+function stagesText(run: RunRecord, status: 'Running' | 'Finished' | 'Failed' | 'Canceled'): string {
+  const time = (iso: string | undefined): string | undefined => iso?.replace(/Z$/, '+00:00');
+  return JSON.stringify({
+    Initialization: null,
+    Execution: { StartTime: time(run.startedAt), EndTime: time(run.endedAt), Status: status },
+  });
+}
+
+/** Writes the end of a pipeline into its stages. */
+export function endStages(run: RunRecord): void {
+  if (run.kind !== 'Pipeline' || run.properties[stages] === undefined) return;
+  run.properties[stages] = stagesText(
+    run,
+    run.status === 'Completed' ? 'Finished' : run.status === 'Failed' ? 'Failed' : 'Canceled',
+  );
 }
 
 const firstLine = (error: unknown): string => (error instanceof Error ? error.message : String(error)).split('\n', 1)[0] ?? '';
@@ -156,10 +195,14 @@ function newStep(level: Level, node: NodePlan, compute: string | undefined): Run
       tags: { 'azureml.nodeid': nodeId, 'azureml.pipeline': tree.rootRunId },
       properties: {
         'azureml.DevPlatv2': 'true',
-        ...(leaf && { StepType: 'PythonScriptStep', ComputeTargetType: 'AmlCompute' }),
-        'azureml.moduleid': lastSegment(node.component.id),
+        ...(leaf && {
+          ContentSnapshotId: guidOf(asText(node.component.spec['code']) ?? ''),
+          StepType: 'PythonScriptStep',
+          ComputeTargetType: 'AmlCompute',
+        }),
+        'azureml.moduleid': guidOf(node.component.id),
         'azureml.moduleName': node.component.name,
-        'azureml.moduleVersion': '1',
+        'azureml.moduleVersion': node.component.name === 'azureml_anonymous' ? '1' : node.component.version,
         'azureml.runsource': leaf ? 'azureml.StepRun' : 'azureml.PipelineRun',
         'azureml.nodeid': nodeId,
         'azureml.pipelinerunid': run.runId,
@@ -232,6 +275,9 @@ async function reuse(task: Task, earlier: { run: RunRecord; outputs: Map<string,
     record.dataContainerId = from.dataContainerId;
     record.logFiles = from.logFiles;
     record.outputs = from.outputs;
+    if (from.definition) record.definition = from.definition;
+    const status = from.tags['_aml_system_ComputeTargetStatus'];
+    if (status !== undefined) record.tags['_aml_system_ComputeTargetStatus'] = status;
     record.properties = {
       'azureml.isreused': 'true',
       'azureml.reusedrunid': from.runId,
@@ -239,6 +285,12 @@ async function reuse(task: Task, earlier: { run: RunRecord; outputs: Map<string,
       'azureml.reusedpipeline': from.rootRunId,
       'azureml.reusedpipelinerunid': from.parentRunId ?? from.rootRunId,
       ...record.properties,
+      ...Object.fromEntries(
+        ['ProcessInfoFile', 'ProcessStatusFile'].flatMap((name) => {
+          const file = from.properties[name];
+          return file === undefined ? [] : [[name, file]];
+        }),
+      ),
     };
   });
   return { outputs: earlier.outputs };

@@ -16,7 +16,7 @@ export interface JobProcess {
   env: NodeJS.ProcessEnv;
   /** File that gets stdout and stderr, appended. */
   logFile: string;
-  /** Value of the variable AMLOPS_PROCESS_MARK in every process of the job, by which strays are found. */
+  /** Value of the variable AMLOPS_PROCESS_MARK in every process of the job (`markOf`), by which strays are found. */
   mark: string;
   signal: AbortSignal;
   /** Seconds until it is ended. */
@@ -33,6 +33,11 @@ export interface ProcessEnd {
 }
 
 const markName = 'AMLOPS_PROCESS_MARK';
+
+/** The mark of a run's processes, or (without a run) what the marks of a tree begin with. Each part ends in `/`: no name begins another. */
+export function markOf(tree: { ws: { guid: string }; rootRunId: string }, runId?: string): string {
+  return `${tree.ws.guid}/${tree.rootRunId}/${runId === undefined ? '' : `${runId}/`}`;
+}
 
 /** fd 3 is the workspace's pipe: its end means that the workspace is gone. `kill 0` reaches the whole group. */
 const launcher = `( trap '' TERM; read -r _ <&3; kill -TERM 0; sleep 3; kill -KILL 0 ) >/dev/null 2>&1 &
@@ -125,7 +130,7 @@ export async function runProcess(job: JobProcess): Promise<ProcessEnd> {
   }
 }
 
-/** Ends processes that left the group of a job (daemons): found by their mark. Linux only; elsewhere there is no such list. */
+/** Ends processes that left the group of a job (daemons): found by how their mark begins. Linux only; elsewhere there is no such list. */
 export async function endStrays(mark: string): Promise<number> {
   if (platform() !== 'linux') return 0;
   const wanted = `${markName}=${mark}`;

@@ -14,6 +14,10 @@ export class Slots {
     return this.#used;
   }
 
+  get size(): number {
+    return Math.max(1, this.#limit());
+  }
+
   /** True when `take` would have to wait. */
   get full(): boolean {
     return this.#used >= Math.max(1, this.#limit());
@@ -28,6 +32,8 @@ export class Slots {
           signal,
           start: () => {
             signal.removeEventListener('abort', leave);
+            // Taken at once: whoever asks before the waiter has woken finds it taken.
+            this.#used++;
             resolve();
           },
         };
@@ -39,7 +45,7 @@ export class Slots {
         signal.addEventListener('abort', leave, { once: true });
         this.#waiting.push(waiter);
       });
-    this.#used++;
+    else this.#used++;
     let freed = false;
     return () => {
       if (freed) return;

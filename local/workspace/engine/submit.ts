@@ -5,7 +5,7 @@ import { ServiceError } from '../errors.js';
 import { settingsOf, type PipelineSettings } from './level.js';
 import { runPipeline } from './pipeline.js';
 import { execute, type Shared } from './execute.js';
-import { asObject, asText, type Json } from './json.js';
+import { asObject, asText, either, type Json } from './json.js';
 import { checkCommand, checkOneMachine, checkPath, instanceCount, notRunnable } from './checks.js';
 import { findComponent, planPipeline, type PipelinePlan } from './plan.js';
 import { readSweep, runSweep, type SweepSpec } from './sweep.js';
@@ -165,6 +165,15 @@ async function pipelineSubmission(ctx: Ctx, ws: WorkspaceRecord, properties: Jso
   }
   if (plan.nodes.length === 0)
     throw new ServiceError(400, 'UserError', 'The pipeline has no steps.', { target: 'jobs', inner: ['BadArgument'] });
+  for (const member of ['on_init', 'on_finalize']) {
+    const name = asText(either(own, member));
+    const node = plan.nodes.find((one) => one.name === name);
+    if (name !== undefined && (!node || node.dependsOn.length > 0 || plan.nodes.some((one) => one.dependsOn.includes(name))))
+      throw new ServiceError(400, 'UserError', `settings.${member} names '${name}', which is not a step that stands alone.`, {
+        target: `settings.${member}`,
+        inner: ['BadArgument'],
+      });
+  }
   const settings = settingsOf(own, { continueOnStepFailure: componentId !== undefined, forceRerun: false }, target);
   return {
     kind: 'Pipeline',

@@ -16,6 +16,7 @@ import {
   updateRun,
   type Experiment,
 } from './access.js';
+import { definitionBody } from './definition.js';
 import { getJob, texts } from './jobs.js';
 import { selectRuns } from './query.js';
 import type { RunRecord } from './record.js';
@@ -192,10 +193,9 @@ export class HistoryRoutes {
       for (const output of Object.values(outputs).map(asObject))
         output['type'] = { UriFile: 'uri_file', MLTable: 'mltable' }[asText(output['type']) ?? ''] ?? 'uri_folder';
     return {
-      runMetadata: { ...metadata, inputs: {}, outputs },
-      runDefinition: document
-        ? { JobType: document.properties['jobType'], Jobs: document.properties['jobs'] ?? {}, Status: 'NotStarted' }
-        : { target: run.target ?? null, nodeCount: 1 },
+      // A step's inputs are null there, a job's an object, as recorded.
+      runMetadata: { ...metadata, inputs: run.kind === 'Step' ? null : {}, outputs },
+      runDefinition: definitionBody(run, document),
       jobSpecification: null,
       systemSettings: null,
     };

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Answer, Ctx, WorkspaceCall, WorkspaceRecord } from '../context.js';
 import { badRequest, notFound, ServiceError } from '../errors.js';
+import { onCluster } from '../engine/describe.js';
 import type { Engine } from '../engine/engine.js';
 import { asObject, asText, type Json } from '../engine/json.js';
 import { readSubmission } from '../engine/submit.js';
@@ -103,7 +104,10 @@ export class JobRoutes {
       if (getRun(tx, ws.guid, name)) return undefined;
       const experiment = ensureExperiment(tx, ws.guid, run.experimentName, randomUUID(), ctx.clock.now());
       const target = submission.compute ?? (submission.kind === 'Pipeline' ? undefined : 'serverless');
-      const record = putRun(tx, { ...run, experimentId: experiment.id, ...(target !== undefined && { target }) });
+      const created = { ...run, tags: { ...run.tags }, properties: { ...run.properties } };
+      // Seen from the first GET on; the reply to the PUT does not have it yet, as recorded.
+      if (submission.kind === 'Command') onCluster(created, this.#engine.slots(ws, submission.compute));
+      const record = putRun(tx, { ...created, experimentId: experiment.id, ...(target !== undefined && { target }) });
       tx.put(jobTable, jobKey(document), document);
       return record;
     });
@@ -113,7 +117,7 @@ export class JobRoutes {
     return {
       status: 201,
       headers: { Location: `${ctx.urls.base}${ws.armId}/jobs/${name}?api-version=${call.apiVersion}` },
-      body: this.#body(ws, document, stored, call.apiVersion),
+      body: this.#body(ws, document, { ...stored, tags: run.tags, properties: run.properties }, call.apiVersion),
     };
   }
 

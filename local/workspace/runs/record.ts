@@ -53,6 +53,18 @@ export interface RunDataset {
   tags: Record<string, string>;
 }
 
+/** What a run executes, as run history's definition tells it. */
+export interface RunDefinition {
+  /** With literals filled in; data stands as `DatasetConsumptionConfig:name` and `DatasetOutputConfig:name`. */
+  command: string;
+  environment: string;
+  environmentVariables: Record<string, string>;
+  inputs: Record<string, { uri: string; type: string; mode?: string }>;
+  outputs: Record<string, { uri?: string; type: string; mode?: string; assetName?: string }>;
+  /** Seconds. */
+  timeout?: number;
+}
+
 export interface Principal {
   objectId: string;
   tenantId: string;
@@ -115,6 +127,8 @@ export interface RunRecord {
   target?: string;
   /** Metric the run is judged by (sweeps). */
   primaryMetric?: string;
+  /** Runs that are a process: known once it starts. */
+  definition?: RunDefinition;
 }
 
 /** One logged value. */

@@ -24,6 +24,20 @@ export function duration(run: RunRecord, now: Date): string | null {
   return `${two(ms / 3_600_000)}:${two((ms / 60_000) % 60)}:${two((ms / 1000) % 60)}.${String((ms % 1000) * 10_000).padStart(7, '0')}`;
 }
 
+/** The service's own principal, which changes the run of a step that is executed. */
+function service(principal: Principal): Json {
+  return {
+    userObjectId: principal.objectId,
+    userPuId: null,
+    userIdp: null,
+    userAltSecId: null,
+    userIss: null,
+    userTenantId: principal.tenantId,
+    userName: principal.objectId,
+    upn: null,
+  };
+}
+
 function person(principal: Principal): Json {
   return {
     userObjectId: principal.objectId,
@@ -155,7 +169,7 @@ export function runBody(ctx: Ctx, ws: WorkspaceRecord, run: RunRecord, withOutpu
     currentComputeTime: isTerminal(run.status) ? null : took,
     computeDuration: isTerminal(run.status) ? took : null,
     effectiveStartTimeUtc: null,
-    lastModifiedBy: person(run.createdBy),
+    lastModifiedBy: run.kind === 'Step' && !reused ? service(run.createdBy) : person(run.createdBy),
     lastModifiedUtc: stamp(run.lastModifiedAt),
     duration: took,
     cancelationReason: null,

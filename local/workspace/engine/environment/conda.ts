@@ -61,17 +61,25 @@ export function readConda(text: string, file?: (path: string) => string | undefi
   const notes: string[] = [];
   const lines: string[] = [];
   let python: string | undefined;
-  const dependencies: unknown[] = Array.isArray(conda.dependencies) ? conda.dependencies : [];
-  for (const entry of dependencies) {
+  const wrong = (what: string): Failure =>
+    new Failure(`The conda file is not one: ${what}.`, {
+      code: 'InvalidCondaFile',
+      advice: "Write 'dependencies:' with a list of packages; what pip installs is a list below '- pip:'.",
+    });
+  if (typeof conda !== 'object' || Array.isArray(conda)) throw wrong('it is no mapping');
+  const dependencies: unknown = conda.dependencies ?? [];
+  if (!Array.isArray(dependencies)) throw wrong("'dependencies' is no list");
+  for (const entry of dependencies as unknown[]) {
     if (typeof entry === 'string') {
       const pin = /^python\s*(?:[=<>!~]+\s*([\d.*]+).*)?$/.exec(entry.trim());
       if (pin) python = pin[1];
       else if (!/^pip\b(?!-)/.test(entry.trim()))
         lines.push(...[condaRequirement(entry, notes)].filter((line) => line !== undefined));
     } else if (typeof entry === 'object' && entry !== null && 'pip' in entry) {
-      const pip = entry.pip;
-      for (const line of Array.isArray(pip) ? pip.map(String) : []) lines.push(...pipLines(line, notes, file));
-    }
+      const pip = entry.pip ?? [];
+      if (!Array.isArray(pip)) throw wrong("'pip' is no list");
+      for (const line of pip.map(String)) lines.push(...pipLines(line, notes, file));
+    } else throw wrong(`${JSON.stringify(entry)} among the dependencies is no package`);
   }
   return { lines, notes, ...(python !== undefined && { python }) };
 }

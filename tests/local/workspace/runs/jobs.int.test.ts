@@ -86,7 +86,10 @@ describe('jobs over HTTP', function () {
     assert.equal(again.status, 200);
     assert.equal(again.headers.location, undefined);
     const { properties } = again.json;
-    assert.deepEqual(properties.tags, { a: '1', b: '2' });
+    const { _aml_system_ComputeTargetStatus: cluster, ...tags } = properties.tags;
+    assert.deepEqual(tags, { a: '1', b: '2' });
+    assert.equal(JSON.parse(cluster).AllocationState, 'steady');
+    assert.equal(properties.properties.ProcessInfoFile, 'azureml-logs/process_info.json');
     assert.deepEqual([properties.properties.mine, properties.properties.more, properties.command], ['x', 'y', 'true']);
     assert.equal((await jobs.command('merged', 'true', { properties: { mine: 'other' } })).status, 400);
     assert.deepEqual([await names(), await names('?listViewType=ArchivedOnly')], [[], ['merged']]);
@@ -96,7 +99,7 @@ describe('jobs over HTTP', function () {
       { hidden: false, tags: { c: '3' } },
       '/history/v1.0',
     );
-    assert.deepEqual([patched.status, patched.json.hidden, patched.json.tags], [200, false, { a: '1', b: '2', c: '3' }]);
+    assert.deepEqual([patched.status, patched.json.hidden, patched.json.tags], [200, false, { ...properties.tags, c: '3' }]);
     assert.deepEqual(await names('?tag=b%3D2'), ['merged']);
     const query = await jobs.ask(
       'POST',
