@@ -101,6 +101,10 @@ describe('templates', () => {
   it('refuse an unknown or a missing key of a place, a wrong value, a wrong type', () => {
     const cases: [Record<string, unknown>, RegExp][] = [
       [{ ...train, train: { ...dev, resourceGroup: 'x' } }, /train dev has the unknown key resourceGroup; known keys are name, environment, /],
+      [{ ...train, train: { name: 'dev', azureSubscription: 'arm', workspacename: 'x' } }, /train dev has the unknown key workspacename; known keys are/],
+      [{ ...train, train: { ...dev, 'name,environment': 'x' } }, /train dev has the unknown key name,environment; known keys are/],
+      [{ ...train, train: dev, promoteTo: [prod, test, prod] }, /Unexpected value 'promoteTo eu-prod is there twice; stages are named after their place '/],
+      [{ ...train, train: dev, promoteTo: [{ ...prod, requireApproval: 'yes' }] }, /promoteTo eu-prod has a wrong value as requireApproval; write true or false/],
       [{ ...train, train: { name: 'dev' } }, /train dev lacks the key azureSubscription/],
       [{ ...train, train: dev, promoteTo: [{ azureSubscription: 'arm' }] }, /promoteTo {2}lacks the key name/],
       [{ ...train, train: { ...dev, gate: 'a > 1' } }, /Expected a sequence or mapping\. Actual value 'a > 1'/],
