@@ -318,8 +318,6 @@ export function automlFields(task: string): { fields: Record<string, Field>; req
       ...common,
       ...searching,
       limits: limits('max_concurrent_trials', 'max_trials', 'timeout_minutes'),
-      test_data: raw,
-      test_data_size: float,
       validation_data_size: float,
     },
   };

@@ -2,7 +2,7 @@
 import { automlFields, restName, TASKS, type Task } from './automl-fields.js';
 import { compute, readJob, usesUserIdentity, type JobBody, type JobFile } from './base-job.js';
 import { child, textOf, type YNode } from './document.js';
-import { duration, identityToRest, restyle } from './fields.js';
+import { duration, identityToRest, restyle, styled } from './fields.js';
 import { readInput, readOutputs, outputToRest } from './io.js';
 import { asText, isTreeObject, type Tree, type TreeObject } from './pending.js';
 import { PyFloat, pyFloat, pyStr } from './python.js';
@@ -61,7 +61,8 @@ export function autoMLJob(job: JobFile): JobBody {
       queueSettings: read['queue_settings'],
       taskDetails: {
         taskType: task.rest,
-        targetColumnName: read['target_column_name'],
+        // Entities stand in the rows themselves: the client sends no column for them.
+        targetColumnName: name === 'text_ner' ? undefined : read['target_column_name'],
         trainingData: data('training_data'),
         validationData: data('validation_data'),
         testData: data('test_data'),
@@ -188,14 +189,30 @@ function searching(read: TreeObject): TreeObject {
 /** Distributions as text: `choice(1,2)`, `uniform(0.1,1.0)`. */
 export function searchTexts(space: TreeObject): TreeObject {
   return Object.fromEntries(
-    Object.entries(space).map(([key, value]) => [key, isTreeObject(value) ? distributionText(value) : pyStr(value as string)]),
+    Object.entries(space).map(([key, value]) => [
+      key,
+      isTreeObject(value) ? distributionText(value) : value instanceof PyFloat ? positional(value) : pyStr(value as string),
+    ]),
   );
+}
+
+/** A float without an exponent, as search spaces have it: `5e-06` is 0.000005. */
+function positional({ value }: PyFloat): string {
+  const match = /^(-?)(\d+)(?:\.(\d+))?e([-+]\d+)$/.exec(pyFloat(value));
+  if (!match) return pyFloat(value);
+  const [, sign = '', whole = '', part = '', power = '0'] = match;
+  const point = whole.length + Number(power);
+  const digits = whole + part;
+  if (point <= 0) return `${sign}0.${'0'.repeat(-point)}${digits}`;
+  return point >= digits.length
+    ? `${sign}${digits}${'0'.repeat(point - digits.length)}`
+    : `${sign}${digits.slice(0, point)}.${digits.slice(point)}`;
 }
 
 function distributionText(value: TreeObject): string {
   const type = asText(value['type']).toLowerCase();
   const number = (item: Tree): string =>
-    typeof item === 'string' ? `'${item}'` : item instanceof PyFloat ? pyFloat(item.value) : pyStr(item as number);
+    typeof item === 'string' ? `'${item}'` : item instanceof PyFloat ? positional(item) : pyStr(item as number);
   if (type === 'choice') return `choice(${(Array.isArray(value['values']) ? value['values'] : []).map(number).join(',')})`;
   const keys = type === 'randint' ? ['upper'] : type.endsWith('normal') ? ['mu', 'sigma'] : ['min_value', 'max_value'];
   if (type.startsWith('q')) keys.push('q');
@@ -213,11 +230,11 @@ function parameters(value: Tree): Tree {
     'log_training_metrics',
     'log_validation_loss',
   ];
-  return restyle(
-    Object.fromEntries(
-      Object.entries(value).map(([key, item]) => [key, listed.includes(key) ? parameterName(key, asText(item)) : item]),
-    ),
-    'camel',
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [
+      styled(key, 'camel').replace(/^(step|warmupCosine)Lr/, '$1LR'),
+      listed.includes(key) ? parameterName(key, asText(item)) : item,
+    ]),
   );
 }
 

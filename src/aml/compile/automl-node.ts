@@ -8,9 +8,9 @@ import { resourcesToRest } from './fields.js';
 import { isInputBinding, outputToRest, readInput } from './io.js';
 import type { Draft } from './nodes.js';
 import { asText, compact, isTreeObject, Pending, type Tree, type TreeObject } from './pending.js';
-import { PyFloat, pyStr } from './python.js';
+import { PyFloat, pyStr, type Json } from './python.js';
 import { computeId } from './refs.js';
-import { readObject } from './schema.js';
+import { readObject, what } from './schema.js';
 
 export function autoMLNode(context: Context, draft: Draft): Tree {
   const name = taskOf({ context, root: draft.node });
@@ -25,18 +25,7 @@ export function autoMLNode(context: Context, draft: Draft): Tree {
   );
   const compute = child(draft.node, 'compute');
   const computeText = textOf(compute);
-  const {
-    tags,
-    properties,
-    display_name: display,
-    description: _description,
-    experiment_name: _experiment,
-    name: _name,
-    $schema: _schema,
-    outputs: _outputs,
-    resources,
-    ...rest
-  } = read;
+  const { tags, properties, display_name: display, name: _name, $schema: _schema, outputs: _outputs, resources, ...rest } = read;
   const sent: TreeObject = {
     ...rest,
     name: draft.name,
@@ -45,7 +34,8 @@ export function autoMLNode(context: Context, draft: Draft): Tree {
     display_name: display,
     tags: tags ?? {},
     properties: properties ?? {},
-    primary_metric: read['primary_metric'] ?? fold(task.metric),
+    // A step has another default than a job.
+    primary_metric: read['primary_metric'] ?? (name === 'classification' ? 'accuracy' : fold(task.metric)),
     log_verbosity: read['log_verbosity'] ?? (task.family === 'text' ? undefined : 'info'),
     outputs: Object.fromEntries(
       [...draft.outputs]
@@ -66,15 +56,46 @@ export function autoMLNode(context: Context, draft: Draft): Tree {
   }
   const sweep = read['sweep'];
   if (isTreeObject(sweep)) sent['sweep'] = { ...sweep, early_termination: policy(sweep['early_termination']) };
+  const sweepNode = child(draft.node, 'sweep');
+  if (sweepNode && task.family === 'text') {
+    context.problems.add(
+      sweepNode.place,
+      `A step of task ${name} cannot have sweep; the official client does not send one either.`,
+      'a job of its own (type: automl), or a step without sweep',
+    );
+  }
   const space = read['search_space'];
-  if (Array.isArray(space)) sent['search_space'] = space.map((item) => (isTreeObject(item) ? searchTexts(item) : item));
+  // Of text tasks the mappings are sent, of images their text.
+  if (Array.isArray(space) && task.family !== 'text')
+    sent['search_space'] = space.map((item) => (isTreeObject(item) ? searchTexts(item) : item));
+  const forecasting = read['forecasting'];
+  if (isTreeObject(forecasting)) {
+    const texts = LISTS_AS_TEXT.filter((key) => Array.isArray(forecasting[key]));
+    sent['forecasting'] = { ...forecasting, ...Object.fromEntries(texts.map((key) => [key, pyStr(forecasting[key] as Json)])) };
+  }
+  const parameters = read['training_parameters'];
+  if (isTreeObject(parameters)) {
+    const switches = Object.entries(SWITCHES).filter(([key]) => typeof parameters[key] === 'string');
+    sent['training_parameters'] = {
+      ...parameters,
+      ...Object.fromEntries(switches.map(([key, kind]) => [key, `${kind}.${asText(parameters[key]).toUpperCase()}`])),
+    };
+  }
   return compact(sent);
 }
+
+/** Members that the client sends as Python writes them. */
+const LISTS_AS_TEXT = ['time_series_id_column_names', 'features_unknown_at_forecast_time'];
+const SWITCHES = { log_training_metrics: 'LogTrainingMetrics', log_validation_loss: 'LogValidationLoss' };
 
 /** A binding stays text; anything else is the text that Python makes of the mapping. */
 function data(context: Context, node: YNode, base: string): Tree {
   const text = textOf(node);
-  if (text !== undefined && isInputBinding(text)) return text;
+  // Text is sent as it stands.
+  if (text !== undefined && (isInputBinding(text) || text.startsWith('azureml:'))) return text;
+  const type = child(node, 'type');
+  if (type && textOf(type)?.toLowerCase() !== 'mltable')
+    context.problems.add(type.place, `${what(type)} is no table.`, 'mltable');
   const value = readInput(context, node, base, true);
   if (!value || value.kind === 'literal') {
     context.problems.add(
@@ -92,7 +113,11 @@ function data(context: Context, node: YNode, base: string): Tree {
 
 function policy(value: Tree): Tree {
   if (!isTreeObject(value)) return value;
-  const common = { evaluation_interval: value['evaluation_interval'] ?? 0, delay_evaluation: value['delay_evaluation'] ?? 0 };
+  const median = asText(value['type']).toLowerCase() === 'median_stopping';
+  const common = {
+    evaluation_interval: value['evaluation_interval'] ?? (median ? 1 : 0),
+    delay_evaluation: value['delay_evaluation'] ?? 0,
+  };
   if (asText(value['type']).toLowerCase() !== 'bandit') return { ...value, ...common };
   return {
     ...value,

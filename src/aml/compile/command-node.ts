@@ -37,6 +37,8 @@ const nodeFields = {
   code: raw,
   command: raw,
   environment: raw,
+  // The component's own; a step cannot change it.
+  is_deterministic: raw,
 };
 
 /** A step that names a component. */
@@ -73,7 +75,7 @@ export function inlineCommandNode(context: Context, draft: Draft, scope: Scope):
     {
       name: `the step ${draft.name}`,
       required: ['command', 'environment'],
-      elsewhere: [...readOnlyKeys, 'parent_job_name', 'comment'],
+      elsewhere: [...readOnlyKeys, 'parent_job_name'],
     },
     context.reader(base),
   );

@@ -13,8 +13,8 @@ import {
 } from './component-io.js';
 import { child, textOf, type YMap, type YNode } from './document.js';
 import { componentDistribution, componentResources, queueSettings } from './fields.js';
-import { compact, materialise, Pending, type Tree, type TreeObject } from './pending.js';
-import { isObject, plain, pyJson, type JsonObject } from './python.js';
+import { compact, isTreeObject, materialise, Pending, type Tree, type TreeObject } from './pending.js';
+import { isObject, plain, pyJson, pyStr, type Json, type JsonObject } from './python.js';
 import { oneOf, shown, type Place } from './problems.js';
 import { assetId, isRegistryId } from './refs.js';
 import { bool, dict, list, raw, rawValue, readObject, str, type Field } from './schema.js';
@@ -50,7 +50,8 @@ export const componentFields: Record<string, Field> = {
   type: str,
   display_name: str,
   description: str,
-  tags: dict(str),
+  // Text in the specification, beside it as they are written.
+  tags: dict({ ...raw, accepts: 'text', shape: 'scalar' }),
   is_deterministic: bool,
 };
 /** Read elsewhere, or ignored in an anonymous component. */
@@ -199,10 +200,13 @@ function commandComponent(file: ComponentFile): LocalComponent {
   const inputs = readPortInputs(context, child(root, 'inputs'), base);
   const outputs = readPortOutputs(context, child(root, 'outputs'), base);
   checkBindings(context, root, 'command', inputs, outputs);
-  const { properties, ...spec } = read;
+  const { properties, instance_count: count, ...spec } = read;
+  // A count at the top, as older files have it, is a setting of the resources.
+  if (count !== undefined) read['resources'] ??= { instance_count: count };
   return localComponent(file, 'command', inputs, outputs, {
     spec: {
       ...spec,
+      properties: isTreeObject(properties) && Object.keys(properties).length > 0 ? properties : undefined,
       code: componentCode(file),
       environment: componentEnvironment(file),
       resources: specResources(read['resources']),
@@ -291,9 +295,11 @@ export function localComponent(
       version: '1',
       ...(pipeline ? {} : { is_deterministic: true }),
       ...(compact(parts.spec) as TreeObject),
+      ...tagsOf(parts.spec['tags']),
       inputs: portInputsToSpec(inputs),
       outputs: portOutputsToSpec(outputs),
     };
+    if (tree['tags'] === undefined) delete tree['tags'];
     for (const side of ['inputs', 'outputs'] as const) if (Object.keys(tree[side] as object).length === 0) delete tree[side];
     const spec = await materialise(tree, writing);
     const sent: JsonObject = {
@@ -307,7 +313,7 @@ export function localComponent(
       isAnonymous: true,
       ...(pipeline ? {} : { isArchived: false }),
       properties: plain((await materialise(parts.properties, writing)) ?? {}),
-      tags: plain(sent['tags'] ?? {}),
+      tags: plain((parts.spec['tags'] as Json | undefined) ?? {}),
     };
     return writing.target.component(
       {
@@ -320,6 +326,12 @@ export function localComponent(
     );
   });
   return { kind: 'local', type, source: file.source, inputs, outputs, defaults: parts.defaults, id, base: file.base };
+}
+
+function tagsOf(tags: Tree): TreeObject {
+  if (!isTreeObject(tags)) return {};
+  const texts = Object.entries(tags).flatMap(([key, value]) => (value === null ? [] : [[key, pyStr(value as Json)] as const]));
+  return { tags: texts.length > 0 || Object.keys(tags).length === 0 ? Object.fromEntries(texts) : undefined };
 }
 
 /** SHA-256 of the specification without its name, version, id and source, as the first half of a GUID's digits. */

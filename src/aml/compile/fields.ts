@@ -31,8 +31,8 @@ const resourceKeys = {
   docker_args: union(str, list(str)),
 };
 export const resources: Field = object(resourceKeys, { name: 'resources' });
-/** A component's resources pass unknown keys on. */
-export const componentResources: Field = object(resourceKeys, { name: 'resources', unknown: 'include' });
+/** A component's resources may hold more; the client leaves it out. */
+export const componentResources: Field = object(resourceKeys, { name: 'resources', unknown: 'drop' });
 
 export const sparkResources: Field = object(
   {
@@ -53,7 +53,7 @@ export const sparkResources: Field = object(
 export const SPARK_SIZES = ['standard_e4s_v3', 'standard_e8s_v3', 'standard_e16s_v3', 'standard_e32s_v3', 'standard_e64s_v3'];
 
 const processes = { type: str, process_count_per_instance: int };
-function distributionOf(unknown: 'refuse' | 'include'): Field {
+function distributionOf(unknown: 'refuse' | 'drop'): Field {
   const of = (keys: Record<string, Field>) => object(keys, { name: 'distribution', unknown });
   return tagged(
     'type',
@@ -76,9 +76,10 @@ function distributionOf(unknown: 'refuse' | 'include'): Field {
   );
 }
 export const distribution = distributionOf('refuse');
-export const componentDistribution = distributionOf('include');
+export const componentDistribution = distributionOf('drop');
 
-const managed = object({ type: str, client_id: str, object_id: str, msi_resource_id: str }, { name: 'identity' });
+// The client knows msi_resource_id by name and fails on it.
+const managed = object({ type: str, client_id: str, object_id: str }, { name: 'identity' });
 const bare = object({ type: str }, { name: 'identity' });
 export const identity: Field = tagged('type', { managed, managed_identity: managed, aml_token: bare, user_identity: bare });
 
@@ -226,11 +227,11 @@ export function distributionToRest(value: Tree, style: Style): Tree {
 
 export function identityToRest(value: Tree, style: Style): Tree {
   if (!isTreeObject(value)) return value;
-  const { type, client_id: clientId, object_id: objectId, msi_resource_id: resourceId } = value;
+  const { type, client_id: clientId, object_id: objectId } = value;
   const kind = asText(type).toLowerCase().replaceAll('_', '');
   const name = kind.startsWith('managed') ? 'Managed' : kind === 'amltoken' ? 'AMLToken' : 'UserIdentity';
   return compact({
-    ...restyle({ client_id: clientId, object_id: objectId, resource_id: resourceId }, style),
+    ...restyle({ client_id: clientId, object_id: objectId }, style),
     [styled('identity_type', style)]: name,
   });
 }

@@ -66,7 +66,7 @@ export async function compileJob(source: JobSource, target: CompileTarget): Prom
   const sent = { properties: isObject(written) ? (written as Record<string, unknown>) : {} };
   const request = {
     method: 'PUT' as const,
-    path: `${target.workspaceId}/jobs/${naming.name}`,
+    path: `${target.workspaceId}/jobs/${encodeURIComponent(naming.name)}`,
     query: { 'api-version': JOB_API_VERSION[body.type] },
     body: sent,
   };
@@ -89,8 +89,9 @@ function compilerOf(root: YMap, context: Context): Compiler | undefined {
   const node = child(root, 'type');
   checkSchema(root, context);
   if (!node) return commandJob;
+  // Types are written in lower case; `Pipeline` is a type of nothing to the client.
   const name = (textOf(node) ?? '').toLowerCase();
-  const known = Object.hasOwn(TYPES, name) ? TYPES[name] : undefined;
+  const known = Object.hasOwn(TYPES, name) && textOf(node) === name ? TYPES[name] : undefined;
   if (known) return known;
   const near = nearest(name, Object.keys(TYPES));
   context.problems.add(

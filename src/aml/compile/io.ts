@@ -4,10 +4,23 @@ import { type Context, resolvePath } from './context.js';
 import { child, textOf, type YMap, type YNode } from './document.js';
 import { styled, type Style } from './fields.js';
 import { compact, type Tree, type TreeObject } from './pending.js';
-import { pyStr, type Json } from './python.js';
+import { PyFloat, pyStr, type Json } from './python.js';
 import type { Place } from './problems.js';
 import { assetId, isArmId, isUrl, withoutPrefix } from './refs.js';
-import { isBinding, nullable, object, primitive, readField, str, union, version, what, words, type Field } from './schema.js';
+import {
+  isBinding,
+  nullable,
+  object,
+  primitive,
+  readField,
+  str,
+  textKey,
+  union,
+  version,
+  what,
+  words,
+  type Field,
+} from './schema.js';
 import path from 'node:path';
 import { statSync } from 'node:fs';
 
@@ -31,7 +44,17 @@ export type OutputValue =
       mapped?: boolean;
       place: Place;
     }
-  | { kind: 'data'; type?: string; uri?: string; mode?: string; name?: string; version?: string; place: Place };
+  | {
+      kind: 'data';
+      type?: string;
+      uri?: string;
+      mode?: string;
+      name?: string;
+      version?: string;
+      /** Only of outputs that a pipeline component declares. */
+      description?: string;
+      place: Place;
+    };
 
 const INPUT_MODES: Record<string, string> = {
   mount: 'ReadOnlyMount',
@@ -59,7 +82,23 @@ const dataInput: Field = object(
   },
   { name: 'an input' },
 );
-const literalInput: Field = object({ value: primitive }, { name: 'an input' });
+/**
+ * `value:` of an input. The client tries text, boolean and whole number in this order: 1 and 0 are booleans to it, a fraction is cut.
+ * A caller that wants the number writes it without `value:`, or in quotes.
+ */
+const literalValue: Field = {
+  ...primitive,
+  read(node, reader) {
+    const value = primitive.read(node, reader);
+    const number = value instanceof PyFloat ? value.value : value;
+    if (typeof number !== 'number') return value;
+    const sent = number === 1 ? true : number === 0 ? false : Math.trunc(number);
+    if (sent !== number)
+      reader.problems.warn(node.place, `The client sends ${pyStr(value as Json)} under value: as ${pyStr(sent)}.`);
+    return sent;
+  },
+};
+const literalInput: Field = object({ value: literalValue }, { name: 'an input' });
 
 const dataOutput: Field = object(
   {
@@ -87,6 +126,7 @@ export function readInputs(context: Context, node: YNode | undefined, base: stri
   }
   for (const [name, entry] of node.entries) {
     checkName(context, name, entry.key.place);
+    if (entry.key.type === 'bool') textKey(entry.key, context.problems);
     const value = readInput(context, entry.value, base, bindings);
     if (value) inputs.set(name, value);
   }
@@ -247,6 +287,7 @@ export function outputToRest(value: OutputValue, style: Style): Tree {
     mode,
     [camel ? 'assetName' : 'name']: value.name,
     [camel ? 'assetVersion' : 'version']: value.version,
+    description: value.description,
   });
 }
 

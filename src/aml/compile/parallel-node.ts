@@ -14,7 +14,7 @@ import { specResources } from './component-spec.js';
 import { readPortInputs, readPortOutputs } from './component-io.js';
 import type { Context } from './context.js';
 import { child, type YMap } from './document.js';
-import { componentResources, identity, identityToRest, resources, resourcesToRest } from './fields.js';
+import { componentResources, identity, resources, resourcesToRest } from './fields.js';
 import { nodeBase, readNode, type Draft } from './nodes.js';
 import { asText, compact, isTreeObject, type Tree, type TreeObject } from './pending.js';
 import { pyJson, type Json } from './python.js';
@@ -93,15 +93,22 @@ export function parallelComponent(file: ComponentFile): LocalComponent {
   const read = readObject(
     root,
     { ...componentFields, ...settings, resources: componentResources },
-    { name: 'a parallel component', unknown: 'drop', required: ['type'], elsewhere: [...componentElsewhere, 'task'] },
+    {
+      name: 'a parallel component',
+      unknown: 'drop',
+      required: ['type'],
+      elsewhere: [...componentElsewhere, 'task', 'properties'],
+    },
     context.reader(base),
   );
   const inputs = readPortInputs(context, child(root, 'inputs'), base);
   const outputs = readPortOutputs(context, child(root, 'outputs'), base);
   const { spec, hashed, size, task } = specification(file, read);
+  const own = child(root, 'properties');
   return localComponent(file, 'parallel', inputs, outputs, {
     spec,
     hashed,
+    properties: own?.kind === 'map' ? rawValue(own) : undefined,
     defaults: { ...read, mini_batch_size: size, task },
   });
 }
@@ -148,7 +155,8 @@ function body(values: TreeObject): TreeObject {
     logging_level: values['logging_level'],
     mini_batch_size: values['mini_batch_size'],
     partition_keys: keysText(values['partition_keys']),
-    identity: identityToRest(values['identity'], 'snake'),
+    // As it is written: parallel steps have it in YAML's words.
+    identity: values['identity'],
   };
 }
 

@@ -12,6 +12,7 @@ import type { Context } from './context.js';
 import { child } from './document.js';
 import { compileNodes, nodeBase, readNode, type Draft } from './nodes.js';
 import { compact, type Tree } from './pending.js';
+import { namedId } from './refs.js';
 import { raw, readObject } from './schema.js';
 import { Scope } from './scope.js';
 
@@ -24,6 +25,7 @@ export function pipelineComponent(file: ComponentFile): LocalComponent {
     { name: 'a pipeline component', unknown: 'include', elsewhere: [...componentElsewhere, 'jobs'] },
     context.reader(base),
   );
+  const { properties, ...spec } = read;
   const inputs = readPortInputs(context, child(root, 'inputs'), base);
   const outputs = readPortOutputs(context, child(root, 'outputs'), base);
   for (const key of ['settings', 'compute']) {
@@ -37,8 +39,9 @@ export function pipelineComponent(file: ComponentFile): LocalComponent {
   const compiled = jobs?.kind === 'map' ? compileNodes(context, jobs, base, scope) : { jobs: {}, drafts: [] };
   inferOptional(context, inputs, compiled.drafts);
   return localComponent({ ...file, source: 'YAML.COMPONENT' }, 'pipeline', inputs, outputs, {
-    spec: { ...read, type: 'pipeline', jobs: compiled.jobs },
-    defaults: {},
+    spec: { ...spec, type: 'pipeline', jobs: compiled.jobs },
+    properties,
+    defaults: { description: read['description'] },
   });
 }
 componentReader('pipeline', pipelineComponent);
@@ -53,8 +56,11 @@ export function pipelineNode(context: Context, draft: Draft): Tree {
     }
     return undefined;
   }
-  const { computeId: _compute, ...base } = nodeBase(context, draft, read, component.source, component.id);
-  return compact({ ...more, ...base, ...(component.kind === 'remote' ? { computeId: _compute } : {}) });
+  const base = nodeBase(context, draft, read, component.source, component.id);
+  // A step with a local pipeline keeps the text of its compute as it is written, prefix and all; the service does not read it.
+  if (component.kind === 'local' && typeof read['compute'] === 'string')
+    base['computeId'] = namedId(context, 'computes', read['compute']);
+  return compact({ ...more, ...base });
 }
 
 /**

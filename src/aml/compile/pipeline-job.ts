@@ -54,6 +54,7 @@ export function pipelineJob(job: JobFile): JobBody {
       needsAmlToken: true,
       properties: {
         ...body,
+        description: read['description'] ?? declared?.defaults['description'],
         componentId: used?.id,
         jobs: {},
         inputs: inputsToRest(declared ? declaredInputs(job, inputs, declared.inputs) : present(inputs), 'camel'),
@@ -133,7 +134,7 @@ function declaredInputs(
 
 function declaredOutputs(
   given: ReadonlyMap<string, OutputValue>,
-  declared: ReadonlyMap<string, { type: string; mode?: string }>,
+  declared: ReadonlyMap<string, { type: string; mode?: string; description?: string }>,
 ): Map<string, OutputValue> {
   const result = new Map<string, OutputValue>();
   for (const [name, output] of declared) {
@@ -141,6 +142,7 @@ function declaredOutputs(
       kind: 'data',
       type: output.type,
       ...(output.mode === undefined ? {} : { mode: output.mode }),
+      ...(output.description === undefined ? {} : { description: output.description }),
       place: { file: '', line: 1, column: 1 },
     });
   }

@@ -155,6 +155,12 @@ export function list(item: Field): Field {
   };
 }
 
+/** YAML reads `yes:`, `on:` or `1:` as a boolean or number, which no name is. */
+export function textKey(key: YScalar, problems: Problems): void {
+  if (key.type !== 'str')
+    problems.add(key.place, `The key ${key.text} is no text to YAML.`, `${JSON.stringify(key.text)}, in quotes`);
+}
+
 export function dict(value: Field): Field {
   return {
     accepts: 'a mapping',
@@ -164,6 +170,7 @@ export function dict(value: Field): Field {
         reader.problems.add(node.place, `${what(node)} is not a mapping.`, `a mapping to ${value.accepts}`);
         return undefined;
       }
+      for (const { key } of node.entries.values()) textKey(key, reader.problems);
       return Object.fromEntries([...node.entries].map(([key, entry]) => [key, readField(value, entry.value, reader)]));
     },
   };

@@ -15,7 +15,7 @@ export const sparkFields: Record<string, Field> = {
   jars: list(str),
   files: list(str),
   archives: list(str),
-  conf: dict(raw),
+  conf: dict({ ...raw, accepts: 'a value', nullable: false }),
   properties: dict(raw),
   environment: raw,
   args: str,
@@ -134,6 +134,14 @@ function checkConf(context: Context, root: YMap, { named }: SparkConf): void {
   const most = Number(asText(named.dynamic_allocation_max_executors));
   if (dynamic && (least < 1 || least > most))
     context.problems.add(at, 'minExecutors must be at least 1 and at most maxExecutors.');
+  const instances = Number(asText(named.executor_instances));
+  if (dynamic && named.executor_instances !== undefined && (instances < least || instances > most)) {
+    context.problems.add(
+      at,
+      `spark.executor.instances is ${asText(named.executor_instances)}, outside of minExecutors and maxExecutors.`,
+      `${least} to ${most}`,
+    );
+  }
   if (
     !dynamic &&
     (named.dynamic_allocation_min_executors !== undefined || named.dynamic_allocation_max_executors !== undefined)

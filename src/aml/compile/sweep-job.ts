@@ -46,6 +46,8 @@ export function sweepJob(job: JobFile): JobBody {
     needsAmlToken: usesUserIdentity(read),
     properties: {
       ...commonBody(job, read),
+      // The client reads services of a sweep and does not send them.
+      services: undefined,
       jobType: 'Sweep',
       trial,
       searchSpace: isTreeObject(space) ? mapValues(space, distributionToRest) : undefined,

@@ -75,7 +75,7 @@ export function policyToRest(value: Tree, style: 'camel' | 'snake'): Tree {
   const key = (snake: string, wire: string): string => (camel ? wire : snake);
   const result: TreeObject = {
     [key('delay_evaluation', 'delayEvaluation')]: value['delay_evaluation'] ?? 0,
-    [key('evaluation_interval', 'evaluationInterval')]: value['evaluation_interval'] ?? 0,
+    [key('evaluation_interval', 'evaluationInterval')]: value['evaluation_interval'] ?? (type === 'medianstopping' ? 1 : 0),
     [key('policy_type', 'policyType')]: {
       bandit: 'Bandit',
       medianstopping: 'MedianStopping',
