@@ -31,6 +31,8 @@ const registryPath =
   '/subscriptions/:subscriptionId/resourceGroups/:resourceGroup/providers/Microsoft.MachineLearningServices/registries/:registry';
 
 const streams = new WeakMap<FastifyRequest, Readable>();
+/** When a request began, as `performance.now()` counts. */
+const started = new WeakMap<FastifyRequest, number>();
 
 /** Sets the body aside and hands the parser an empty one. */
 function keepStream(
@@ -168,6 +170,7 @@ export class Router {
     anonymous: boolean,
   ): Promise<void> {
     const ctx = this.#context;
+    started.set(request, performance.now());
     const path = request.url.split('?', 1)[0] ?? '';
     const fault = anonymous || path.startsWith('/_amlops') ? undefined : ctx.faults.next(request.method, path);
     await ctx.latency.wait('request', ctx.closing);
@@ -180,13 +183,17 @@ export class Router {
         ? (undefined as unknown as Principal)
         : await this.#rights.authenticate(request.headers.authorization);
       const query: Record<string, string> = {};
-      for (const [key, value] of Object.entries(request.query as Record<string, string | string[]>))
+      const repeated: Record<string, string[]> = {};
+      for (const [key, value] of Object.entries(request.query as Record<string, string | string[]>)) {
+        if (Array.isArray(value)) repeated[key] = value;
         query[key] = Array.isArray(value) ? (value.at(-1) ?? '') : value;
+      }
       answer = await handler({
         method: request.method,
         path,
         params: request.params as Record<string, string>,
         query,
+        ...(Object.keys(repeated).length > 0 ? { repeated } : {}),
         headers: request.headers as Record<string, string | undefined>,
         body: request.body ?? undefined,
         apiVersion: query['api-version'] ?? '',
@@ -265,10 +272,20 @@ export class Router {
     reply.code(answer.status ?? 200);
     const { request: id } = correlation();
     if (kind === 'gateway') reply.header('x-ms-failure-cause', 'gateway');
-    else reply.header('x-ms-response-type', kind).header('x-request-time', (reply.elapsedTime / 1000).toFixed(3));
-    reply
-      .header('x-ms-request-id', id)
-      .header('x-ms-correlation-request-id', request.headers['x-ms-correlation-request-id'] ?? request.id);
+    else {
+      const seconds = (performance.now() - (started.get(request) ?? performance.now())) / 1000;
+      reply.header('x-ms-response-type', kind).header('x-request-time', seconds.toFixed(3));
+    }
+    const chain = String(request.headers['x-ms-correlation-request-id'] ?? request.id);
+    reply.header('x-ms-request-id', id).header('x-ms-correlation-request-id', chain);
+    if (request.url.startsWith('/subscriptions'))
+      reply.header(
+        'x-ms-routing-request-id',
+        `EASTUS:${this.#context.clock
+          .now()
+          .toISOString()
+          .replace(/[-:]|\.\d+/g, '')}:${chain}`,
+      );
     for (const [name, value] of Object.entries(answer.headers ?? {})) reply.header(name, value);
     if (answer.raw !== undefined) {
       if (answer.contentType) reply.type(answer.contentType);

@@ -1,4 +1,5 @@
 /** The https server: fastify over our certificate, any casing of path segments, bodies parsed as the service does. */
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import fastify, { type FastifyInstance } from 'fastify';
 import { ServiceError } from './errors.js';
@@ -14,6 +15,7 @@ export function makeServer(files: Certificates): FastifyInstance {
     https: { key: readFileSync(files.keyFile), cert: readFileSync(files.certFile) },
     bodyLimit,
     logger: false,
+    genReqId: () => randomUUID(),
     exposeHeadRoutes: false,
     forceCloseConnections: true,
     keepAliveTimeout: 72_000,

@@ -20,9 +20,19 @@ const what: Record<AssetKind, string> = {
   models: 'Model',
 };
 
+/** Members that the registries' own api-version does not know, but for models. */
+const younger = new Set(['autoDeleteSetting', 'autoRebuild', 'provisioningState', 'intellectualProperty']);
+
 /** A registry's version as resource: of models `name` is the model's, of the rest it is the version. */
 export function registryBody(catalog: Catalog, asset: FoundAsset, apiVersion: string): Record<string, unknown> {
-  const properties = trim(asset.properties, apiVersion.includes('dataplane') ? '' : apiVersion);
+  const dataplane = apiVersion.includes('dataplane');
+  const known = trim(asset.properties, dataplane ? '' : apiVersion, dataplane ? undefined : asset.kind);
+  const properties =
+    dataplane && asset.kind !== 'models'
+      ? Object.fromEntries(
+          Object.entries(known).filter(([member, value]) => !younger.has(member) && !(member === 'stage' && value === null)),
+        )
+      : known;
   const latest = asset.kind === 'environments' && catalog.latest(asset.scope, asset.kind, asset.name)?.version === asset.version;
   return {
     id: asset.id,
@@ -36,8 +46,7 @@ export function registryBody(catalog: Catalog, asset: FoundAsset, apiVersion: st
               ...objectOf(properties['properties']),
               ...(latest ? { 'azureml.labels': 'latest,invisibleLatest' } : {}),
             },
-            stage: properties['stage'] ?? null,
-            intellectualProperty: null,
+            ...(dataplane ? { stage: properties['stage'] ?? null, intellectualProperty: null } : {}),
           }
         : properties,
     systemData: asset.systemData,

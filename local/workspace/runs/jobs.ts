@@ -64,23 +64,25 @@ export function checkMembers(properties: Json, apiVersion: string): void {
   const own = members[type];
   if (own === undefined) return;
   const details: { code: string; message: string }[] = [];
-  const check = (object: Json, known: string, typeName: string, path: string): void => {
+  const text = JSON.stringify({ properties });
+  // The service reads each such object on its own: paths begin there, positions do not.
+  const check = (object: Json, known: string, typeName: string): void => {
     for (const name of Object.keys(object))
       if (!known.split(' ').includes(name))
         details.push({
           code: 'RequestInvalid',
-          message: `Could not find member '${name}' on object of type '${typeName}'. Path '${path}${name}'.`,
+          message: `Could not find member '${name}' on object of type '${typeName}'. Path '${name}', line 1, position ${text.indexOf(JSON.stringify(name)) + name.length + 3}.`,
         });
   };
-  check(properties, `${baseMembers} ${own}`, `${type[0]?.toUpperCase()}${type.slice(1)}Job`, 'properties.');
+  check(properties, `${baseMembers} ${own}`, `${type[0]?.toUpperCase()}${type.slice(1)}Job`);
   // assetVersion: known in the previews of 2022 and 2024, refused by 2025-01-01-preview.
   const outputs = apiVersion === '2025-01-01-preview' ? outputMembers.replace('assetVersion ', '') : outputMembers;
   const typeName = (object: Json, member: string, suffix: string): string =>
     (asText(object[member]) ?? 'literal').replace(/(^|_)([a-z])/g, (_, __, letter: string) => letter.toUpperCase()) + suffix;
-  for (const [name, value] of Object.entries(asObject(properties['outputs'])))
-    check(asObject(value), outputs, typeName(asObject(value), 'jobOutputType', 'JobOutput'), `properties.outputs.${name}.`);
-  for (const [name, value] of Object.entries(asObject(properties['inputs'])))
-    check(asObject(value), inputMembers, typeName(asObject(value), 'jobInputType', 'JobInput'), `properties.inputs.${name}.`);
+  for (const value of Object.values(asObject(properties['outputs'])))
+    check(asObject(value), outputs, typeName(asObject(value), 'jobOutputType', 'JobOutput'));
+  for (const value of Object.values(asObject(properties['inputs'])))
+    check(asObject(value), inputMembers, typeName(asObject(value), 'jobInputType', 'JobInput'));
   if (details.length > 0)
     throw new ServiceError(400, 'UserError', 'Request is invalid and/or missing fields.', { details, inner: ['BadArgument'] });
 }
