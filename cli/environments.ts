@@ -72,7 +72,9 @@ async function environmentsCommand(verb: 'plan' | 'apply', file: string, flags: 
       );
     else process.stdout.write(describePlan(plan));
     if (verb === 'apply') {
-      const count = await applyEnvironments(plan, service);
+      const count = await applyEnvironments(plan, service, ({ action, resource, text: what }) =>
+        process.stderr.write(`${{ create: 'created', change: 'changed', delete: 'deleted' }[action]} ${resource}: ${what}\n`),
+      );
       process.stderr.write(count === 0 ? 'Nothing was changed.\n' : `${count} ${count === 1 ? 'change' : 'changes'} made.\n`);
     }
     return 0;

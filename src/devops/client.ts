@@ -9,6 +9,8 @@ const checksVersion = '7.1-preview.1';
 
 /** @param network the agent's proxy and certificate authority */
 export function createDevOps(network: DevOpsNetwork = {}): DevOps {
+  // On Node 24 the library's `url.parse` would put a deprecation warning into the user's log, who can do nothing about it.
+  process.noDeprecation = true;
   return new Client(network);
 }
 

@@ -96,10 +96,12 @@ export async function openEnvironmentsService(
         return match && asEnvironment(match);
       }),
     createEnvironment: (name, description) =>
-      call(`create environment ${name}`, async () => asEnvironment(await agent.addEnvironment({ name, description }, project))),
+      call(`create environment ${name}`, async () =>
+        asEnvironment(written(await agent.addEnvironment({ name, description }, project), name)),
+      ),
     updateEnvironment: (id, description) =>
       call(`change environment ${id}`, async () => {
-        await agent.updateEnvironment({ description }, project, id);
+        written(await agent.updateEnvironment({ description }, project, id), String(id));
       }),
     deleteEnvironment: (id) => call(`delete environment ${id}`, () => agent.deleteEnvironment(project, id)),
     serviceConnection: (name) =>
@@ -151,6 +153,18 @@ export async function openEnvironmentsService(
   };
 }
 
+/** The package answers null for 404: what was to be written is not. */
+function written<T>(answer: T | null | undefined, name: string): T {
+  if (answer !== null && answer !== undefined) return answer;
+  throw new Failure(
+    `Environment ${name} was not written (HTTP 404): it or its project is not there, or the token may not see it.`,
+    {
+      code: 'DevOpsRefused',
+      status: 404,
+    },
+  );
+}
+
 function projectUnknown(project: string, organization: string): Failure {
   return new Failure(`There is no project '${project}' in ${organization}, or the token may not read it.`, {
     code: 'ProjectUnknown',
@@ -165,9 +179,13 @@ interface IdentityAnswer {
   properties?: Record<string, { $value?: string } | undefined>;
 }
 
+const titleOf = (identity: IdentityAnswer): string =>
+  `${identity.providerDisplayName ?? ''} (${identity.properties?.['Account']?.$value ?? identity.id})`;
+
 /** Users by sign-in name or display name, groups as `[project]\Group` or by their name alone. */
 async function findIdentity(people: DevOpsRest, project: string, name: string): Promise<FoundIdentity> {
   const candidates = name.startsWith('[') ? [name] : [name, `[${project}]\\${name}`];
+  const similar = new Set<string>();
   for (const candidate of candidates) {
     const query = `searchFilter=General&filterValue=${encodeURIComponent(candidate)}&queryMembership=None`;
     const answer = await people.get<{ value?: (IdentityAnswer | null)[] }>(`_apis/identities?${query}`, '7.1');
@@ -181,19 +199,21 @@ async function findIdentity(people: DevOpsRest, project: string, name: string): 
         identity.properties?.['Account']?.$value,
         identity.properties?.['Mail']?.$value,
       ].flatMap((text) => (text ? [text.toLowerCase()] : []));
-    const exact = found.filter((identity) => names(identity).includes(candidate.toLowerCase()));
-    const chosen = exact.length > 0 ? exact : found;
+    // The search also finds who is called something like it. Nobody becomes an approver for that.
+    const wanted = candidate.toLowerCase();
+    const exact = found.filter((identity) => names(identity).includes(wanted));
+    const chosen =
+      exact.length > 0 ? exact : found.filter((identity) => names(identity).some((text) => text.endsWith(`]\\${wanted}`)));
+    for (const identity of found) similar.add(titleOf(identity));
     if (chosen.length > 1)
-      throw new Failure(
-        `'${name}' could be any of ${chosen.map((identity) => `${identity.providerDisplayName ?? ''} (${identity.properties?.['Account']?.$value ?? identity.id})`).join(', ')}.`,
-        {
-          code: 'IdentityAmbiguous',
-          advice: 'Name the user by the sign-in name, the group as [project]\\Group.',
-        },
-      );
+      throw new Failure(`'${name}' could be any of ${chosen.map(titleOf).join(', ')}.`, {
+        code: 'IdentityAmbiguous',
+        advice: 'Name the user by the sign-in name, the group as [project]\\Group.',
+      });
     if (chosen[0]) return { id: chosen[0].id, name: chosen[0].providerDisplayName ?? name };
   }
-  throw new Failure(`There is no user or group '${name}' in the organization.`, {
+  const near = similar.size > 0 ? ` Similar: ${[...similar].slice(0, 5).join(', ')}.` : '';
+  throw new Failure(`There is no user or group '${name}' in the organization.${near}`, {
     code: 'IdentityUnknown',
     advice: 'Users are found by sign-in name or display name, groups as [project]\\Group.',
   });

@@ -117,14 +117,18 @@ export class DevOpsRest {
   get<T>(path: string, apiVersion: string): Promise<T | undefined> {
     return this.#call<T>(`read ${path}`, () => this.client.get<T>(this.#url(path), { acceptHeader: accept(apiVersion) }));
   }
+  /** @throws Failure also for 404: what was to be written is not */
   post<T>(path: string, apiVersion: string, body: unknown): Promise<T | undefined> {
-    return this.#call<T>(`write ${path}`, () =>
-      this.client.create<T>(this.#url(path), body, { acceptHeader: accept(apiVersion) }),
+    const operation = `write ${path}`;
+    return this.#call<T>(operation, async () =>
+      there(operation, await this.client.create<T>(this.#url(path), body, { acceptHeader: accept(apiVersion) })),
     );
   }
+  /** @throws Failure also for 404 */
   patch<T>(path: string, apiVersion: string, body: unknown): Promise<T | undefined> {
-    return this.#call<T>(`change ${path}`, () =>
-      this.client.update<T>(this.#url(path), body, { acceptHeader: accept(apiVersion) }),
+    const operation = `change ${path}`;
+    return this.#call<T>(operation, async () =>
+      there(operation, await this.client.update<T>(this.#url(path), body, { acceptHeader: accept(apiVersion) })),
     );
   }
   delete(path: string, apiVersion: string): Promise<unknown> {
@@ -146,6 +150,16 @@ export class DevOpsRest {
       throw devOpsFailure(error, operation);
     }
   }
+}
+
+function there<A extends { statusCode: number }>(operation: string, answer: A): A {
+  if (answer.statusCode !== 404) return answer;
+  throw new Failure(`Azure DevOps refused (${operation}, HTTP 404): it is not there, or the token may not see it.`, {
+    code: 'DevOpsRefused',
+    status: 404,
+    operation,
+    advice: 'It may have been deleted meanwhile: look at the difference again.',
+  });
 }
 
 function accept(apiVersion: string): string {

@@ -137,6 +137,71 @@ describe('environments as code', () => {
     );
   });
 
+  it('nobody becomes an approver for being called something like it, or by a name that two have', async () => {
+    await project.change((document) => {
+      for (const id of ['1', '2'])
+        document.identities.push({
+          id: `0000000${id}-0000-4000-8000-000000000000`,
+          displayName: 'Eva Li',
+          uniqueName: `eva${id}@contoso.com`,
+        });
+    });
+    const asks = (who: string) => plan(`environments:\n- name: new\n  approvals:\n  - approvers: ['${who}']\n`);
+    await assert.rejects(
+      asks('eva'),
+      /no user or group 'eva'[\s\S]*Similar: Eva Li \(eva1@contoso\.com\), Eva Li \(eva2@contoso\.com\)/,
+    );
+    await assert.rejects(asks('Eva Li'), /'Eva Li' could be any of Eva Li \(eva1@contoso\.com\), Eva Li \(eva2@/);
+    await assert.rejects(asks('ML App'), /no user or group 'ML App'[\s\S]*Similar: \[fraud\]\\ML Approvers/);
+    assert.equal((await asks('eva2@contoso.com')).changes.length, 2);
+  });
+
+  it('stops at the first refusal, says what was made, and goes on from there', async () => {
+    const more = `${text}- name: arm-nightly\n  branchControl: {allowedBranches: [refs/heads/main]}\n`.replace(
+      '- name: aml-prod',
+      '- name: aml-next',
+    );
+    await project.setEndpoints([
+      {
+        id: randomUUID(),
+        name: 'arm-nightly',
+        type: 'azurerm',
+        url: 'https://localhost/',
+        authorization: { scheme: 'x', parameters: {} },
+        data: {},
+      },
+    ]);
+    const half = await plan(more);
+    const made: string[] = [];
+    const broken: EnvironmentsService = {
+      ...service,
+      addCheck: (body) =>
+        made.length < 2 ? service.addCheck(body) : Promise.reject(new Error('TF50309: the permission is missing')),
+    };
+    await assert.rejects(
+      applyEnvironments(half, broken, ({ resource }) => void made.push(resource)),
+      (error: Error) => {
+        assert.match(error.message, /TF50309: the permission is missing/);
+        assert.match(error.message, new RegExp(`${made.length} of ${half.changes.length} changes were made; apply again`));
+        return true;
+      },
+    );
+    const rest = await plan(more);
+    assert.equal(rest.changes.length, half.changes.length - made.length);
+    await applyEnvironments(rest, service);
+    assert.deepEqual(words(await plan(more)), []);
+    // Deleted by somebody else between the look and the write: not taken for done.
+    await assert.rejects(service.updateEnvironment(4711, 'x'), /4711 was not written \(HTTP 404\)/);
+    await assert.rejects(
+      service.updateCheck(4711, {
+        ...(await service.checks('environment', '1'))[0]!,
+        resource: { type: 'environment', id: '1', name: 'x' },
+      }),
+      /404/,
+    );
+    await applyEnvironments(await plan('delete: {environments: [aml-next, aml-test]}\n'), service);
+  });
+
   it('is a command: plan and apply on standard output, wrong tokens and projects in words', async () => {
     const file = join(folder, 'environments.yml');
     writeFileSync(file, text);
@@ -168,8 +233,23 @@ describe('environments as code', () => {
     assert.equal(nobody.code, 2);
     assert.match(nobody.err, /none of AZURE_DEVOPS_TOKEN/);
     assert.match((await run('plan', { SYSTEM_ACCESSTOKEN: 'wrong' })).err, /sign-in/);
+    // A pipeline's own token reads and may not change: the same words as for a person without the right.
+    const made = await project.newRun({
+      definitionId: 1,
+      sourceBranch: 'refs/heads/main',
+      sourceVersion: 'a',
+      repositoryName: 'fraud',
+      requestedFor: { id: '1', displayName: 'a', uniqueName: 'a' },
+      templateParameters: {},
+    });
+    server.runs.set(made.id, made);
+    writeFileSync(file, `${text}- name: arm-nightly\n  exclusiveLock: true\n`);
+    const refused = await run('apply', { SYSTEM_ACCESSTOKEN: server.jobAccess(made, randomUUID()).accessToken });
+    assert.equal(refused.code, 1);
+    assert.match(refused.err, /Access denied[\s\S]*0 of 1 changes were made[\s\S]*lacks the permission/);
+    writeFileSync(file, text);
     assert.match((await run('plan', { AZURE_DEVOPS_EXT_PAT: token }, 'nowhere')).err, /nowhere/);
-  }).timeout(60_000);
+  }).timeout(180_000);
 
   it('reads the file strictly: places and words', () => {
     const bad = 'environments:\n- name: a\n  aprovals: []\n- name: A\n  branchControl: {allowedBranches: [main]}\n';

@@ -26,6 +26,9 @@ export interface Answer {
   body?: unknown;
   text?: string;
   file?: string;
+  /** A zip file. */
+  zip?: Buffer;
+  headers?: Record<string, string>;
 }
 
 /** An answer that is an error, in the service's form. */

@@ -1,4 +1,5 @@
 /** The REST resources that are served: location ids and versions as azure-devops-node-api 17 asks for them (reference azure-devops-rest §2). */
+import { DevOpsError } from './call.js';
 
 export interface Location {
   id: string;
@@ -182,7 +183,12 @@ export function match(path: string): { name: LocationName; params: Record<string
     const params: Record<string, string> = {};
     for (const [index, key] of keys.entries()) {
       const value = found[index + 1];
-      if (value !== undefined) params[key] = decodeURIComponent(value);
+      if (value === undefined) continue;
+      try {
+        params[key] = decodeURIComponent(value);
+      } catch {
+        throw new DevOpsError(400, `The address has a part that cannot be decoded: ${value}.`);
+      }
     }
     return { name, params };
   }

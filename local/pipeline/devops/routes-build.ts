@@ -1,14 +1,15 @@
 /** Builds, timeline, logs, attachments, tags, artifacts, leases. */
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { list, missing, ownRun, record, requirePerson, theRun, wrongMethod, text } from './answers.js';
+import { list, missing, ownRun, page, record, requirePerson, theRun, wrongMethod, text } from './answers.js';
 import { isoNow } from './files.js';
 import type { Handler } from './routes.js';
 import type { RunState } from './run-state.js';
 import { DevOpsError, type Call } from './call.js';
 import type { LocationName } from './locations.js';
-import type { RetentionLease, TimelineRecord } from './types.js';
+import type { RetentionLease, RunDocument, TimelineRecord } from './types.js';
+import { zipFolder } from './zip.js';
 
 const web = (call: Call, id: number): string =>
   `${call.server.collectionUri}${encodeURIComponent(call.server.project.name)}/_build/results?buildId=${id}`;
@@ -53,20 +54,48 @@ function buildBody(call: Call, { run }: RunState): unknown {
   };
 }
 
+/** The service's words by the numbers that the package sends for its enumerations (flags: several may be asked for). */
+const statusFlags: Record<string, number> = { inProgress: 1, completed: 2, cancelling: 4, postponed: 8, notStarted: 32 };
+const resultFlags: Record<string, number> = { succeeded: 2, partiallySucceeded: 4, failed: 8, canceled: 32 };
+
+function filterOf(query: URLSearchParams): (run: RunDocument) => boolean {
+  const names = (key: string): string[] | undefined => query.get(key)?.split(',').filter(Boolean);
+  const flags = (key: string, known: Record<string, number>): ((name: string) => boolean) => {
+    const asked = query.get(key);
+    if (!asked || asked === 'all') return () => true;
+    if (/^\d+$/.test(asked)) return (name) => ((known[name] ?? 0) & Number(asked)) !== 0;
+    return (name) => asked.toLowerCase().split(/,\s*/).includes(name.toLowerCase());
+  };
+  const [status, result] = [flags('statusFilter', statusFlags), flags('resultFilter', resultFlags)];
+  const [ids, definitions, tags] = [names('buildIds'), names('definitions'), names('tagFilters') ?? []];
+  const [number, branch] = [query.get('buildNumber'), query.get('branchName')];
+  return (run) =>
+    status(run.status) &&
+    result(run.result) &&
+    (!ids || ids.includes(String(run.id))) &&
+    (!definitions || definitions.includes(String(run.definitionId))) &&
+    (!number || run.buildNumber === number) &&
+    (!branch || run.sourceBranch === branch) &&
+    tags.every((tag) => run.tags.includes(tag));
+}
+
 const builds: Handler = async (call) => {
   const { server, query } = call;
   if (call.params['buildId'] === undefined) {
     if (call.method !== 'GET') throw new DevOpsError(501, 'Runs are started with `amlops run`.', 'NotImplemented');
     const found: RunState[] = [];
+    const wanted = filterOf(query);
     for (const id of (await server.project.runIds()).reverse()) {
       const run = await server.run(String(id));
-      const ids = query.get('definitions')?.split(',');
-      const tags = query.get('tagFilters')?.split(',') ?? [];
-      if (run && (!ids || ids.includes(String(run.run.definitionId))) && tags.every((tag) => run.run.tags.includes(tag)))
-        found.push(run);
-      if (found.length >= Number(query.get('$top') ?? 1000)) break;
+      if (run && wanted(run.run)) found.push(run);
     }
-    return list(found.map((run) => buildBody(call, run)));
+    return page(
+      call,
+      found,
+      ({ id }) => id,
+      (run) => buildBody(call, run),
+      { falling: true },
+    );
   }
   if (call.method === 'PATCH') {
     const run = await ownRun(call);
@@ -140,7 +169,11 @@ const logs: Handler = async (call) => {
   const end = Number(call.query.get('endLine') ?? Infinity);
   const lines: string[] = [];
   let number = 0;
-  for await (const line of createInterface({ input: createReadStream(run.logPath(Number(id))), crlfDelay: Infinity })) {
+  // A step that has said nothing yet has a number, and no file.
+  const written = existsSync(run.logPath(Number(id)));
+  for await (const line of !written
+    ? []
+    : createInterface({ input: createReadStream(run.logPath(Number(id))), crlfDelay: Infinity })) {
     number += 1;
     if (number >= start && number <= end) lines.push(line);
     if (number >= end) break;
@@ -183,12 +216,20 @@ const artifacts: Handler = async (call) => {
       type: 'PipelineArtifact',
       data: join(state.folder, path),
       url: `${call.projectUrl}/_apis/build/builds/${run.id}/artifacts?artifactName=${encodeURIComponent(name)}`,
+      downloadUrl: `${call.projectUrl}/_apis/build/builds/${run.id}/artifacts?artifactName=${encodeURIComponent(name)}&$format=zip`,
       properties: {},
     },
   }));
   const wanted = call.query.get('artifactName');
   if (wanted === null) return list(body);
-  return { body: body.find(({ name }) => name === wanted) ?? missing(`Artifact ${wanted} of build ${run.id}`) };
+  const found =
+    body.find(({ name }) => name === wanted) ?? missing(`Artifact ${wanted} of build ${run.id}`, 'ArtifactNotFoundException');
+  if (call.query.get('$format') === 'zip' || call.accept.startsWith('application/zip'))
+    return {
+      zip: await zipFolder(found.resource.data, wanted),
+      headers: { 'content-disposition': 'attachment; filename="artifact.zip"' },
+    };
+  return { body: found };
 };
 
 const tags: Handler = async (call) => {
@@ -242,13 +283,26 @@ const leases: Handler = async (call) => {
     const owner = query.get('ownerId');
     return list(found.filter(({ ownerId }) => owner === null || ownerId === owner));
   }
+  if (call.method === 'DELETE') {
+    requirePerson(call, 'delete retention leases');
+    const ids = query.get('ids')?.split(',') ?? [];
+    for (const id of await server.project.runIds()) {
+      const leased = (await server.run(String(id)))?.run.leases.some(({ leaseId }) => ids.includes(String(leaseId)));
+      if (!leased) continue;
+      const state = await ownRun({ ...call, params: { ...call.params, buildId: String(id) } });
+      state.run.leases = state.run.leases.filter(({ leaseId }) => !ids.includes(String(leaseId)));
+      state.changed();
+      await state.flush();
+    }
+    return {};
+  }
   if (call.method !== 'POST' || !Array.isArray(call.body)) wrongMethod(call);
   const added: RetentionLease[] = [];
   for (const wanted of call.body.map(record)) {
     const state = await ownRun({ ...call, params: { ...call.params, buildId: String(wanted['runId']) } });
     const days = Number(wanted['daysValid'] ?? 365);
     const lease: RetentionLease = {
-      leaseId: state.id * 1000 + state.run.leases.length + 1,
+      leaseId: Math.max(state.id * 1000, ...state.run.leases.map(({ leaseId }) => leaseId)) + 1,
       definitionId: Number(wanted['definitionId']),
       runId: state.id,
       ownerId: text(wanted['ownerId'], ''),

@@ -112,8 +112,17 @@ const approvals: Handler = async (call) => {
       };
     const ids = call.query.get('approvalIds')?.toLowerCase().split(',');
     const state = call.query.get('state');
+    const who = (call.query.get('assignedTo') ?? call.query.get('userIds'))?.toLowerCase().split(',').filter(Boolean);
+    const asked = ({ steps }: Approval): boolean =>
+      !who?.length ||
+      steps.some(({ assignedApprover: { id: approver, uniqueName, displayName } }) =>
+        [approver, uniqueName, displayName].some((name) => who.includes(name.toLowerCase())),
+      );
     const found = all.filter(
-      (approval) => (!ids || ids.includes(approval.id.toLowerCase())) && (!state || state === 'all' || approval.status === state),
+      (approval) =>
+        (!ids || ids.includes(approval.id.toLowerCase())) &&
+        (!state || state === 'all' || approval.status === state) &&
+        asked(approval),
     );
     return list(found.slice(0, Number(call.query.get('top') ?? 500)).map((approval) => approvalView(call, approval, expand)));
   }

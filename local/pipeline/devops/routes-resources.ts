@@ -1,6 +1,6 @@
 /** Projects, identities, environments, variable groups, service connections, OIDC tokens, pipeline permissions. */
 import { randomUUID } from 'node:crypto';
-import { list, missing, record, requirePerson, wrongMethod, text } from './answers.js';
+import { list, missing, page, record, requirePerson, wrongMethod, text } from './answers.js';
 import { guid, isoNow } from './files.js';
 import type { LocationName } from './locations.js';
 import { addEnvironment } from './project.js';
@@ -33,8 +33,14 @@ const identities: Handler = async (call) => {
   const everyone = [...known, call.caller.identity];
   const ids = call.query.get('identityIds')?.toLowerCase().split(',');
   const wanted = call.query.get('filterValue')?.toLowerCase();
+  // A general search finds what begins so, as the service's does.
+  const fits = (name: string): boolean =>
+    wanted !== undefined &&
+    (call.query.get('searchFilter') === 'General'
+      ? name.startsWith(wanted) || name.replace(/^\[[^\]]*\]\\/, '').startsWith(wanted)
+      : name === wanted);
   const found = everyone.filter(({ id, displayName, uniqueName }) =>
-    ids ? ids.includes(id.toLowerCase()) : [displayName, uniqueName].some((text) => text.toLowerCase() === wanted),
+    ids ? ids.includes(id.toLowerCase()) : [displayName, uniqueName].some((name) => fits(name.toLowerCase())),
   );
   return list(
     [...new Map(found.map((identity) => [identity.id, identity])).values()].map(
@@ -69,9 +75,8 @@ const environments: Handler = async (call) => {
     if (id !== undefined)
       return { body: view(all.find((environment) => String(environment.id) === id) ?? missing(`Environment ${id}`)) };
     const name = call.query.get('name')?.toLowerCase();
-    const after = Number(call.query.get('continuationToken') ?? 0);
-    const found = all.filter((environment) => environment.id > after && (!name || environment.name.toLowerCase() === name));
-    return list(found.slice(0, Number(call.query.get('$top') ?? 1000)).map(view));
+    const found = all.filter((environment) => !name || environment.name.toLowerCase() === name);
+    return page(call, found, (environment) => environment.id, view);
   }
   requirePerson(call, 'administer environments');
   const body = record(call.body);
@@ -98,10 +103,14 @@ const environments: Handler = async (call) => {
 };
 
 const deployments: Handler = async (call) =>
-  list(
+  page(
+    call,
     (await call.server.project.read()).deployments
       .filter(({ environmentId }) => String(environmentId) === call.params['environmentId'])
       .reverse(),
+    ({ id }) => id,
+    (deployment) => deployment,
+    { falling: true },
   );
 
 const groups: Handler = async (call) => {
@@ -120,12 +129,25 @@ const groups: Handler = async (call) => {
     return { body: view(variableGroups.find((group) => String(group.id) === id) ?? missing(`Variable group ${id}`)) };
   const name = call.query.get('groupName')?.toLowerCase();
   const ids = call.query.get('groupIds')?.split(',');
-  return list(
-    variableGroups
-      .filter((group) => (!name || group.name.toLowerCase() === name) && (!ids || ids.includes(String(group.id))))
-      .map(view),
+  const fits = (group: VariableGroup): boolean =>
+    (!name || wildcard(name).test(group.name)) && (!ids || ids.includes(String(group.id)));
+  return page(
+    call,
+    [...variableGroups].filter(fits).sort((a, b) => a.id - b.id),
+    (group) => group.id,
+    view,
   );
 };
+
+/** `aml-*`: the service takes stars in the name of a group. */
+const wildcard = (name: string): RegExp =>
+  new RegExp(
+    `^${name
+      .split('*')
+      .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
+      .join('.*')}$`,
+    'i',
+  );
 
 const groupsWrite: Handler = async (call) => {
   requirePerson(call, 'administer variable groups');
@@ -143,6 +165,7 @@ const groupsWrite: Handler = async (call) => {
       id: known?.id ?? document.next++,
       name: text(body['name'], known?.name ?? ''),
       type: 'Vsts',
+      ...(body['description'] === undefined ? {} : { description: text(body['description']) }),
       variables: withoutSecrets(record(body['variables'])),
     };
     document.variableGroups = [...document.variableGroups.filter((other) => other !== known), group];

@@ -124,6 +124,7 @@ export class LocalDevOps {
           typeName: known?.typeKey ?? 'Exception',
           typeKey: known?.typeKey ?? 'Exception',
           errorCode: 0,
+          eventId: 3000,
         },
       });
     }
@@ -133,7 +134,12 @@ export class LocalDevOps {
     const url = new URL(request.url ?? '/', this.collectionUri);
     const caller = this.#caller(request.headers.authorization);
     if (!caller) {
-      if (request.headers['x-tfs-fedauthredirect']) return { status: 401, body: { message: 'The request is not signed in.' } };
+      if (request.headers['x-tfs-fedauthredirect'])
+        throw new DevOpsError(
+          401,
+          'TF400813: The user is not authorized to access this resource.',
+          'UnauthorizedRequestException',
+        );
       return { status: 302, text: 'Object moved to the sign-in page.' };
     }
     const path = url.pathname.startsWith(`/${organization}/`) ? url.pathname.slice(organization.length + 1) : url.pathname;
@@ -142,6 +148,7 @@ export class LocalDevOps {
       const value = describeArea(/^\/_apis\/(\w+)/.exec(path)?.[1]);
       return { body: { count: value.length, value } };
     }
+    checkVersion(url.searchParams.get('api-version') ?? /api-version=([^;,\s]+)/i.exec(request.headers.accept ?? '')?.[1]);
     // One host for everything: the client then stays on the collection's own address.
     if (/^\/_apis\/resourceareas/i.test(path)) return { body: { count: 0, value: null } };
     const found = match(path);
@@ -150,7 +157,7 @@ export class LocalDevOps {
     if (project !== undefined && ![this.project.id, this.project.name.toLowerCase()].includes(project.toLowerCase()))
       throw new DevOpsError(
         404,
-        `TF200016: The following project does not exist: ${project}.`,
+        `TF200016: The following project does not exist: ${project}. Verify that the name of the project is correct and that the project exists on the specified Azure DevOps Server.`,
         'ProjectDoesNotExistWithNameException',
       );
     const call: Call = {
@@ -167,6 +174,20 @@ export class LocalDevOps {
     if (!handler) throw new DevOpsError(501, `${method} ${path} is not part of the local Azure DevOps.`, 'NotImplemented');
     return await handler(call);
   }
+}
+
+/** Versions are not told apart, but one that no server of this kind has is refused as the service does. */
+function checkVersion(asked: string | undefined | null): void {
+  if (!asked) return;
+  const [, major, minor] = /^(\d+)(?:\.(\d+))?(?:-preview(?:\.\d+)?)?$/i.exec(asked) ?? [];
+  if (major === undefined)
+    throw new DevOpsError(400, `The api-version '${asked}' is not valid; write for example 7.1 or 7.2-preview.1.`);
+  if (Number(major) * 100 + Number(minor ?? 0) > 702)
+    throw new DevOpsError(
+      400,
+      `The requested REST API version of ${asked} is out of range for this server. The latest REST API version this server supports is 7.2.`,
+      'VssVersionOutOfRangeException',
+    );
 }
 
 const maxBody = 32 * 1024 * 1024;
@@ -188,7 +209,8 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
   }
 }
 
-function send(response: ServerResponse, { status = 200, body, text, file }: Answer): void {
+function send(response: ServerResponse, { status = 200, body, text, file, zip, headers = {} }: Answer): void {
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   if (status === 302) {
     response.writeHead(302, { location: '/_signin', 'content-type': 'text/html' }).end(text);
   } else if (file !== undefined) {
@@ -196,6 +218,8 @@ function send(response: ServerResponse, { status = 200, body, text, file }: Answ
     createReadStream(file)
       .on('error', () => response.destroy())
       .pipe(response);
+  } else if (zip !== undefined) {
+    response.writeHead(status, { 'content-type': 'application/zip' }).end(zip);
   } else if (text !== undefined) {
     response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' }).end(text);
   } else {

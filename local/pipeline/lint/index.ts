@@ -1,7 +1,10 @@
 /** `amlops lint`: what the service would refuse, and what it would accept and a person would regret. */
 import { join, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { EnvironmentsFile } from '../../../src/devops/environments-file.js';
 import { type ExpandOptions, expandPipeline, PipelineError } from '../expand/index.js';
+import { checkMacros } from './macros.js';
+import { checkNamesOf } from './names.js';
 import { OutputRules } from './outputs.js';
 import { placeMessages } from './places.js';
 import { checkProtection } from './protection.js';
@@ -32,13 +35,14 @@ export function lintPipeline(entry: string, options: LintOptions): Finding[] {
   } catch (error) {
     if (!(error instanceof PipelineError)) throw error;
     const name = `/${entry.replace(/^(\.?\/)+/, '')}`;
-    return placeMessages(error.messages, join(resolve(options.root), name), name).map(({ text, position }) => ({
+    const told = placeMessages(error.messages, join(resolve(options.root), name), name).map(({ text, position }): Finding => ({
       rule: 'expand',
       severity: 'error',
       // messages of the YAML parser tell their place twice
       message: text.replace(/^\/\S+: (\(Line: \d+, Col: \d+, Idx: \d+\)(?: - |: )){2}/, ''),
       ...(position && { position }),
     }));
+    return told.filter((finding, at) => told.findIndex((other) => isDeepStrictEqual(other, finding)) === at);
   }
   const found: Finding[] = pipeline.warnings.map(({ message, position }) => ({
     rule: 'expand',
@@ -52,6 +56,8 @@ export function lintPipeline(entry: string, options: LintOptions): Finding[] {
   };
   for (const placed of everyStep(pipeline)) checkTask(placed, definitions, options.root, report);
   new OutputRules(pipeline, definitions, report).check();
+  checkMacros(pipeline, definitions, report);
+  checkNamesOf(pipeline, definitions, options, report);
   checkProtection(pipeline, definitions, options, report);
   found.push(...checkSecrets(pipeline));
   return sorted(found);

@@ -12,6 +12,7 @@ import { checkNames, checkSyntax } from '../expressions/evaluate.js';
 import type { Expression } from '../expressions/parser.js';
 import { isRuntimeExpression } from '../expressions/runtime.js';
 import { ExpressionError } from '../expressions/values.js';
+import { distance } from './distance.js';
 import { definitionOf, type TaskDefinition } from './task-definitions.js';
 import { hooksOf, type Report } from './types.js';
 
@@ -163,6 +164,13 @@ export class OutputRules {
         this.key([producer], key, `${context === 'dependencies' ? '' : `${first}.`}${name}`, false, place);
     } else if (context === 'stagedependencies')
       this.report('output-reference', 'error', `Stage ${first} has no job ${name}.`, ...place);
+    else if (this.stages.some((other) => other.stage.toLowerCase() === name.toLowerCase()))
+      this.report(
+        'output-reference',
+        'error',
+        `'${name}' is a stage: outside a stage's condition its outputs are stageDependencies.${name}.JOB.outputs['step.variable'].`,
+        ...place,
+      );
     else
       this.notADependency(
         'job',
@@ -202,7 +210,9 @@ export class OutputRules {
     }
     if (candidates.some((candidate) => candidate.toLowerCase() === wanted)) return;
     const tail = key.split('.').slice(-2).join('.').toLowerCase();
-    const near = candidates.find((candidate) => candidate.toLowerCase().endsWith(`.${tail}`) || candidate.toLowerCase() === tail);
+    const near =
+      candidates.find((candidate) => candidate.toLowerCase().endsWith(`.${tail}`) || candidate.toLowerCase() === tail) ??
+      candidates.find((candidate) => distance(candidate.toLowerCase(), wanted) <= 2);
     const hint =
       near !== undefined
         ? `Did you mean '${near}'?`

@@ -4,7 +4,8 @@ import type { PipelineMessage, Position } from '../expand/index.js';
 import type { MappingNode, Node } from '../yaml/nodes.js';
 import { readYaml } from '../yaml/read.js';
 
-const sentence = /Unexpected value '(\w+) (.*?) (?:has the unknown key ([^;]+);.*|has a (?:list|wrong value) as ([^;]+);.*|is there twice;.*|lacks the key .+)'$/;
+const sentence =
+  /Unexpected value '(\w+) (.*?) (?:has the unknown key ([^;]+);.*|has a (?:list|wrong value) as ([^;]+);.*|is there twice;.*|lacks the key .+)'$/;
 
 /** Rewrites the messages about places: our words, at the caller's line. Others are returned as they are. */
 export function placeMessages(messages: readonly PipelineMessage[], entryFile: string, entryName: string): PipelineMessage[] {

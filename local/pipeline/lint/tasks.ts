@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { compileGate } from '../../../src/release/gate.js';
 import { Refusal } from '../../../src/release/refusal.js';
 import { builtInTasks, jobName } from '../expand/index.js';
+import { distance } from './distance.js';
 import { definitionOf, inputValue, isVisible, type TaskDefinition, type TaskInput } from './task-definitions.js';
 import type { PlacedStep, Report } from './types.js';
 
@@ -86,6 +87,15 @@ function checkInput(
       );
     }
   }
+  if (/InMinutes$/.test(input.name) && !/^\s*\d+(\.\d+)?\s*$/.test(value) && !/\$\(/.test(value)) {
+    report(
+      'task-input',
+      'error',
+      `'${input.name}' of ${definition.name} is '${value}'; a number of minutes is needed.`,
+      node,
+      written,
+    );
+  }
   if (input.type === 'boolean' && !/^(true|false|\$\(.*\))$/i.test(value)) {
     report(
       'task-input',
@@ -128,17 +138,4 @@ function checkFile({ step, steps, index, job }: PlacedStep, file: string, root: 
   if (onlySelf && before.length <= 1 && !existsSync(join(root, file))) {
     report('file', 'warning', `'pipelineFile' names ${file}, which is not in the repository.`, node, 'pipelineFile');
   }
-}
-
-/** Edit distance, for "did you mean". */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

@@ -1,12 +1,15 @@
 /** The unmodified azure-devops-node-api reads and changes a run on the local Azure DevOps, over https with a bearer token. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import { get } from 'node:https';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import AdmZip from 'adm-zip';
 import { decodeJwt } from 'jose';
 import { getBearerHandler, getPersonalAccessTokenHandler, WebApi } from 'azure-devops-node-api';
-import { BuildStatus, TaskResult, TimelineRecordState } from 'azure-devops-node-api/interfaces/BuildInterfaces.js';
+import { BuildResult, BuildStatus, TaskResult, TimelineRecordState } from 'azure-devops-node-api/interfaces/BuildInterfaces.js';
 import { createDevOps } from '../../../../src/devops/client.js';
 import { parseEnvironmentsFile } from '../../../../src/devops/environments-file.js';
 import { runIdentity } from '../../../../src/devops/identity.js';
@@ -99,6 +102,18 @@ describe('local Azure DevOps', () => {
     );
     await build.addBuildTag('Fraud detection', run.id, 'model:fraud:3');
     assert.deepEqual(await build.getBuildTags('Fraud detection', run.id), ['model:fraud:3']);
+    const zip = await build.getArtifactContentZip('Fraud detection', run.id, 'drop');
+    const parts: Buffer[] = [];
+    for await (const part of zip) parts.push(Buffer.from(part as Uint8Array));
+    assert.deepEqual(
+      new AdmZip(Buffer.concat(parts)).getEntries().map(({ entryName }) => entryName),
+      ['drop/record.json'],
+    );
+    assert.deepEqual(
+      await build.getBuildLogLines('Fraud detection', run.id, run.log().id),
+      [],
+      'a step that has said nothing yet',
+    );
     assert.equal(
       await build.getBuild('Fraud detection', 999).then(
         (missing) => missing,
@@ -127,6 +142,77 @@ describe('local Azure DevOps', () => {
     assert.deepEqual(read.variables, { a: { value: '1' }, b: { value: null, isSecret: true } });
     const endpoints = await (await api.getServiceEndpointApi()).getServiceEndpointsByNames('Fraud detection', ['ARM-prod']);
     assert.equal(endpoints[0]?.authorization?.scheme, 'WorkloadIdentityFederation');
+  });
+
+  it('filters and pages builds, environments and deployments, and refuses in the service’s form', async () => {
+    const build = await api.getBuildApi();
+    const { definitionId, requestedFor } = run.run;
+    const facts = {
+      definitionId,
+      sourceBranch: 'refs/heads/x',
+      sourceVersion: 'b',
+      repositoryName: 'fraud',
+      requestedFor,
+      templateParameters: {},
+    };
+    const other = await project.newRun(facts);
+    Object.assign(other.run, { status: 'completed', result: 'failed', owner: null });
+    other.changed();
+    await other.flush();
+    const found = async (status?: BuildStatus, result?: BuildResult, branch?: string) => {
+      const [unset, more] = [Array<undefined>(7).fill(undefined), Array<undefined>(7).fill(undefined)];
+      const given = ['Fraud detection', ...unset, status, result, ...more, branch] as unknown;
+      return (await build.getBuilds(...(given as Parameters<typeof build.getBuilds>))).map(({ id }) => id);
+    };
+    assert.deepEqual(await found(), [other.id, run.id]);
+    assert.deepEqual(await found(BuildStatus.InProgress), [run.id]);
+    assert.deepEqual(await found(undefined, BuildResult.Failed), [other.id]);
+    assert.deepEqual(await found(undefined, undefined, 'refs/heads/x'), [other.id]);
+
+    const ask = (path: string, token = server.userToken(person)) =>
+      new Promise<{ status?: number; headers: IncomingHttpHeaders; body: Record<string, unknown> }>((resolve, reject) => {
+        const headers = { authorization: `Bearer ${token}`, 'x-tfs-fedauthredirect': 'Suppress' };
+        get(new URL(path, `${server.collectionUri}${project.id}/_apis/`), { ca: server.ca.pem, headers }, (response) => {
+          let body = '';
+          response.on('data', (part) => (body += String(part)));
+          response.on('end', () =>
+            resolve({
+              status: response.statusCode ?? 0,
+              headers: response.headers,
+              body: JSON.parse(body) as Record<string, unknown>,
+            }),
+          );
+        }).on('error', reject);
+      });
+    const first = await ask('build/builds?$top=1');
+    const token = String(first.headers['x-ms-continuationtoken']);
+    const second = await ask(`build/builds?$top=1&continuationToken=${token}`);
+    assert.deepEqual(
+      [first, second].map(({ body }) => (body['value'] as { id: number }[])[0]?.id),
+      [other.id, run.id],
+    );
+    assert.equal(second.headers['x-ms-continuationtoken'], undefined);
+    const refusals: [string, number, string][] = [
+      ['build/builds/99', 404, 'BuildNotFoundException'],
+      ['build/builds?api-version=9.1', 400, 'VssVersionOutOfRangeException'],
+      ['build/builds?api-version=latest', 400, 'InvalidRequestException'],
+      ['build/builds?$top=many', 400, 'InvalidRequestException'],
+      ['build/builds/1/tags/%zz', 400, 'InvalidRequestException'],
+      ['../../nowhere/_apis/build/builds', 404, 'ProjectDoesNotExistWithNameException'],
+      ['git/repositories', 501, 'NotImplemented'],
+    ];
+    for (const [path, status, typeKey] of refusals) {
+      const { status: got, body } = await ask(path);
+      assert.deepEqual([path, got, body['typeKey'], body['errorCode']], [path, status, typeKey, 0]);
+      assert.equal(typeof body['message'], 'string');
+    }
+    const nobody = await ask('build/builds', 'wrong');
+    assert.deepEqual([nobody.status, nobody.body['typeKey']], [401, 'UnauthorizedRequestException']);
+    const lease = { daysValid: 3, definitionId, runId: other.id, ownerId: 'User:me', protectPipeline: false };
+    const added = await build.addRetentionLeases([lease, lease], 'Fraud detection');
+    assert.equal(new Set(added.map(({ leaseId }) => leaseId)).size, 2);
+    await build.deleteRetentionLeasesById('Fraud detection', [added[0]?.leaseId ?? 0]);
+    assert.equal((await build.getRetentionLeasesForBuild('Fraud detection', other.id)).length, 1);
   });
 
   it('signs an OIDC token for the job that asks with its own token, for nobody else', async () => {
