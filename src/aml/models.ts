@@ -254,7 +254,8 @@ export class WorkspaceModels {
     const source = await from.open();
     const { files, moved } = await copyModel(source, datastore.container, prefix, this.options);
     const total = files.reduce((sum, { size }) => sum + size, 0);
-    this.options.say?.(`Copied ${moved} of ${total} bytes in ${files.length} files; the rest was there already.`);
+    const rest = moved < total ? '; the rest was there already' : '';
+    this.options.say?.(`Copied ${moved} of ${total} bytes in ${files.length} ${files.length === 1 ? 'file' : 'files'}${rest}.`);
     const single = (await source.single()) ? `/${files[0]!.path}` : '';
     return { uri: this.#uriOf(datastore, `${prefix}${single}`), files };
   }

@@ -1,6 +1,7 @@
 /** The lineage question: what is champion, since when, approved by whom, from which job, data, commit and run (design §4). */
 import { trainingJobOf } from './lineage.js';
 import type { ModelReader, ReleaseStore } from './ports.js';
+import { formatNumber } from './verdict-report.js';
 import { championStack, placedName, readPointer, readRecord, type Predicate } from './record.js';
 
 export interface Answer {
@@ -115,7 +116,7 @@ export function whyLines(answer: Answer): string[] {
             .join('; ');
   const gate =
     promotion?.gate &&
-    `${promotion.gate.verdict}${promotion.gate.conditions.map((row) => `; ${row.name}${row.margin === null ? '' : ` (margin ${row.margin})`} ${row.verdict}`).join('')}`;
+    `${promotion.gate.verdict}${promotion.gate.conditions.map((row) => `; ${row.name}${row.margin === null ? '' : ` (margin ${formatNumber(row.margin)})`} ${row.verdict}`).join('')}`;
   return [
     ...line('model', `${answer.model} in workspace ${answer.workspace}`),
     ...line('champion', placedName({ ...champion, name: nameIn(champion.id) ?? answer.model })),

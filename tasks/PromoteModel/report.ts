@@ -16,6 +16,11 @@ const hops = {
   inPlace: 'in place: only the champion moves',
 } as const;
 
+/** Long values stand whole in the plan's file. */
+function brief(value: string): string {
+  return value.length <= 160 ? value : `${value.slice(0, 120)}… (${value.length} characters)`;
+}
+
 function championName(champion: ChampionRef | null): string {
   return champion ? placedName({ ...champion, id: champion.modelId }) : 'none';
 }
@@ -41,7 +46,7 @@ export function planLines({ plan, planDigest, inspection, notes, unchanged }: Pl
     `becomes       ${plan.targetModel.id}`,
     `champion      ${plan.movesChampion ? `${championName(plan.championBefore)} -> ${placedName(plan.targetModel)}` : 'not moved: a registry has none'}`,
     `gate          ${plan.gate ? plan.gate.verdict.verdict : 'none'}`,
-    ...Object.entries(plan.tags).map(([name, value]) => `tag           ${name} = ${value}`),
+    ...Object.entries(plan.tags).map(([name, value]) => `tag           ${name} = ${brief(value)}`),
     ...inspection.rights.map(
       ({ right, on, whose, found, detail }) =>
         `right ${found.padEnd(7)} ${whose}: ${right} on ${on}${found === 'yes' || !detail ? '' : ` (${detail})`}`,

@@ -1,12 +1,14 @@
 /** The story of PromoteModel: look at both sides, say what would change, and only then make it so, the champion last. */
+import { WorkspaceStore } from '../../src/aml/models-store.js';
 import { assertApplicable } from '../../src/release/applicable.js';
-import { planPromotion, type Planned } from '../../src/release/plan.js';
+import { planPromotion, sameId, type Planned } from '../../src/release/plan.js';
 import { applyPlan } from '../../src/release/promote.js';
 import type { ApprovalFacts } from '../../src/release/ports.js';
-import { placedName } from '../../src/release/record.js';
+import { placedName, readPointer } from '../../src/release/record.js';
 import { planRollback } from '../../src/release/rollback.js';
 import { why, whyLines } from '../../src/release/why.js';
 import type { Outcome, Platform } from '../../src/task/platform.js';
+import { tellingWhatIsLeft } from '../shared/cancelled.js';
 import { rejection, reportFolder, showVerdict } from '../shared/gate.js';
 import { approvalsOf, keepRun, runOf, told, type Run } from '../shared/release.js';
 import type { Inputs } from './inputs.js';
@@ -17,7 +19,11 @@ export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> 
   const current = runOf(platform);
   const sides = openSides(inputs, platform);
   const folder = reportFolder(platform, 'promote');
-  const planned = await told(() => makePlan(inputs, sides, current));
+  const planned = await tellingWhatIsLeft(
+    platform,
+    () => told(() => makePlan(inputs, sides, current)),
+    () => Promise.resolve('nothing was written.'),
+  );
   const { plan } = planned;
   const planFile = await showPlan(platform, folder, planned);
   if (plan.gate) await showVerdict(platform, folder, `${plan.model.name}:${plan.model.version}`, plan.gate.verdict);
@@ -55,7 +61,11 @@ export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> 
   const network = sides.home.azure.connection;
   const approvals = await approvalsOf(current, network, platform);
   await told(() => Promise.resolve(assertApplicable(planned, { ...decisive(inputs), run: current.facts, approvals })));
-  const applied = await apply(inputs, planned, sides, current, approvals, platform);
+  const applied = await tellingWhatIsLeft(
+    platform,
+    () => apply(inputs, planned, sides, current, approvals, platform),
+    (signal) => whatIsLeft(planned, sides, signal),
+  );
   publish({ ...report, outcome: plan.action === 'rollback' ? 'rolledBack' : 'promoted', approvals, applied });
   platform.output('recordFile', applied.file);
   // Where approvals could not be read, Azure DevOps is out of reach or says no: said once is enough.
@@ -123,6 +133,19 @@ async function apply(
     }),
   );
   return { ...applied, file };
+}
+
+/** The pointer moves last: it says whether this is done. What else was written stays for the next attempt, which completes it. */
+async function whatIsLeft({ plan }: Planned, { home }: Sides, signal: AbortSignal): Promise<string> {
+  const again = 'Run the stage again: it goes on with what is there and completes it.';
+  if (!plan.movesChampion)
+    return `sharing ${placedName(plan.targetModel)} may have been under way, and its record is not complete. ${again}`;
+  const now = (await readPointer(new WorkspaceStore(home, signal), plan.recordedAs))?.pointer.champion;
+  const { name: place } = plan.target;
+  if (now && sameId(now.modelId, plan.targetModel.id))
+    return `the champion of ${plan.recordedAs} in ${place} is ${placedName(plan.targetModel)} already; only this run's reports are missing.`;
+  const champion = now ? placedName({ ...now, id: now.modelId }) : 'none';
+  return `the champion of ${plan.recordedAs} in ${place} was not moved (${champion}). What was written before stays and changes nothing by itself. ${again}`;
 }
 
 /** The answer to "what is champion, and why", as `amlops why` gives it. */

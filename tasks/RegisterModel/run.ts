@@ -10,6 +10,7 @@ import type { Workspace } from '../../src/aml/workspace.js';
 import { Failure } from '../../src/azure/errors.js';
 import { judge, missingMetrics, type GateFacts, type Metrics, type Verdict } from '../../src/release/gate.js';
 import {
+  digestOfVersion,
   evaluationFingerprint,
   EVALUATION_DATA,
   lineageTags,
@@ -22,6 +23,7 @@ import { readPointer } from '../../src/release/record.js';
 import { registerModel, type Registered } from '../../src/release/register.js';
 import { escapeMarkdown, verdictMarkdown } from '../../src/release/verdict-report.js';
 import type { Outcome, Platform } from '../../src/task/platform.js';
+import { tellingWhatIsLeft } from '../shared/cancelled.js';
 import { rejection, reportFolder, showVerdict } from '../shared/gate.js';
 import { open } from '../shared/places.js';
 import { runOf, told, type Run } from '../shared/release.js';
@@ -29,11 +31,24 @@ import type { Inputs } from './inputs.js';
 import { findModel, type Found } from './source.js';
 
 export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> {
-  const current = runOf(platform);
   const workspace = open(inputs.place, platform, 'RegisterModel');
+  const seen: { digest?: string } = {};
+  return tellingWhatIsLeft(
+    platform,
+    () => register(inputs, platform, workspace, seen),
+    (signal) => whatIsLeft(inputs.modelName, workspace, seen.digest, signal),
+  );
+}
+
+/** `seen`: told the digest as soon as it is known. */
+async function register(inputs: Inputs, platform: Platform, workspace: Workspace, seen: { digest?: string }): Promise<Outcome> {
+  const current = runOf(platform);
   const folder = reportFolder(platform, 'register');
   const found = await told(() => findModel(inputs.source, inputs.modelName, workspace, platform.cancelled));
-  platform.info(`${found.files.length} files, ${found.files.reduce((sum, { size }) => sum + size, 0)} bytes, ${found.digest}`);
+  seen.digest = found.digest;
+  platform.info(
+    `${found.files.length} ${found.files.length === 1 ? 'file' : 'files'}, ${found.files.reduce((sum, { size }) => sum + size, 0)} bytes, ${found.digest}`,
+  );
   const type = typeOf(inputs, found);
   const lineage = found.jobName
     ? await jobLineage(workspace, found.jobName, { signal: platform.cancelled, say: (line) => platform.info(line) })
@@ -98,6 +113,15 @@ export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> 
       : `These bytes are registered already as ${model.name}:${model.version}; that this run produced them too is noted there.`;
   platform.info(message);
   return { result: 'Succeeded', message };
+}
+
+async function whatIsLeft(name: string, workspace: Workspace, digest: string | undefined, signal: AbortSignal): Promise<string> {
+  if (digest === undefined) return 'nothing was registered.';
+  const versions = await new WorkspaceModels(workspace, { signal }).versions(name);
+  const there = versions.find((model) => digestOfVersion(model)?.digest === digest);
+  return there
+    ? `${name}:${there.version} of workspace ${workspace.workspace} holds these bytes. Run this again: it completes what the version says of its run.`
+    : 'nothing was registered. Files that were uploaded stay in a place that is named by their bytes; the next attempt goes on with them.';
 }
 
 function typeOf(inputs: Inputs, found: Found): { modelType: string; flavors?: unknown; signature?: string } {
