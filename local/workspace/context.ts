@@ -146,6 +146,8 @@ export interface Call {
   params: Record<string, string>;
   /** Query; of a repeated name the last value counts. Names as sent; use `query['$top']`. */
   query: Record<string, string>;
+  /** All values of the names that the query repeats, when there are any. */
+  repeated?: Record<string, string[]>;
   headers: Record<string, string | undefined>;
   /** Parsed JSON; `undefined` when there was no body; a Buffer for any other content type. */
   body: unknown;

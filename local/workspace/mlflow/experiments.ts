@@ -11,6 +11,7 @@ import {
 import type { Tx } from '../store.js';
 import { parseFilter, parseOrder, satisfies, sortBy } from './search-filter.js';
 import {
+  checkKey,
   fromPairs,
   invalid,
   missing,
@@ -53,11 +54,18 @@ export async function findExperiment(call: MlflowCall, id: string): Promise<Expe
   return await store.write((tx) => ensureExperiment(tx, call.ws.guid, defaultName, randomUUID(), call.time));
 }
 
-async function change(call: MlflowCall, id: string, edit: (experiment: Experiment, tx: Tx) => void): Promise<unknown> {
+/** What `to` is for: an active experiment is changed or deleted, a deleted one restored. */
+async function change(
+  call: MlflowCall,
+  id: string,
+  edit: (experiment: Experiment, tx: Tx) => void,
+  to: 'edit' | 'delete' | 'restore' = 'edit',
+): Promise<unknown> {
   const { id: real } = await findExperiment(call, id);
   await call.ctx.store.write((tx) => {
     const found = getExperiment(tx, call.ws.guid, real);
-    if (!found) throw missing(`No Experiment with id=${id} exists`);
+    if (!found || (to !== 'edit' && found.deleted !== (to === 'restore'))) throw missing(`No Experiment with id=${id} exists`);
+    if (to === 'edit') mustBeActive(found);
     const formerName = found.name;
     const changed = { ...found, tags: { ...found.tags } };
     edit(changed, tx);
@@ -65,6 +73,11 @@ async function change(call: MlflowCall, id: string, edit: (experiment: Experimen
     putExperiment(tx, changed, formerName);
   });
   return {};
+}
+
+/** Throws when the experiment is deleted, in MLflow's words. */
+export function mustBeActive({ id, deleted }: Pick<Experiment, 'id' | 'deleted'>): void {
+  if (deleted) throw invalid(`The experiment ${id} must be in the 'active' state. Current state is deleted.`);
 }
 
 function checkName(name: string): string {
@@ -112,6 +125,7 @@ const search: Handler = (call) => {
   ];
   const valueOf = (experiment: Experiment, { entity, key }: { entity: string; key: string }): string | number | undefined => {
     if (entity === 'tag') return experiment.tags[key];
+    if (entity !== 'attribute') throw invalid(`Invalid entity type '${entity}'. Valid entity types are attribute, tag.`);
     const attributes: Record<string, string | number> = {
       name: experiment.name,
       experiment_id: experiment.id,
@@ -140,7 +154,12 @@ const update: Handler = (call) =>
 const setDeleted =
   (deleted: boolean): Handler =>
   (call) =>
-    change(call, need(call.fields, 'experiment_id'), (experiment) => (experiment.deleted = deleted));
+    change(
+      call,
+      need(call.fields, 'experiment_id'),
+      (experiment) => (experiment.deleted = deleted),
+      deleted ? 'delete' : 'restore',
+    );
 
 /** By path below `/mlflow/experiments/`. */
 export const experimentHandlers: Record<string, [methods: string, Handler]> = {
@@ -156,14 +175,16 @@ export const experimentHandlers: Record<string, [methods: string, Handler]> = {
     'POST',
     (call) =>
       change(call, need(call.fields, 'experiment_id'), (experiment) => {
-        experiment.tags[need(call.fields, 'key')] = text(call.fields, 'value') ?? '';
+        experiment.tags[checkKey(need(call.fields, 'key'), 'tag')] = text(call.fields, 'value') ?? '';
       }),
   ],
   'delete-experiment-tag': [
     'POST',
     (call) =>
       change(call, need(call.fields, 'experiment_id'), (experiment) => {
-        delete experiment.tags[need(call.fields, 'key')];
+        const key = need(call.fields, 'key');
+        if (!(key in experiment.tags)) throw missing(`No tag with name: ${key} in experiment with id ${experiment.id}`);
+        delete experiment.tags[key];
       }),
   ],
 };

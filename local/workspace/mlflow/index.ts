@@ -24,7 +24,7 @@ function mlflowCall(ctx: Ctx, prefix: (typeof prefixes)[number], call: Workspace
     ctx,
     ws: call.ws,
     principal: call.principal,
-    fields: { ...call.query, ...body },
+    fields: { ...call.query, ...call.repeated, ...body },
     params: { ...call.params, method: call.method },
     base: `${ctx.urls.base}${ctx.urls.mlflow(call.ws, prefix === '/mlflow/v1.0' ? 'v1.0' : 'v2.0')}`,
     time: ctx.clock.now(),

@@ -65,9 +65,18 @@ const search: Handler = (call) => {
   const { fields } = call;
   const conditions = parseFilter(text(fields, 'filter'));
   const ids = texts(fields, 'experiment_ids');
+  // With datasets given, only metrics on one of them count.
+  const datasets = objects(fields, 'datasets');
+  const counts = ({ dataset, digest }: LoggedModel['metrics'][number]): boolean =>
+    datasets.length === 0 ||
+    datasets.some(
+      (of) =>
+        need(of, 'dataset_name') === dataset &&
+        (text(of, 'dataset_digest') === undefined || text(of, 'dataset_digest') === digest),
+    );
   const valueOf = (model: LoggedModel, { entity, key }: Pick<Order, 'entity' | 'key'>): string | number | undefined => {
     if (entity === 'metric') {
-      const found = model.metrics.find((metric) => metric.key === key);
+      const found = model.metrics.find((metric) => metric.key === key && counts(metric));
       return found && Number(found.value);
     }
     if (entity === 'param') return model.params[key];
@@ -78,6 +87,7 @@ const search: Handler = (call) => {
       model_type: model.modelType,
       status: model.status.replace('LOGGED_MODEL_', ''),
       source_run_id: model.sourceRunId,
+      experiment_id: model.experimentId,
       creation_timestamp: model.createdAt,
       creation_time: model.createdAt,
       last_updated_timestamp: model.updatedAt,
@@ -133,7 +143,9 @@ export const loggedModelRoutes: [method: 'GET' | 'POST' | 'PATCH' | 'DELETE', pa
     '/:model_id/tags/:tag_key',
     (call) =>
       change(call, (model) => {
-        delete model.tags[call.params['tag_key'] ?? ''];
+        const key = call.params['tag_key'] ?? '';
+        if (!(key in model.tags)) throw missing(`No tag with key '${key}' found for model with ID '${model.id}'.`);
+        delete model.tags[key];
       }),
   ],
   ['POST', '/:model_id/params', (call) => change(call, (model) => Object.assign(model.params, fromPairs(call.fields, 'params')))],

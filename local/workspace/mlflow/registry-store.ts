@@ -1,4 +1,6 @@
 /** What only MLflow knows of a registered model: that it exists without a version, its own description and tags, aliases. */
+import { assetTable, versionKey } from '../assets/catalog.js';
+import type { AssetVersion, FoundAsset } from '../assets/types.js';
 import type { MlflowCall } from './wire.js';
 
 export interface Registered {
@@ -22,3 +24,28 @@ export const putRegistered = (call: Pick<MlflowCall, 'ctx' | 'ws'>, model: Regis
 
 export const listRegistered = (call: Pick<MlflowCall, 'ctx' | 'ws'>): Registered[] =>
   call.ctx.store.entries<Registered>(table, { prefix: `${call.ws.guid}/` }).map(({ value }) => value);
+
+/**
+ * Changes versions of a model in one transaction. Not a PUT of ARM: that merges tags, and MLflow takes tags away.
+ * Versions that are gone by now are left out of the answer.
+ */
+export async function editVersions(
+  call: MlflowCall,
+  found: FoundAsset[],
+  edit: (properties: Record<string, unknown>, asset: FoundAsset) => void,
+): Promise<FoundAsset[]> {
+  const at = call.ctx.clock.stamp();
+  return await call.ctx.store.write((tx) =>
+    found.flatMap((asset) => {
+      const key = versionKey(call.ws, 'models', asset.name, asset.version);
+      const before = tx.get<AssetVersion>(assetTable, key);
+      if (!before) return [];
+      const properties = structuredClone(before.properties);
+      edit(properties, asset);
+      const by = { lastModifiedAt: at, lastModifiedBy: call.principal.name, lastModifiedByType: 'Application' as const };
+      const after: AssetVersion = { ...before, properties, systemData: { ...before.systemData, ...by } };
+      tx.put(assetTable, key, after);
+      return [{ ...asset, ...after }];
+    }),
+  );
+}

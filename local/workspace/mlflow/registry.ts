@@ -2,7 +2,7 @@
 import { getRun } from '../runs/access.js';
 import { getModel } from './logged-models-store.js';
 import { placeOf } from './places.js';
-import { getRegistered, listRegistered, putRegistered, type Registered } from './registry-store.js';
+import { editVersions, getRegistered, listRegistered, putRegistered, type Registered } from './registry-store.js';
 import {
   downloadUri,
   findModel,
@@ -30,13 +30,15 @@ const create: Handler = async (call) => {
   if (getRegistered(call, name) || call.ctx.assets.versions(call.ws, 'models', name)) {
     throw new MlflowError('RESOURCE_ALREADY_EXISTS', `Registered Model (name=${name}) already exists.`);
   }
+  const tags = fromPairs(call.fields, 'tags');
+  notPrompt(tags);
   const at = call.time.toISOString();
   const model = {
     name,
     createdAt: at,
     updatedAt: at,
     description: text(call.fields, 'description') ?? '',
-    tags: fromPairs(call.fields, 'tags'),
+    tags,
     aliases: {},
   };
   await putRegistered(call, model);
@@ -87,6 +89,7 @@ function sourceOf(call: MlflowCall, source: string): { uri: string; runId?: stri
 const createVersion: Handler = async (call) => {
   const { fields, ctx, ws } = call;
   const name = need(fields, 'name');
+  notPrompt(fromPairs(fields, 'tags'));
   if (!getRegistered(call, name) && !ctx.assets.versions(ws, 'models', name))
     throw missing(`Registered Model with name=${name} not found`);
   const { uri, runId } = sourceOf(call, need(fields, 'source'));
@@ -112,37 +115,61 @@ async function changeVersion(
   edit: (properties: Properties, tags: Record<string, string>) => void,
 ): Promise<unknown> {
   const found = findVersion(call);
-  const properties = structuredClone(found.properties);
-  const tags = { ...record(properties['tags']) };
-  edit(properties, tags);
-  const { asset } = await call.ctx.assets.put(
-    call.ws,
-    'models',
-    found.name,
-    found.version,
-    { ...properties, tags },
-    call.principal.name,
-  );
-  return { model_version: showVersion(call, asset) };
+  const [changed] = await editVersions(call, [found], (properties) => {
+    const tags = { ...record(properties['tags']) };
+    edit(properties, tags);
+    properties['tags'] = tags;
+  });
+  if (!changed) throw missing(`Model Version (name=${found.name}, version=${found.version}) not found`);
+  return { model_version: showVersion(call, changed) };
+}
+
+const stages = ['None', 'Staging', 'Production', 'Archived'];
+
+/** MLflow's own spelling of a stage. Source: mlflow `model_registry/model_version_stages.py`. */
+function stageNamed(said: string): string {
+  const stage = stages.find((known) => known.toLowerCase() === said.toLowerCase());
+  if (stage === undefined) throw invalid(`Invalid Model Version stage: ${said}. Value must be one of ${stages.join(', ')}.`);
+  return stage;
 }
 
 const transition: Handler = async (call) => {
-  const stage = need(call.fields, 'stage');
-  if (call.fields['archive_existing_versions'] === true) {
-    for (const asset of versionsOf(call, need(call.fields, 'name'))) {
-      if (asset.properties['stage'] !== stage || asset.version === text(call.fields, 'version')) continue;
-      await call.ctx.assets.put(
-        call.ws,
-        'models',
-        asset.name,
-        asset.version,
-        { ...asset.properties, stage: 'Archived' },
-        call.principal.name,
-      );
-    }
-  }
-  return await changeVersion(call, (properties) => (properties['stage'] = stage === 'None' ? null : stage));
+  const stage = stageNamed(need(call.fields, 'stage'));
+  const moved = findVersion(call);
+  const archive = call.fields['archive_existing_versions'] === true;
+  if (archive && (stage === 'None' || stage === 'Archived'))
+    throw invalid(`Model version transition cannot archive existing model versions because '${stage}' is not an Active stage.`);
+  const others = archive
+    ? versionsOf(call, moved.name).filter(
+        ({ version, properties }) =>
+          version !== moved.version && String(properties['stage']).toLowerCase() === stage.toLowerCase(),
+      )
+    : [];
+  const changed = await editVersions(call, [moved, ...others], (properties, asset) => {
+    // What was never moved is `Development` for the service.
+    properties['stage'] = asset !== moved ? 'Archived' : stage === 'None' ? 'Development' : stage;
+  });
+  const shown = changed.find(({ version }) => version === moved.version);
+  if (!shown) throw missing(`Model Version (name=${moved.name}, version=${moved.version}) not found`);
+  return { model_version: showVersion(call, shown) };
 };
+
+/** Prompts are registered models with this tag; they have texts in place of files. */
+function notPrompt(tags: Record<string, string>): void {
+  if (tags['mlflow.prompt.is_prompt'] === 'true')
+    throw new MlflowError('NOT_IMPLEMENTED', 'The embedded workspace does not implement prompts (mlflow.genai.register_prompt).');
+}
+
+function knownKey(entity: string, key: string, known: string[]): void {
+  if (entity === 'tag') return;
+  if (entity !== 'attribute') throw invalid(`Invalid entity type '${entity}'. Valid entity types are attribute, tag.`);
+  if (!known.includes(key)) throw invalid(`Invalid attribute key '${key}' specified. Valid keys are ${known.join(', ')}.`);
+}
+const versionKeys = [
+  ...['name', 'run_id', 'source_path', 'version_number', 'version', 'current_stage'],
+  ...['creation_timestamp', 'last_updated_timestamp'],
+];
+const modelKeys = ['name', 'timestamp', 'creation_timestamp', 'last_updated_timestamp'];
 
 const searchVersions: Handler = (call) => {
   const conditions = parseFilter(text(call.fields, 'filter'));
@@ -152,6 +179,7 @@ const searchVersions: Handler = (call) => {
     shown: Record<string, unknown>,
     { entity, key }: Pick<Order, 'entity' | 'key'>,
   ): string | number | undefined => {
+    knownKey(entity, key, versionKeys);
     if (entity === 'tag') return (shown['tags'] as { key: string; value: string }[]).find((tag) => tag.key === key)?.value;
     if (key === 'version_number') return Number(shown['version']);
     const member = { source_path: 'source', version: 'version' }[key] ?? key;
@@ -172,12 +200,11 @@ const searchVersions: Handler = (call) => {
 const searchModels: Handler = (call) => {
   const conditions = parseFilter(text(call.fields, 'filter'));
   const names = new Set([...listRegistered(call).map(({ name }) => name), ...call.ctx.assets.names(call.ws, 'models')]);
-  const valueOf = (model: Registered, { entity, key }: Pick<Order, 'entity' | 'key'>): string | number | undefined =>
-    entity === 'tag'
-      ? model.tags[key]
-      : key === 'name'
-        ? model.name
-        : milliseconds(key.startsWith('creation') ? model.createdAt : model.updatedAt);
+  const valueOf = (model: Registered, { entity, key }: Pick<Order, 'entity' | 'key'>): string | number | undefined => {
+    knownKey(entity, key, modelKeys);
+    if (entity === 'tag') return model.tags[key];
+    return key === 'name' ? model.name : milliseconds(key.startsWith('creation') ? model.createdAt : model.updatedAt);
+  };
   const found = [...names]
     .filter((name) => getRegistered(call, name) ?? versionsOf(call, name).length > 0)
     .map((name) => findModel(call, name))
@@ -213,7 +240,7 @@ export const registryHandlers: Record<string, [methods: string, Handler]> = {
     'GET POST',
     (call) => {
       const { name } = findModel(call, need(call.fields, 'name'));
-      return { model_versions: latest(call, name, texts(call.fields, 'stages')) };
+      return { model_versions: latest(call, name, texts(call.fields, 'stages').map(stageNamed)) };
     },
   ],
   'registered-models/set-tag': [
@@ -242,6 +269,11 @@ export const registryHandlers: Record<string, [methods: string, Handler]> = {
     async (call) => {
       const { name, version } = findVersion(call);
       await call.ctx.assets.remove(call.ws, 'models', name, version);
+      const aliased = getRegistered(call, name)?.aliases ?? {};
+      if (Object.values(aliased).includes(version))
+        await change(call, (model) => {
+          model.aliases = Object.fromEntries(Object.entries(model.aliases).filter(([, of]) => of !== version));
+        });
       return {};
     },
   ],
@@ -268,10 +300,17 @@ async function alias(call: MlflowCall): Promise<unknown> {
   const name = need(call.fields, 'alias');
   if (call.params['method'] === 'GET') {
     const version = findModel(call, need(call.fields, 'name')).aliases[name];
-    if (version === undefined) throw missing(`Registered model alias ${name} not found.`);
+    if (version === undefined) throw invalid(`Registered model alias ${name} not found.`);
     return { model_version: showVersion(call, findVersion({ ...call, fields: { ...call.fields, version } })) };
   }
-  if (call.params['method'] === 'POST') findVersion(call);
+  if (call.params['method'] === 'POST') {
+    // `latest` and `v1` mean versions already. Source: mlflow `utils/validation.py`.
+    if (/^latest$/i.test(name)) throw invalid(`'latest' alias name (case insensitive) is reserved.`);
+    if (/^v\d+$/i.test(name)) throw invalid(`Version alias name '${name}' is reserved.`);
+    if (!/^[\w-]{1,255}$/.test(name))
+      throw invalid(`Invalid alias name: '${name.slice(0, 100)}'. Letters, digits, _ and - only.`);
+    findVersion(call);
+  }
   await change(call, (model) => {
     if (call.params['method'] === 'POST') model.aliases[name] = need(call.fields, 'version');
     else delete model.aliases[name];

@@ -2,7 +2,7 @@
 import { getExperimentByName, listRuns } from '../runs/access.js';
 import { latestMetrics, metricHistory } from '../runs/metrics.js';
 import type { RunRecord } from '../runs/record.js';
-import { attributesOf, findRun, showRun, tagsOf } from './run-view.js';
+import { attributesOf, findRun, isDeleted, showRun, tagsOf } from './run-view.js';
 import { parseFilter, parseOrder, satisfies, sortBy, type Condition, type Order } from './search-filter.js';
 import { fromDouble, invalid, need, page, text, texts, whole, type Handler, type MlflowCall } from './wire.js';
 
@@ -29,7 +29,7 @@ function valueReader(call: MlflowCall): (run: RunRecord, of: Pick<Order, 'entity
       case 'tag':
         return tagsOf(run)[key];
       case 'dataset':
-        return undefined;
+        throw invalid("Invalid identifier type 'dataset': runs are not ordered by their datasets.");
       default: {
         const attributes = attributesOf(call, run);
         if (!(key.toLowerCase() in attributes)) {
@@ -66,7 +66,7 @@ const search: Handler = (call) => {
   const valueOf = valueReader(call);
   const runs = [...new Set(ids)]
     .flatMap((experimentId) => listRuns(ctx.store, ws.guid, { experimentId }))
-    .filter((run) => view === 'ALL' || (run.deleted ?? false) === (view === 'DELETED_ONLY'))
+    .filter((run) => view === 'ALL' || isDeleted(ctx.store, run) === (view === 'DELETED_ONLY'))
     .filter((run) =>
       conditions.every((condition) =>
         condition.entity === 'dataset' ? datasetHolds(run, condition) : satisfies(valueOf(run, condition), condition),
@@ -108,8 +108,32 @@ const historyBulk: Handler = (call) => {
   return { metrics: metrics.slice(0, limit) };
 };
 
+/** `GET metrics/get-history-bulk-interval`: the same thinned out evenly, first and last points kept. */
+const historyInterval: Handler = (call) => {
+  const key = need(call.fields, 'metric_key');
+  const most = whole(call.fields, 'max_results') ?? 320;
+  if (most < 1) throw invalid(`Invalid value ${most} for parameter 'max_results' supplied. It must be a positive integer`);
+  const [from, to] = [whole(call.fields, 'start_step') ?? -Infinity, whole(call.fields, 'end_step') ?? Infinity];
+  const metrics = texts(call.fields, 'run_ids').flatMap((id) => {
+    const all = metricHistory(call.ctx.store, call.ws.guid, findRun(call, id).runId, key).filter(
+      ({ step }) => step >= from && step <= to,
+    );
+    const every = Math.max(1, Math.floor(all.length / most));
+    const kept =
+      all.length <= most
+        ? all
+        : all
+            .filter((_point, at) => at % every === 0)
+            .slice(0, most - 1)
+            .concat(all.slice(-1));
+    return kept.map(({ value, timestamp, step }) => ({ key, value: fromDouble(value), timestamp, step, run_id: id }));
+  });
+  return { metrics };
+};
+
 export const runReadHandlers: Record<string, [methods: string, Handler]> = { get: ['GET', get], search: ['POST', search] };
 export const metricHandlers: Record<string, [methods: string, Handler]> = {
   'get-history': ['GET', history],
   'get-history-bulk': ['GET', historyBulk],
+  'get-history-bulk-interval': ['GET', historyInterval],
 };

@@ -1,5 +1,5 @@
 /** A run as MLflow shows it: info, data, inputs, outputs. */
-import { getRun } from '../runs/access.js';
+import { getExperiment, getRun, type Reader } from '../runs/access.js';
 import { latestMetrics } from '../runs/metrics.js';
 import type { RunRecord, RunStatus } from '../runs/record.js';
 import { artifactBase } from './experiments.js';
@@ -29,6 +29,10 @@ export function findRun(call: MlflowCall, id: string): RunRecord {
   if (!run) throw missing(`Run '${id}' not found`);
   return run;
 }
+
+/** A run is deleted itself, or with its experiment. */
+export const isDeleted = (reader: Reader, run: RunRecord): boolean =>
+  run.deleted === true || getExperiment(reader, run.workspace, run.experimentId)?.deleted === true;
 
 /** Where a run's artifacts are for MLflow clients: an https address that takes the same token as everything else. */
 export const artifactUri = (call: Pick<MlflowCall, 'base'>, run: RunRecord): string =>
@@ -81,7 +85,7 @@ export function runInfo(call: MlflowCall, run: RunRecord): unknown {
     start_time: startTime(run),
     ...(end === undefined ? {} : { end_time: end }),
     artifact_uri: artifactUri(call, run),
-    lifecycle_stage: run.deleted ? 'deleted' : 'active',
+    lifecycle_stage: isDeleted(call.ctx.store, run) ? 'deleted' : 'active',
   };
 }
 

@@ -4,10 +4,12 @@ import { getRun, putRun, updateRun } from '../runs/access.js';
 import { appendMetrics, metricHistory } from '../runs/metrics.js';
 import { newRun, type MetricPoint, type RunRecord, type RunStatus } from '../runs/record.js';
 import type { Tx } from '../store.js';
-import { findExperiment } from './experiments.js';
+import { findExperiment, mustBeActive } from './experiments.js';
 import { linkModels, logModelMetrics, type ModelMetric } from './logged-models-store.js';
-import { findRun, runInfo, showRun } from './run-view.js';
+import { linkParent } from './run-parent.js';
+import { findRun, isDeleted, runInfo, showRun } from './run-view.js';
 import {
+  checkKey,
   double,
   fromPairs,
   invalid,
@@ -21,19 +23,8 @@ import {
   type MlflowCall,
 } from './wire.js';
 
-const limits = { key: 250, param: 6000, tag: 8000, metrics: 1000, params: 100, tags: 100, all: 1000 };
-const legalKey = /^[/\w.\- :]+$/;
-
+const limits = { param: 6000, tag: 8000, metrics: 1000, params: 100, tags: 100, all: 1000 };
 const runId = (fields: Fields): string => text(fields, 'run_id') ?? need(fields, 'run_uuid');
-
-function checkKey(key: string, what: string): string {
-  if (!legalKey.test(key) || key.length > limits.key || key.startsWith('/') || key.split('/').includes('..')) {
-    throw invalid(
-      `Invalid ${what} name: '${key.slice(0, 100)}'. Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon (:) and slashes (/), up to ${limits.key} characters.`,
-    );
-  }
-  return key;
-}
 
 function checkSize(value: string, most: number, what: string): string {
   if (value.length > most) throw invalid(`${what} value has length ${value.length}, which exceeds length limit of ${most}`);
@@ -44,7 +35,7 @@ function checkSize(value: string, most: number, what: string): string {
 function live(tx: Pick<Tx, 'get' | 'entries'>, call: MlflowCall, id: string): RunRecord {
   const run = getRun(tx, call.ws.guid, id);
   if (!run) throw missing(`Run '${id}' not found`);
-  if (run.deleted) throw invalid(`The run ${id} must be in the 'active' state. Current state is deleted.`);
+  if (isDeleted(tx, run)) throw invalid(`The run ${id} must be in the 'active' state. Current state is deleted.`);
   return run;
 }
 
@@ -85,10 +76,14 @@ const aName = (): string =>
 const create: Handler = async (call) => {
   const { fields, ws, principal, time } = call;
   const experiment = await findExperiment(call, text(fields, 'experiment_id') ?? '0');
-  if (experiment.deleted)
-    throw invalid(`The experiment ${experiment.id} must be in the 'active' state. Current state is deleted.`);
+  mustBeActive(experiment);
   const tags = fromPairs(fields, 'tags');
   const { 'mlflow.parentRunId': parentRunId, 'mlflow.runName': tagged, 'mlflow.rootRunId': _root, ...others } = tags;
+  const named = text(fields, 'run_name');
+  if (named !== undefined && tagged !== undefined && named !== tagged)
+    throw invalid(
+      `Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values (run_name='${named}', mlflow.runName='${tagged}').`,
+    );
   const started = whole(fields, 'start_time');
   const user = text(fields, 'user_id');
   const run = await call.ctx.store.write((tx) => {
@@ -110,7 +105,7 @@ const create: Handler = async (call) => {
             name: user ?? principal.name,
             type: 'Application',
           },
-          displayName: text(fields, 'run_name') ?? tagged ?? aName(),
+          displayName: named ?? tagged ?? aName(),
           status: 'Running',
           startedAt: (started ? new Date(started) : time).toISOString(),
           tags: others,
@@ -188,9 +183,17 @@ async function log(call: MlflowCall, metrics: Fields[], params: Fields[], tags: 
       `A batch logging request can contain at most ${limits.metrics} metrics, ${limits.params} params, ${limits.tags} tags and ${limits.all} in all. Got ${metrics.length}, ${params.length}, ${tags.length}.`,
     );
   }
+  const keys = params.map((param) => text(param, 'key'));
+  const twice = [...new Set(keys.filter((key, at) => keys.indexOf(key) !== at))];
+  if (twice.length > 0)
+    throw invalid(
+      `Duplicate parameter keys have been submitted: [${twice.map((key) => `'${key}'`).join(', ')}]. Please ensure the request contains only one param value per param key.`,
+    );
   const { points, ofModels } = readMetrics(metrics, call.time);
+  const parent = tags.find((tag) => tag['key'] === 'mlflow.parentRunId');
   await call.ctx.store.write((tx) => {
-    live(tx, call, id);
+    const run = live(tx, call, id);
+    if (parent) linkParent(tx, run, text(parent, 'value') ?? '', call.time);
     updateRun(
       tx,
       call.ws.guid,

@@ -120,6 +120,7 @@ export function parseFilter(filter: string | undefined, standard: Condition['ent
 const numeric = new Set([
   'start_time',
   'end_time',
+  'created',
   'creation_time',
   'last_update_time',
   'creation_timestamp',

@@ -75,6 +75,24 @@ export function need(fields: Fields, name: string): string {
   return value;
 }
 
+const legalKey = /^[/\p{L}\p{N}_.\- :]+$/u;
+const longestKey = 250;
+
+/** A key of a metric, param or tag: MLflow keeps them as files in places, so they must not mean another file. Source: mlflow `utils/validation.py`. */
+export function checkKey(key: string, what: string): string {
+  if (key.length > longestKey)
+    throw invalid(`Invalid ${what} name: '${key.slice(0, 100)}…' exceeds the maximum length of ${longestKey} characters.`);
+  if (!legalKey.test(key))
+    throw invalid(
+      `Invalid ${what} name: '${key}'. Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon (:) and slashes (/).`,
+    );
+  if (key.startsWith('/') || key.endsWith('/') || key.split('/').some((part) => part === '' || part === '.' || part === '..'))
+    throw invalid(
+      `Invalid ${what} name: '${key}'. Names may be treated as files in certain cases, and must not resolve to other names when treated as such.`,
+    );
+  return key;
+}
+
 /** A whole number (int64 may be sent as text); undefined when absent. */
 export function whole(fields: Fields, name: string): number | undefined {
   const value = text(fields, name);
