@@ -4,7 +4,7 @@
  */
 import { TextDecoder } from 'node:util';
 import type { Workspace } from '../workspace.js';
-import { logInterval, type Allowance } from './schedule.js';
+import { isSilent, logInterval, silentWhenScarce, type Allowance } from './schedule.js';
 import { readDetails, type StepState } from './steps.js';
 
 /** The user's log first, then the names of older compute generations (reference azure-ml-rest §2.4). */
@@ -51,6 +51,11 @@ class StepLog {
     this.since = now;
     this.lastData = now;
   }
+
+  /** Judged by the last look: what has come since is not known yet. The end of a step is news. */
+  get silent(): boolean {
+    return this.tails.size > 0 && this.step.phase === 'active' && isSilent(this.looked - this.since, this.looked - this.lastData);
+  }
 }
 
 export interface Chunk {
@@ -63,6 +68,8 @@ export class JobLogs {
   readonly #workspace: Workspace;
   readonly #logs = new Map<string, StepLog>();
   readonly #give: (chunk: Chunk) => void;
+  /** No request may be spent on logs before that. */
+  #blocked = 0;
 
   constructor(workspace: Workspace, give: (chunk: Chunk) => void) {
     this.#workspace = workspace;
@@ -87,18 +94,26 @@ export class JobLogs {
   nextDue(): number | undefined {
     let next: number | undefined;
     for (const log of this.#logs.values()) if (!log.finished && (next === undefined || log.due < next)) next = log.due;
-    return next;
+    return next === undefined ? undefined : Math.max(next, this.#blocked);
   }
 
   /** Looks at every log that is due, longest unread first, as far as the allowance goes. Throws what a request threw, after the others. */
   async poll(now: number, allowance: Allowance, signal?: AbortSignal): Promise<void> {
-    const due = [...this.#logs.values()].filter((log) => !log.finished && log.due <= now).sort((a, b) => a.looked - b.looked);
+    const scarce = allowance.scarce(now);
+    // When requests are scarce a silent log stands back behind those that grow.
+    const turn = (log: StepLog) => log.looked + (scarce && log.silent ? silentWhenScarce : 0);
+    const due = [...this.#logs.values()].filter((log) => !log.finished && log.due <= now).sort((a, b) => turn(a) - turn(b));
     const chosen: StepLog[] = [];
     for (const log of due) {
+      if (scarce && log.silent && log.looked + silentWhenScarce > now) {
+        log.due = log.looked + silentWhenScarce;
+        continue;
+      }
       const cost = (log.needsAddresses ? 1 : 0) + Math.max(1, log.tails.size);
       if (!allowance.take(now)) {
-        log.due = now + allowance.wait(now);
-        continue;
+        // All that are due wait for the next request together, so that the longest unread gets it.
+        this.#blocked = now + allowance.wait(now);
+        break;
       }
       for (let more = 1; more < cost; more++) allowance.take(now);
       log.looked = now;
@@ -110,12 +125,18 @@ export class JobLogs {
 
   async #look(log: StepLog, now: number, signal?: AbortSignal): Promise<void> {
     // Set first: a look that fails comes round again like any other.
-    log.due = now + logInterval(now - log.since, now - log.lastData);
+    log.due = now + this.#interval(log, now);
     const over = log.step.phase !== 'active' && log.step.phase !== 'stalled';
     const got = await this.#read(log, signal);
     if (got > 0) log.lastData = now;
-    log.due = now + logInterval(now - log.since, now - log.lastData);
+    log.due = now + this.#interval(log, now);
     if (over && got === 0) log.finished = true;
+  }
+
+  #interval(log: StepLog, now: number): number {
+    let open = 0;
+    for (const { finished } of this.#logs.values()) if (!finished) open += 1;
+    return logInterval(now - log.since, now - log.lastData, open);
   }
 
   /** Reads what is new of one step; gives the number of bytes. */

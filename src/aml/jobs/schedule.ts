@@ -13,15 +13,24 @@ export function stepsInterval(sinceChange: number): number {
   return Math.min(30_000, Math.max(2_000, sinceChange * 0.1));
 }
 
-/** Time until the next look at a log that has been followed for `age` and has been silent for `silence`. */
-export function logInterval(age: number, silence: number): number {
-  const talking = Math.min(9_000, Math.max(3_000, age * 0.05));
-  return silence <= talking * 2 ? talking : Math.min(30_000, Math.max(talking, silence * 0.4));
+/** Time until the next look at a log that has been followed for `age` and has been silent for `silence`, one of `open` logs. */
+export function logInterval(age: number, silence: number, open: number): number {
+  const talking = Math.min(9_000, Math.max(open > 3 ? 6_000 : 3_000, age * 0.05));
+  return isSilent(age, silence) ? Math.min(30_000, Math.max(talking, silence * 0.4)) : talking;
+}
+
+/** Silent logs stand back when requests are scarce: these come round each minute then, and what they save goes to those that grow. */
+export const silentWhenScarce = 60_000;
+
+/** Whether a log has not grown for so long that it is looked at less often. */
+export function isSilent(age: number, silence: number): boolean {
+  return silence > 2 * Math.min(9_000, Math.max(3_000, age * 0.05));
 }
 
 /**
  * What may be spent on logs: a store of requests that fills slowly. Bursts (many short steps) are served at once, an hour of five
- * talkative steps stays below its budget by coming round less often.
+ * talkative steps stays below its budget by coming round less often. Of 1,200 requests in an hour the job and its steps take about 190;
+ * the store and what fills it in an hour are the rest.
  */
 export class Allowance {
   readonly #perHour: number;
@@ -29,7 +38,7 @@ export class Allowance {
   #left: number;
   #at: number;
 
-  constructor(now: number, perHour = 735, most = 270) {
+  constructor(now: number, perHour = 830, most = 170) {
     this.#perHour = perHour;
     this.#most = most;
     this.#left = most;
@@ -47,6 +56,12 @@ export class Allowance {
     if (this.#left < 1) return false;
     this.#left -= 1;
     return true;
+  }
+
+  /** True when bursts have used up most of the store. */
+  scarce(now: number): boolean {
+    this.#fill(now);
+    return this.#left < this.#most / 4;
   }
 
   /** Milliseconds until the next one is there. */
