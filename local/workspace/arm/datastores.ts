@@ -82,8 +82,10 @@ export function registerDatastores(router: Router, ctx: Ctx, datastores: Datasto
     const account = String(found.properties['accountName']);
     const wish = objectOf(call.body) ?? {};
     const key = account === call.ws.account && kind === 'AccountKey' ? ctx.storage.accountKey(account) : found.secrets?.['key'];
-    // Asked for a secret that expires, the service signs with the key instead of handing it out.
-    if (kind === 'AccountKey' && typeof key === 'string' && wish['expirableSecret'] === true)
+    // Asked for a secret that expires, the service signs with the key instead of handing it out. Not for the store of artifacts:
+    // azure-ai-ml signs the addresses of a streamed log with what it gets there, and must get a key (azure-ml-rest.md §2.4).
+    const expires = wish['expirableSecret'] === true && found.name !== 'workspaceartifactstore';
+    if (kind === 'AccountKey' && typeof key === 'string' && expires)
       return { body: { secretsType: 'Sas', sasToken: `?${accountSas(account, key, hoursOf(wish), ctx.clock.now())}` } };
     if (kind === 'AccountKey' && typeof key === 'string') return { body: { secretsType: 'AccountKey', key } };
     if (found.secrets) return { body: found.secrets };
