@@ -58,7 +58,11 @@ export async function uploadFiles(
   const work = files.map((file) =>
     options.lanes.run(async () => {
       signal.throwIfAborted();
-      const sent = await uploadFile(container, `${prefix}${file.name}`, file, there.get(`${prefix}${file.name}`), signal);
+      const name = `${prefix}${file.name}`;
+      const sent = await uploadFile(container, name, file, there.get(name), signal).catch((error: unknown) => {
+        const { code, path } = error as NodeJS.ErrnoException;
+        throw code === 'ENOENT' && path === file.path ? changed(file) : error;
+      });
       if (sent) {
         result.files++;
         result.bytes += file.size;
@@ -142,7 +146,7 @@ async function uploadBlocks(
 }
 
 function changed(file: SnapshotFile): Failure {
-  return new Failure(`${file.path} changed while it was being uploaded.`, {
+  return new Failure(`${file.path} changed or was removed while it was being uploaded.`, {
     code: 'FileChanged',
     file: file.path,
     advice: 'Run again when nothing writes to the folder.',

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { codeSnapshot, localData } from '../snapshot/snapshot.js';
 import type { CodeSnapshot, LocalData } from '../snapshot/types.js';
 import type { Context } from './context.js';
-import { resolvePath } from './context.js';
+import { realPath, resolvePath } from './context.js';
 import { child, textOf, type YMap, type YNode } from './document.js';
 import { compact, materialise, Pending, type Tree, type TreeObject } from './pending.js';
 import { plain, pyJoin } from './python.js';
@@ -34,7 +34,7 @@ export function code(context: Context, text: string | undefined, base: string, p
     const remote = remoteCode(context, text, place);
     if (remote) return remote.id;
   }
-  const absolute = text === undefined ? undefined : resolvePath(base, text);
+  const absolute = text === undefined ? undefined : realPath(base, text);
   const stat = absolute === undefined ? undefined : statSync(absolute, { throwIfNoEntry: false });
   if (absolute !== undefined && !stat) {
     context.problems.add(
@@ -44,7 +44,7 @@ export function code(context: Context, text: string | undefined, base: string, p
     );
     return undefined;
   }
-  const extras = includes.map((include) => resolvePath(base, include));
+  const extras = includes.map((include) => realPath(base, include));
   extras.forEach((extra, index) => checkInclude(context, extra, includes[index] ?? '', absolute, options.includesAt ?? place));
   const key = JSON.stringify([absolute, extras, options.component]);
   if (!context.snapshots.has(key)) {
@@ -73,7 +73,7 @@ export function codeWithUri(
   includes: readonly string[],
 ): { id: Tree; uri: (file: string) => Pending } {
   const id = code(context, folder, folder, place, { component: true, includes });
-  const key = JSON.stringify([folder, includes.map((include) => resolvePath(folder, include)), true]);
+  const key = JSON.stringify([realPath(folder, folder), includes.map((include) => realPath(folder, include)), true]);
   const snapshot = context.snapshots.get(key);
   return {
     id,
@@ -147,7 +147,7 @@ export function upload(
   place: Place,
   options: { kind?: 'file' | 'folder'; datastore?: string; as: 'path' | 'url' },
 ): Pending | undefined {
-  const absolute = resolvePath(base, text);
+  const absolute = realPath(base, text);
   const stat = statSync(absolute, { throwIfNoEntry: false });
   if (!stat) {
     context.problems.add(
@@ -283,7 +283,7 @@ function anonymousEnvironment(context: Context, node: YMap, base: string): Tree 
   }
   const datastore = read['datastore'];
   const uri = upload(context, location, base, where, { as: 'url', ...(typeof datastore === 'string' ? { datastore } : {}) });
-  const data = uri && context.uploads.get(resolvePath(base, location));
+  const data = uri && context.uploads.get(realPath(base, location));
   const version = async (): Promise<string> => {
     const made = await data;
     const first = sha256(made?.id ?? '');

@@ -1,4 +1,5 @@
 /** What the compilation of one job shares: problems, references to check, files already read. */
+import { realpathSync } from 'node:fs';
 import path from 'node:path';
 import type { CodeSnapshot, LocalData } from '../snapshot/types.js';
 import type { YNode } from './document.js';
@@ -45,13 +46,31 @@ export class Context {
 
 /** A path of a file against the folder of the file that says it; `file:` in front is allowed. */
 export function resolvePath(base: string, text: string, paths: Pick<typeof path, 'isAbsolute' | 'resolve'> = path): string {
+  const bare = localText(text, paths);
+  return paths.isAbsolute(bare) ? paths.resolve(bare) : paths.resolve(base, bare);
+}
+
+/**
+ * The same, with links followed on the way as Python's `Path.resolve()` does: code and data are called what they are called where they
+ * really are, and `link/..` is the folder above the link's target. A path that does not exist stays as it is.
+ */
+export function realPath(base: string, text: string): string {
+  const bare = localText(text, path);
+  try {
+    // Joined as text: path.join would take `link/..` away.
+    return realpathSync.native(path.isAbsolute(bare) ? bare : `${base}${path.sep}${bare}`);
+  } catch {
+    return resolvePath(base, text);
+  }
+}
+
+function localText(text: string, paths: Pick<typeof path, 'isAbsolute'>): string {
   // `file:///C:/x` names a drive of Windows, `file:///x` a path from the root.
-  const bare = text.startsWith('file:')
+  return text.startsWith('file:')
     ? text
         .slice(5)
         .replace(/^\/\/\/([A-Za-z]:[\\/])?/, (_, drive?: string) =>
           drive && paths.isAbsolute(drive) ? drive : `/${drive ?? ''}`,
         )
     : text;
-  return paths.isAbsolute(bare) ? paths.resolve(bare) : paths.resolve(base, bare);
 }

@@ -1,7 +1,7 @@
 /** What Spark jobs, components and steps share: entry, configuration, files (reference azure-ml-rest §1.7, recordings). */
 import { statSync } from 'node:fs';
 import path from 'node:path';
-import { resolvePath, type Context } from './context.js';
+import { realPath, type Context } from './context.js';
 import { child, textOf, type YMap } from './document.js';
 import { SPARK_SIZES } from './fields.js';
 import { asText, isTreeObject, type Tree, type TreeObject } from './pending.js';
@@ -99,7 +99,7 @@ export function checkSpark(context: Context, root: YMap, base: string, conf: Spa
     context.problems.add(entry.place, 'The entry names no file.', 'file: name.py');
   const code = textOf(child(root, 'code'));
   if (entry && file !== undefined && code !== undefined && !isUrl(code) && !/^(azureml:|git\+|\/subscriptions\/)/.test(code)) {
-    const folder = resolvePath(base, code);
+    const folder = realPath(base, code);
     const there = statSync(folder, { throwIfNoEntry: false })?.isDirectory();
     if (there && !statSync(path.join(folder, file), { throwIfNoEntry: false })) {
       context.problems.add(child(entry, 'file')?.place ?? entry.place, `There is no ${file} in the code folder ${code}.`);

@@ -1,5 +1,6 @@
 /** Rules of the official client that few files show: each was seen by giving the client such a file. */
 import assert from 'node:assert/strict';
+import { symlinkSync } from 'node:fs';
 import { cleanUp, files, properties, writesTo, type Loose } from './support.js';
 
 const COMMAND = 'command: ls\nenvironment: azureml:e:1\ncompute: azureml:cpu\n';
@@ -162,5 +163,27 @@ describe('compile: rules of the client for automated ML', () => {
       await refused(`${image}compute: azureml:cpu\ntest_data: {type: mltable, path: "azureml:t:1"}\n`),
       /Unknown key test_data/,
     );
+  });
+});
+
+describe('compile: links', () => {
+  afterEach(cleanUp);
+
+  it('calls code and data what they are called where a link leads', async function () {
+    const made = files({
+      'job.yml': 'command: ls\nenvironment: azureml:e:1\ncompute: azureml:cpu\ncode: link\ninputs: {d: {path: link/../beside}}\n',
+      'deep/real/main.py': '',
+      'deep/beside/x.csv': '',
+    });
+    try {
+      symlinkSync('deep/real', made.path('link'), 'dir');
+    } catch (error) {
+      // Windows gives links to those who may.
+      if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
+      this.skip();
+    }
+    const compiled = await made.compile();
+    assert.match(writesTo(compiled, 'codes')[0].properties.codeUri, /\/real$/);
+    assert.match(properties(compiled).inputs.d.uri, /\/beside\/$/);
   });
 });
