@@ -74,9 +74,15 @@ async function runCommand(file: string, flags: RunFlags): Promise<number> {
   const screen = live ? new LiveConsole(process.stderr) : new PlainConsole(process.stderr, flags.quiet !== true);
   const exclusive = <T>(body: () => Promise<T>): Promise<T> => (screen instanceof LiveConsole ? screen.pause(body) : body());
   const cancel = new AbortController();
+  const hurry = new AbortController();
   const onSignal = (): void => {
     if (!cancel.signal.aborted)
-      screen.message('Cancelling: running jobs get the agent’s cancel; jobs in the workspace are cancelled by their tasks.');
+      screen.message(
+        'Cancelling: running jobs get the agent’s cancel; jobs in the workspace are cancelled by their tasks. Again: without the steps that run after a cancel.',
+      );
+    else if (!hurry.signal.aborted) screen.message('Stopping also the steps that run after a cancel (always()).');
+    else screen.message('Still stopping: a step has 10 seconds to end, then it is killed.');
+    if (cancel.signal.aborted) hurry.abort();
     cancel.abort();
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
@@ -84,7 +90,7 @@ async function runCommand(file: string, flags: RunFlags): Promise<number> {
   try {
     const { approver, end } = await makeApprover(flags, screen, exclusive);
     close = end;
-    const outcome = await run(file, flags, screen, approver, cancel.signal);
+    const outcome = await run(file, flags, screen, approver, { signal: cancel.signal, hurry: hurry.signal });
     if (screen instanceof LiveConsole) screen.close();
     if (flags.report !== undefined) {
       const { writeReport } = await import('../local/pipeline/run/report.js');
@@ -130,7 +136,7 @@ async function run(
   flags: RunFlags,
   observer: RunObserver,
   approver: Approver,
-  signal: AbortSignal,
+  stops: { signal: AbortSignal; hurry: AbortSignal },
 ): Promise<RunOutcome> {
   const { runPipeline } = await import('../local/pipeline/run/index.js');
   const { builtTasks } = await import('../local/agent/built-tasks.js');
@@ -156,7 +162,7 @@ async function run(
     parallel: flags.parallel,
     approver,
     observer,
-    signal,
+    ...stops,
   });
 }
 

@@ -6,7 +6,7 @@ import { type ExpandOptions, expandPipeline, PipelineError } from '../expand/ind
 import { checkMacros } from './macros.js';
 import { checkNamesOf } from './names.js';
 import { OutputRules } from './outputs.js';
-import { placeMessages } from './places.js';
+import { callerPlaces, placeMessages } from './places.js';
 import { checkProtection } from './protection.js';
 import { checkSecrets } from './secrets.js';
 import { type TaskDefinition, taskDefinitions } from './task-definitions.js';
@@ -29,13 +29,14 @@ export interface LintOptions extends ExpandOptions {
  */
 export function lintPipeline(entry: string, options: LintOptions): Finding[] {
   const definitions = options.definitions ?? taskDefinitions();
+  const name = `/${entry.replace(/^(\.?\/)+/, '')}`;
+  const file = join(resolve(options.root), name);
   let pipeline;
   try {
     pipeline = expandPipeline(entry, options);
   } catch (error) {
     if (!(error instanceof PipelineError)) throw error;
-    const name = `/${entry.replace(/^(\.?\/)+/, '')}`;
-    const told = placeMessages(error.messages, join(resolve(options.root), name), name).map(({ text, position }): Finding => ({
+    const told = placeMessages(error.messages, file, name).map(({ text, position }): Finding => ({
       rule: 'expand',
       severity: 'error',
       // messages of the YAML parser tell their place twice
@@ -50,8 +51,14 @@ export function lintPipeline(entry: string, options: LintOptions): Finding[] {
     message,
     ...(position && { position }),
   }));
+  const given = callerPlaces(file, name);
   const report: Report = (rule, severity, message, node, property) => {
-    const position = pipeline.positionOf(node, property);
+    let position = pipeline.positionOf(node, property);
+    const value = property === undefined ? undefined : (node as Record<string, unknown>)[property];
+    if (position && position.file !== name && typeof value === 'string' && value !== '') {
+      const condition = rule === 'gate' ? /"([^"]+)"/.exec(message)?.[1] : undefined;
+      position = given(value, condition) ?? position;
+    }
     found.push({ rule, severity, message, ...(position && { position }) });
   };
   for (const placed of everyStep(pipeline)) checkTask(placed, definitions, options.root, report);

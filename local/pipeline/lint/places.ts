@@ -1,7 +1,7 @@
 /** Where in the caller's file a place stands that a template refused (templates/stages/check-place.yml names key and place, not the line). */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import type { PipelineMessage, Position } from '../expand/index.js';
-import type { MappingNode, Node } from '../yaml/nodes.js';
+import type { MappingNode, Node, ScalarNode } from '../yaml/nodes.js';
 import { readYaml } from '../yaml/read.js';
 
 const sentence =
@@ -9,7 +9,7 @@ const sentence =
 
 /** Rewrites the messages about places: our words, at the caller's line. Others are returned as they are. */
 export function placeMessages(messages: readonly PipelineMessage[], entryFile: string, entryName: string): PipelineMessage[] {
-  const root = existsSync(entryFile) ? readYaml(readFileSync(entryFile, 'utf8'), entryName).root : undefined;
+  const root = rootOf(entryFile, entryName);
   return messages.map((message) => {
     const match = sentence.exec(message.text);
     if (!match || !root) return message;
@@ -21,6 +21,10 @@ export function placeMessages(messages: readonly PipelineMessage[], entryFile: s
     const position: Position | undefined = key?.key.place ?? place?.place ?? message.position;
     return position ? { text, position } : { text };
   });
+}
+
+function rootOf(file: string, name: string): Node | undefined {
+  return existsSync(file) && statSync(file).isFile() ? readYaml(readFileSync(file, 'utf8'), name).root : undefined;
 }
 
 /** The mapping under `what:` (or one of its items) whose `name` is the given one. */
@@ -45,4 +49,31 @@ function find(node: Node, what: string, name: string): MappingNode | undefined {
 function nameOf(node: MappingNode): string {
   const value = node.entries.find(({ key }) => key.text === 'name')?.value;
   return value?.kind === 'scalar' ? value.text : '';
+}
+
+/**
+ * Finds what a template was given in the file that gave it: a finding in a template of somebody else helps nobody.
+ * @returns for a text (and, for gates, the name of a condition) its place in the entry file, when it is there once
+ */
+export function callerPlaces(entryFile: string, entryName: string): (text: string, key?: string) => Position | undefined {
+  const root = rootOf(entryFile, entryName);
+  const values = new Map<string, Position[]>();
+  const keys = new Map<string, Position[]>();
+  const add = (map: Map<string, Position[]>, { text, place }: ScalarNode): void => {
+    map.set(text, [...(map.get(text) ?? []), place]);
+  };
+  const visit = (node: Node): void => {
+    if (node.kind === 'scalar') add(values, node);
+    else if (node.kind === 'sequence') node.items.forEach(visit);
+    else
+      for (const { key, value } of node.entries) {
+        add(keys, key);
+        visit(value);
+      }
+  };
+  if (root) visit(root);
+  return (text, key) => {
+    const found = key === undefined ? values.get(text) : keys.get(key);
+    return found?.length === 1 ? found[0] : undefined;
+  };
 }

@@ -89,6 +89,9 @@ export async function runAgentJob(plan: AgentJobPlan): Promise<AgentJobEnd> {
       const severalCheckouts = steps.filter(({ task }) => task === builtInTasks.checkout).length > 1;
       const clean = new AbortController();
       let cleanTimer: NodeJS.Timeout | undefined;
+      const onHurry = (): void => clean.abort();
+      options.hurry?.addEventListener('abort', onHurry, { once: true });
+      if (options.hurry?.aborted) onHurry();
       for (const [index, step] of steps.entries()) {
         const canceled = cancel.signal.aborted;
         // After a cancel, `always()` steps still run, for as long as the job's cancel time-out allows.
@@ -102,6 +105,7 @@ export async function runAgentJob(plan: AgentJobPlan): Promise<AgentJobEnd> {
         await keepNow(context, end);
       }
       clearTimeout(cleanTimer);
+      options.hurry?.removeEventListener('abort', onHurry);
     } finally {
       await job.finish();
     }

@@ -35,6 +35,8 @@ export interface RunOptions {
   observer: RunObserver;
   /** Aborts: cancel the run. */
   signal: AbortSignal;
+  /** Aborts after `signal`: also stop the steps that run after a cancel (`always()`). */
+  hurry?: AbortSignal;
 }
 
 /** A workspace to run against. */

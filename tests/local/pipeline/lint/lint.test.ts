@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type Finding, lintPipeline, type LintOptions } from '../../../../local/pipeline/lint/index.js';
-import { isVisible, type TaskDefinition } from '../../../../local/pipeline/lint/task-definitions.js';
+import { isVisible, type TaskDefinition, taskDefinitions } from '../../../../local/pipeline/lint/task-definitions.js';
 import { parseEnvironmentsFile } from '../../../../src/devops/environments-file.js';
 import { type Files, withFiles } from '../expand/project.js';
 
@@ -175,6 +175,72 @@ describe('lint', () => {
         /^9:12 expand: train dev lacks the key azureSubscription/,
       ],
       { repositories: { aml: repository } },
+    );
+  });
+
+  it('what a template was given is told at the line of the caller', () => {
+    const repository = join(import.meta.dirname, '..', '..', '..', '..');
+    const yaml = (ref: string): string =>
+      `resources:\n  repositories:\n  - repository: aml\n    type: git\n    name: x\n    ref: ${ref}\nextends:\n  template: templates/stages/promote.yml@aml\n  parameters:\n` +
+      '    modelName: m\n    modelVersion: 3\n    registry: r\n    promoteTo:\n    - name: eu\n      azureSubscription: arm-eu\n      workspaceName: w\n' +
+      '      gate:\n        good: accuracy >>= 1\n    afterPromote:\n    - script: echo $(promot.modelId)\n';
+    const wanted = [
+      /^18:9 gate: The condition "good"/,
+      /^20:15 output-reference: No step of this job is named 'promot'.* Did you mean 'promote\.modelId'\?/,
+    ];
+    const options = { repositories: { aml: repository }, definitions: taskDefinitions() };
+    assertTold(yaml('refs/tags/v1.2.3'), wanted, options);
+    assertTold(
+      yaml('refs/heads/main'),
+      [/^6:5 template-ref: The templates of 'aml' follow refs\/heads\/main/, ...wanted],
+      options,
+    );
+    const twice = yaml('refs/tags/v1.2.3').replace(
+      '    promoteTo:\n',
+      '    promoteTo:\n    - {name: eu, azureSubscription: b}\n',
+    );
+    assertTold(twice, [/^14:7 expand: promoteTo eu is there twice; stages are named after their place/], options);
+  });
+
+  it('outputs of another job, and steps that are not there', () => {
+    const task = '    - task: RunAmlPipeline@1\n      name: run\n      inputs: {azureSubscription: a, pipelineFile: aml.yml}\n';
+    const jobs = `jobs:\n- job: a\n  steps:\n${task.replaceAll('\n  ', '\n').replace('  ', '')}- job: b\n  dependsOn: a\n  steps:\n  - script: echo $(run.metrics) $(Build.BuildId) $(mine.metrics)\n  variables: {mine.metrics: x}\n`;
+    assertTold(jobs, [
+      /'run\.metrics' is set in stage __default job a and is empty here\. Map it with a variable of job b: \$\[ dependencies\.a\.outputs\['run\.metrics'\] \]/,
+    ]);
+    assertTold(`${run}    azureSubscription: a\n    pipelineFile: aml.yml\n- script: echo $(rum.metrics) $(foo.bar)\n`, [
+      /No step of this job is named 'rum', so 'rum\.metrics' is empty\. Did you mean 'run\.metrics'\?/,
+    ]);
+    const later =
+      'stages:\n- stage: s\n  jobs: []\n- stage: t\n  jobs:\n  - job: j\n    variables:\n      v: $[ dependencies.s.outputs["a"] ]\n'.replaceAll(
+        '"',
+        "'",
+      );
+    assertTold(later, [/'s' is a stage: outside a stage's condition its outputs are stageDependencies\.s\.JOB\.outputs/]);
+  });
+
+  it('names that are nearly right, and conditions that only the agent refuses', () => {
+    assertTold('steps:\n- task: RunAMLPipelines@1\n', [/^2:3 task-name: .* Did you mean 'RunAmlPipeline@1'\?/]);
+    assertTold(
+      "steps:\n- script: a\n  condition: suceeded()\n- script: b\n  condition: succeeded('x')\n- script: c\n  condition: and(always(), eq(variables.a, 1))\n",
+      [/^3:3 step-condition: .*Unrecognized value: 'suceeded'/, /^5:3 step-condition: .*Unexpected symbol/],
+    );
+    assertTold('jobs:\n- deployment: deploy\n  environment: x\n  strategy: {runOnce: {deploy: {steps: []}}}\n', [
+      /reserved-name/,
+    ]);
+    const step = `${run}    azureSubscription: arm-prdo\n    pipelineFile: aml.yml\n`;
+    const environments = parseEnvironmentsFile('serviceConnections: [{name: arm-prod}, {name: arm-dev2}]', 'environments.yml');
+    assertTold(step, [/^5:5 unknown-connection: .* Did you mean 'arm-prod'\?/], { environments });
+    assertTold(step.replace('prdo', 'dev1'), [], { environments });
+    assertTold(step, [/unknown-connection: The service connection 'arm-prdo' is not known\.$/], {
+      catalogue: { serviceConnections: [{ name: 'b' }] },
+    });
+  });
+
+  it('a folder is not a pipeline', () => {
+    assert.match(
+      told(withFiles({ 'p.yml/a': '' }, (root) => lintPipeline('p.yml', { root })))[0] ?? '',
+      /File \/p\.yml not found/,
     );
   });
 

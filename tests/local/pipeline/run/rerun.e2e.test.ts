@@ -111,6 +111,21 @@ stages:
     assert.deepEqual([again.results['A'], again.results['B'], again.results['C']], ['Succeeded', 'Succeeded', 'Succeeded']);
   }).timeout(60_000);
 
+  it('a second cancel stops the steps too that run after a cancel', async () => {
+    const [cancel, hurry] = [new AbortController(), new AbortController()];
+    const steps = ['running', 'cleaning', 'more'].map(
+      (name) => `    - bash: touch ${marks}/${name}; sleep 60 & wait\n      condition: always()\n`,
+    );
+    const text = `jobs:\n- job: a\n  steps:\n  - checkout: none\n${steps.join('').replace(/^ {2}/gm, '')}`;
+    const running = bench.run(text, { signal: cancel.signal, hurry: hurry.signal });
+    await until(() => existsSync(join(marks, 'running')));
+    cancel.abort();
+    await until(() => existsSync(join(marks, 'cleaning')));
+    hurry.abort();
+    assert.equal((await running).result, 'canceled');
+    assert.equal(existsSync(join(marks, 'more')), false);
+  }).timeout(60_000);
+
   it('a run whose process was killed is run again as attempt 2; the record is true', async () => {
     bench.write(
       'azure-pipelines.yml',
