@@ -33,7 +33,10 @@ export function mlflowAnswer(error: ServiceError): Answer {
   const code = error.code in statuses ? error.code : (byStatus ?? 'INTERNAL_ERROR');
   return {
     status: error.status,
-    body: { error_code: code, message: error.message },
+    body: {
+      error_code: code,
+      message: [error.message, ...(error.options.details ?? []).map(({ message }) => message)].join(' '),
+    },
     ...(error.options.headers ? { headers: error.options.headers } : {}),
   };
 }
