@@ -42,13 +42,24 @@ export class RegistryModels {
     const { azure } = this.workspace;
     const { api } = await this.workspace.facts(this.options.signal);
     const { name } = this.place;
-    const { body } = await azure.request<Discovery>({
-      method: 'GET',
-      url: `${api}/registrymanagement/v1.0/registries/${encodeURIComponent(name)}/discovery`,
-      apiVersion: null,
-      operation: `find the registry ${name} with connection ${azure.connection.name}`,
-      ...this.#signal,
-    });
+    const { body } = await azure
+      .request<Discovery>({
+        method: 'GET',
+        url: `${api}/registrymanagement/v1.0/registries/${encodeURIComponent(name)}/discovery`,
+        apiVersion: null,
+        operation: `find the registry ${name} with connection ${azure.connection.name}`,
+        ...this.#signal,
+      })
+      .catch((error: unknown) => {
+        // The service does not tell an unknown registry from one that this principal may not see.
+        if (!(error instanceof Failure) || (error.details.status !== 403 && error.details.status !== 404)) throw error;
+        throw new Failure(error.message, {
+          ...error.details,
+          code: error.code,
+          advice: `Check the name of the registry, and give the principal of service connection ${azure.connection.name} the role "AzureML Registry User" on it.`,
+          cause: error,
+        });
+      });
     const { primaryRegionResourceProviderUri: provider, subscriptionId, resourceGroup } = body;
     if (!provider?.startsWith('https://') || !subscriptionId || !resourceGroup)
       throw new Failure(`The registry ${name} does not say where its data plane is.`, { code: 'RegistryIncomplete' });

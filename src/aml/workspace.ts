@@ -63,7 +63,7 @@ interface WorkspaceBody {
 }
 
 async function readFacts(azure: Azure, ref: WorkspaceRef, id: string, signal?: AbortSignal): Promise<WorkspaceFacts> {
-  const operation = `read the workspace ${ref.workspace} in resource group ${ref.resourceGroup}`;
+  const operation = `read the workspace ${ref.workspace} in resource group ${ref.resourceGroup} with connection ${azure.connection.name}`;
   const extra = signal ? { signal } : {};
   const { body } = await azure
     .request<WorkspaceBody>({ method: 'GET', url: id, operation, ...extra })

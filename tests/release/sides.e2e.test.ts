@@ -176,7 +176,70 @@ describe('release: two sides', function () {
     assert.match(failed.issues.map(({ message }) => message).join(), /high \(missed by 0\.05\).*Nothing was written/);
     const warned = await promote({ ...plan, onRejected: 'warn' });
     assert.deepEqual([warned.result, warned.outputs['outcome']], ['SucceededWithIssues', 'rejected']);
+    // Whose: a connection without a role on the other side, and a registry that is not there for it.
+    await refuses(
+      { ...far, ...target, ...one, targetAzureSubscription: 'arm-dev' },
+      /Could not read the workspace prod .* with connection .*arm-dev/,
+    );
+    await refuses({ ...far, ...one, targetRegistry: 'nowhere' }, /registry nowhere with connection .*arm-far/);
+    const reader = { ...far, ...target, ...one, targetAzureSubscription: 'arm-prod-read' };
+    await refuses(reader, /Rights are missing: the target's connection .*arm-prod-read\) may not write models on workspace prod/);
     await nothingIn('prod');
+  });
+
+  it('takes models as they come: odd names, empty files, one file, many; says what is wrong with none and with metrics that are none', async () => {
+    const place = join(folder, 'odd');
+    mkdirSync(join(place, 'ä ö', '%41'), { recursive: true });
+    const names = [
+      'zero',
+      'ü ñ.txt',
+      '%20.txt',
+      'a#b?c.txt',
+      '+plus&x.txt',
+      "it's",
+      '日本',
+      'ends.',
+      '.hidden',
+      'e\u0301',
+      '\u00e9',
+      'ä ö/%41/f',
+    ];
+    for (const name of names) writeFileSync(join(place, name), name === 'zero' ? '' : name);
+    for (let index = 0; index < 300; index++) writeFileSync(join(place, `n${index}`), String(index));
+    let run = 30;
+    const register = (inputs: Record<string, string>) =>
+      task('RegisterModel', up.file, 'dev', { modelName: 'odd', ...inputs }, { run: run++ });
+    const odd = await register({ modelPath: place });
+    assert.equal(odd.outputs['outcome'], 'registered', odd.out);
+    assert.match(odd.out, /312 files/);
+    const single = await register({ modelPath: join(place, 'ü ñ.txt') });
+    assert.deepEqual([single.outputs['outcome'], single.outputs['modelVersion']], ['registered', '2'], single.out);
+    for (const [version, digest] of [
+      ['1', odd.outputs['modelDigest']],
+      ['2', single.outputs['modelDigest']],
+    ] as const) {
+      const promoted = await promote({ modelName: 'odd', modelVersion: version, targetWorkspaceName: 'far' });
+      assert.deepEqual([promoted.outputs['outcome'], promoted.outputs['modelDigest']], ['promoted', digest]);
+    }
+    mkdirSync(join(folder, 'empty'));
+    writeFileSync(join(folder, 'big.json'), `{"a": 1${' '.repeat(5 * 1024 * 1024)}}`);
+    writeFileSync(join(folder, 'no.json'), 'accuracy: 1\n');
+    for (const [inputs, text] of [
+      [{ modelPath: join(folder, 'empty') }, /empty has no files\.[^]*Give the folder/],
+      [{ modelPath: join(folder, 'gone') }, /There is nothing at .*gone\./],
+      [
+        { modelPath: place, metricsFile: join(folder, 'big.json') },
+        /big\.json has 52428\d\d bytes; a file of metrics has at most/,
+      ],
+      [{ modelPath: place, metricsFile: join(folder, 'no.json') }, /no\.json is not JSON: [^\n]+/],
+      [{ modelPath: place, modelName: 'ü/x' }, /"ü\/x" is no name of a model/],
+    ] as [Record<string, string>, RegExp][]) {
+      const failed = await register(inputs);
+      assert.equal(failed.result, 'Failed', failed.out);
+      assert.match(failed.issues.map(({ message }) => message).join('\n'), text);
+    }
+    const { json } = await model('dev', 'odd/versions', await tokenOf(up.connection, 'arm-dev'));
+    assert.equal((json as { value: unknown[] }).value.length, 2);
   });
 
   it("never sends one side's token to the other: a copy with two connections that have no role on each other's side", async () => {
