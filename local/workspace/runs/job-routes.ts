@@ -251,7 +251,8 @@ export class JobRoutes {
     const view = (query['listViewType'] ?? 'ActiveOnly').toLowerCase();
     const type = query['jobType']?.toLowerCase();
     const tag = query['tag'];
-    if (query['scheduleId'] !== undefined) return { body: { value: [] } };
+    // Schedules are stored; none creates a job here.
+    if (query['scheduleId'] !== undefined || /^true$/i.test(query['scheduled'] ?? '')) return { body: { value: [] } };
     const wanted = (run: RunRecord, document: JobDocument): boolean =>
       (view === 'all' || run.hidden === (view === 'archivedonly')) &&
       (type === undefined || (asText(document.properties['jobType']) ?? '').toLowerCase() === type) &&
