@@ -139,11 +139,13 @@ async function run(
   stops: { signal: AbortSignal; hurry: AbortSignal },
 ): Promise<RunOutcome> {
   const { runPipeline } = await import('../local/pipeline/run/index.js');
+  const { ownStateFolder } = await import('../local/state-folder.js');
   const { builtTasks } = await import('../local/agent/built-tasks.js');
   const { entry, options } = expansionOptions(file, flags);
   if (!existsSync(join(options.root, entry)))
     throw new Failure(`There is no pipeline file ${join(options.root, entry)}.`, { code: 'Usage' });
   if (flags.connection !== undefined) (await import('../local/connection-file.js')).readConnectionFile(flags.connection); // wrong: said before anything runs
+  ownStateFolder(flags.state);
   return await runPipeline({
     entry,
     root: options.root,

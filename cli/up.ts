@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import { Failure } from '../src/azure/errors.js';
 import { writePrivate } from '../local/workspace/files.js';
+import { ownStateFolder } from '../local/state-folder.js';
 import { startWorkspace } from '../local/workspace/start.js';
 
 interface UpOptions {
@@ -36,6 +37,7 @@ async function up(options: UpOptions): Promise<void> {
     void process.stderr.write(
       `${level}${message}${error === undefined ? '' : `: ${error instanceof Error ? (error.stack ?? error.message) : JSON.stringify(error)}`}\n`,
     );
+  ownStateFolder(options.state);
   const running = await startWorkspace({
     state: options.state,
     workspaces: options.workspaces

@@ -44,7 +44,10 @@ const skipped = new Set(['.git', 'node_modules', '.amlops']);
 /** Relative paths of what a checkout holds: the working tree as git sees it (ignored files left out), or all files without git. */
 async function sourceFiles(root: string): Promise<string[]> {
   const listed = await git(root, 'ls-files', '-z', '--cached', '--others', '--exclude-standard');
-  if (listed !== undefined) return [...new Set(listed.split('\0').filter((path) => path && existsSync(join(root, path))))];
+  if (listed !== undefined)
+    return [...new Set(listed.split('\0'))].filter(
+      (path) => path && !path.split('/').includes('.amlops') && existsSync(join(root, path)),
+    );
   const found: string[] = [];
   const walk = async (folder: string): Promise<void> => {
     for (const entry of await readdir(join(root, folder), { withFileTypes: true })) {

@@ -1,8 +1,10 @@
 /** The local runner: what runs, in which order, with which variables; what is refused. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeReport } from '../../../../local/pipeline/run/report.js';
+import { ownStateFolder } from '../../../../local/state-folder.js';
 import { Bench } from './support.js';
 
 describe('local runner', () => {
@@ -146,6 +148,24 @@ stages:
     assert.doesNotMatch(log, /on failure/);
     assert.deepEqual(readdirSync(join(ran.folder, 'agents')), [], 'agents leave nothing');
   }).timeout(60_000);
+
+  it('never checks its own state out: it lies in the repository, and holds keys', async () => {
+    execFileSync('git', ['init', '-q', '.'], { cwd: bench.root });
+    try {
+      bench.write('.amlops/connection.json', '{}').write('src/.amlops/x', '').write('src/a.txt', 'a');
+      const ran = await bench.run('steps:\n- bash: find . -name .git -prune -o -type f -print | sort\n');
+      assert.match(ran.seen.lines.join('\n'), /src\/a\.txt/);
+      assert.doesNotMatch(ran.seen.lines.join('\n'), /\.amlops\//);
+      const [fresh, own] = [join(bench.folder, 'fresh'), join(bench.root, 'src')];
+      ownStateFolder(fresh);
+      ownStateFolder(own);
+      ownStateFolder(join(bench.root, '.amlops'));
+      const ignored = (folder: string) => existsSync(join(folder, '.gitignore'));
+      assert.deepEqual([ignored(fresh), ignored(own), ignored(join(bench.root, '.amlops'))], [true, false, true]);
+    } finally {
+      rmSync(join(bench.root, '.git'), { recursive: true, force: true });
+    }
+  });
 
   it('refuses before anything runs, with file, line and column', async () => {
     const refused = (text: string, options = {}) =>
