@@ -46,8 +46,7 @@ async function fetchRecords(options: Options): Promise<number> {
     if (found) writeFileSync(join(options.out, name), found.bytes);
   }
   if (options.json) process.stdout.write(`${JSON.stringify(names.sort().map((name) => join(options.out, name)))}\n`);
-  process.stderr.write(
-    `${names.filter((name) => name.endsWith('.json')).length} records of "${options.model}" in ${options.out}\n`,
-  );
+  const count = names.filter((name) => name.endsWith('.json')).length;
+  process.stderr.write(`${count} ${count === 1 ? 'record' : 'records'} of "${options.model}" in ${options.out}\n`);
   return 0;
 }

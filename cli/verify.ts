@@ -47,7 +47,8 @@ async function verify(path: string, options: Options): Promise<number> {
     whole = statSync(path).isDirectory();
     files = whole ? readFolder(path) : readOne(path);
   } catch (error) {
-    process.stderr.write(`amlops verify: ${path}: ${(error as Error).message}\n`);
+    const { code, message } = error as NodeJS.ErrnoException;
+    process.stderr.write(`amlops verify: ${code === 'ENOENT' ? `there is nothing at ${path}.` : `${path}: ${message}`}\n`);
     return 1;
   }
   const verification = verifyRecords(files, { whole });

@@ -44,7 +44,7 @@ export function verifyRecords(files: ReadonlyMap<string, Buffer>, options: { who
     else problems.push({ file: name, message: 'is not a file of a record chain' });
   }
   const ordered = [...numbers].sort((a, b) => a - b);
-  if (ordered.length === 0) problems.push({ file: '000001.json', message: 'there are no records' });
+  if (ordered.length === 0) problems.push({ file: '000001.json', message: 'is missing: there are no records' });
   const known = new Map<number, RecordRef>();
   let expected = options.whole ? 1 : (ordered[0] ?? 1);
   for (const number of ordered) {
