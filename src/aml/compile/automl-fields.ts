@@ -236,12 +236,7 @@ const searched: Field = {
   },
 };
 const searchSpace = (parameters: Record<string, Field>): Field =>
-  list(
-    object(
-      { ...Object.fromEntries(Object.keys(parameters).map((key) => [key, searched])), augmentations: searched },
-      { name: 'the search space' },
-    ),
-  );
+  list(object(Object.fromEntries(Object.keys(parameters).map((key) => [key, searched])), { name: 'the search space' }));
 
 function parametersOf(task: string, family: Family): Record<string, Field> {
   if (family === 'text') return textParameters;

@@ -181,7 +181,7 @@ function searching(read: TreeObject): TreeObject {
         }
       : undefined,
     searchSpace: Array.isArray(space)
-      ? space.map((item) => (isTreeObject(item) ? restyle(searchTexts(item), 'camel') : item))
+      ? space.map((item) => (isTreeObject(item) ? wireNames(searchTexts(item)) : item))
       : undefined,
   };
 }
@@ -230,11 +230,17 @@ function parameters(value: Tree): Tree {
     'log_training_metrics',
     'log_validation_loss',
   ];
+  return wireNames(
+    Object.fromEntries(
+      Object.entries(value).map(([key, item]) => [key, listed.includes(key) ? parameterName(key, asText(item)) : item]),
+    ),
+  );
+}
+
+/** camelCase, with the service's own case of learning rates. */
+function wireNames(value: TreeObject): TreeObject {
   return Object.fromEntries(
-    Object.entries(value).map(([key, item]) => [
-      styled(key, 'camel').replace(/^(step|warmupCosine)Lr/, '$1LR'),
-      listed.includes(key) ? parameterName(key, asText(item)) : item,
-    ]),
+    Object.entries(value).map(([key, item]) => [styled(key, 'camel').replace(/^(step|warmupCosine)Lr/, '$1LR'), item]),
   );
 }
 

@@ -22,7 +22,7 @@ import { raw, str, type Field } from './schema.js';
 export const commandFields: Record<string, Field> = {
   command: str,
   code: str,
-  environment: raw,
+  environment: { ...raw, accepts: 'azureml:name:version, azureml:name@latest or a mapping with image' },
   environment_variables: environmentVariables,
   resources,
   distribution,

@@ -158,6 +158,8 @@ describe('compile: rules of the client for automated ML', () => {
     const image = `type: automl\ntask: image_object_detection\n${TABLE}training_parameters: {step_lr_gamma: 0.1, warmup_cosine_lr_cycles: 0.4, log_training_metrics: enable}\n`;
     const settings = (await job(`${image}compute: azureml:cpu\n`)).taskDetails.modelSettings;
     assert.deepEqual(settings, { stepLRGamma: 0.1, warmupCosineLRCycles: 0.4, logTrainingMetrics: 'Enable' });
+    const space = 'search_space: [{step_lr_step_size: 3}]\ncompute: azureml:cpu\n';
+    assert.deepEqual((await job(`${image}${space}`)).taskDetails.searchSpace, [{ stepLRStepSize: '3' }]);
     assert.equal((await step(image)).training_parameters.log_training_metrics, 'LogTrainingMetrics.ENABLE');
     assert.match(
       await refused(`${image}compute: azureml:cpu\ntest_data: {type: mltable, path: "azureml:t:1"}\n`),
