@@ -4,6 +4,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest, RequestPayload } from 'fastify';
 import { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Answer, Call, Ctx, Log, Principal, RegistryRecord, WorkspaceCall } from './context.js';
 import { correlation, errorBody, parentNotFound, resourceNotFound, ServiceError } from './errors.js';
@@ -45,6 +46,17 @@ function keepStream(
   const nothing: RequestPayload = Readable.from([]);
   nothing.receivedEncodedLength = Number(request.headers['content-length'] ?? 0);
   done(null, nothing);
+}
+
+/** Reads a body to its end, but not for ever: 256 MB or 30 seconds. */
+async function drained(body: Readable): Promise<void> {
+  let left = 256 * 1024 * 1024;
+  const timer = setTimeout(() => body.destroy(), 30_000);
+  body.on('data', (part: Buffer) => {
+    if ((left -= part.length) < 0) body.destroy();
+  });
+  await finished(body, { writable: false }).catch(() => undefined); // Gone: then nobody reads the answer.
+  clearTimeout(timer);
 }
 
 export class Router {
@@ -253,12 +265,10 @@ export class Router {
       ...(shape.headers ? { headers: shape.headers } : {}),
       body: errorBody(worded, { ...correlation(), location: 'eastus', time: this.#context.clock.stamp() }),
     };
-    void this.#send(
-      request,
-      reply,
-      answer,
-      shape.envelope === 'gateway' ? 'gateway' : shape.envelope === 'none' ? 'standard' : 'error',
-    );
+    const kind = shape.envelope === 'gateway' ? 'gateway' : shape.envelope === 'none' ? 'standard' : 'error';
+    // A client that still writes would meet a closed connection instead of the answer: what it sends is read and dropped first.
+    if (known.status === 413) void drained(request.raw).then(() => this.#send(request, reply, answer, kind));
+    else void this.#send(request, reply, answer, kind);
   }
 
   async #send(

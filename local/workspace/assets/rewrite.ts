@@ -118,13 +118,15 @@ export function rewriteEnvironment(sent: Properties): Properties {
 /** YAML text comes back as indented JSON text. */
 function condaText(conda: unknown): string {
   let value: unknown;
+  let text: string;
   try {
     value = typeof conda === 'string' ? parseYaml(conda) : conda;
+    text = JSON.stringify(value, null, 2); // An alias of itself has no JSON.
   } catch (error) {
-    throw badRequest(`condaFile is not valid YAML: ${(error as Error).message}`);
+    throw badRequest(`condaFile is not valid YAML: ${(error as Error).message.split('\n', 1)[0]}`);
   }
   if (!objectOf(value)) throw badRequest('condaFile must be a mapping with dependencies.');
-  return JSON.stringify(value, null, 2);
+  return text;
 }
 
 const jobUri = /^azureml:\/\/jobs\/([^/]+)\/outputs\/([^/]+)(?:\/(.*))?$/i;
@@ -158,6 +160,7 @@ export async function rewriteData(context: RewriteContext, ws: WorkspaceRecord, 
   const dataType = sent['dataType'] ?? 'uri_folder';
   if (!['uri_file', 'uri_folder', 'mltable'].includes(textOf(dataType)))
     throw badRequest(`dataType '${textOf(dataType)}' is not uri_file, uri_folder or mltable.`);
+  if (/^azureml:/i.test(uri) && uri.split('/').includes('..')) throw badRequest(`The path of ${uri} leaves its datastore.`);
   const job = await fromJob(context, ws, uri);
   const short = /^azureml:\/\/datastores\/([^/]+)\/paths\/?(.*)$/i.exec(uri);
   const dataUri = job?.uri ?? (short ? context.storage.longUri(ws, short[1] ?? '', short[2] ?? '') : uri);

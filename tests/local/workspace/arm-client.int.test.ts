@@ -1,7 +1,7 @@
 /** The unmodified @azure/arm-machinelearning against the embedded workspace: list, get, create, delete of each operation group that is claimed. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { AzureMachineLearningWorkspaces } from '@azure/arm-machinelearning';
+import { AzureMachineLearningWorkspaces, type ComputeInstance } from '@azure/arm-machinelearning';
 import { armId, send, startUp, tokenOf, type Running } from '../../support/workspace.js';
 
 async function names<T extends { name?: string }>(items: AsyncIterable<T>): Promise<string[]> {
@@ -56,6 +56,15 @@ describe('@azure/arm-machinelearning', () => {
     assert.match(found.discoveryUrl ?? '', /^https:\/\/localhost:\d+\/discovery$/);
     assert.ok((await client.workspaces.listKeys(group, ws)).userStorageKey);
     await assert.rejects(client.workspaces.get(group, 'nope'), { code: 'ResourceNotFound', statusCode: 404 });
+    const wait = { updateIntervalInMs: 10 };
+    const changed = await client.workspaces.beginUpdateAndWait(group, ws, { description: 'text', tags: { a: 'b' } }, wait);
+    assert.deepEqual([changed.description, changed.tags], ['text', { a: 'b' }]);
+    assert.deepEqual((await client.workspaces.beginDiagnoseAndWait(group, ws, wait)).value?.otherResults, []);
+    await client.workspaces.beginResyncKeysAndWait(group, ws, wait);
+    await assert.rejects(client.workspaces.beginCreateOrUpdateAndWait(group, 'other', { location: 'eastus' }, wait), {
+      statusCode: 501,
+    });
+    await assert.rejects(client.workspaces.beginDeleteAndWait(group, ws, wait), { statusCode: 501 });
   });
 
   it('compute', async () => {
@@ -74,6 +83,18 @@ describe('@azure/arm-machinelearning', () => {
     assert.equal((await client.computeOperations.get(group, ws, 'small')).properties?.computeType, 'AmlCompute');
     await client.computeOperations.beginDeleteAndWait(group, ws, 'small', 'Delete', { updateIntervalInMs: 10 });
     await assert.rejects(client.computeOperations.get(group, ws, 'small'), { statusCode: 404 });
+    const wait = { updateIntervalInMs: 10 };
+    const instance = { location: 'eastus', properties: { computeType: 'ComputeInstance' as const, properties: { vmSize: 'S' } } };
+    await client.computeOperations.beginCreateOrUpdateAndWait(group, ws, 'ci-1', instance, wait);
+    const state = async () => {
+      const { properties } = await client.computeOperations.get(group, ws, 'ci-1');
+      return (properties as ComputeInstance | undefined)?.properties?.state;
+    };
+    assert.equal(await state(), 'Running');
+    await client.computeOperations.beginStopAndWait(group, ws, 'ci-1', wait);
+    assert.equal(await state(), 'Stopped');
+    await client.computeOperations.beginStartAndWait(group, ws, 'ci-1', wait);
+    assert.equal(await state(), 'Running');
   });
 
   it('datastores', async () => {

@@ -13,8 +13,25 @@ os.environ["AZURE_ML_DISABLE_ON_DISK_CACHE"] = "true"
 real = socket.getaddrinfo
 socket.getaddrinfo = lambda host, *rest, **more: real("127.0.0.1" if str(host).endswith(".localhost") else host, *rest, **more)
 
-from azure.ai.ml import MLClient, load_component  # noqa: E402
-from azure.ai.ml.entities import Data, Environment, Model  # noqa: E402
+from azure.ai.ml import MLClient, dsl, load_component  # noqa: E402
+from azure.ai.ml.entities import (  # noqa: E402
+    AccountKeyConfiguration,
+    AmlCompute,
+    AzureBlobDatastore,
+    AzureDataLakeGen2Datastore,
+    AzureFileDatastore,
+    BuildContext,
+    ComputeInstance,
+    Data,
+    Environment,
+    JobSchedule,
+    Model,
+    RecurrencePattern,
+    RecurrenceTrigger,
+    SasTokenConfiguration,
+    Workspace,
+)
+from azure.core.exceptions import HttpResponseError  # noqa: E402
 from azure.identity import ClientSecretCredential  # noqa: E402
 
 credential = ClientSecretCredential(
@@ -65,4 +82,76 @@ registry.models.create_or_update(Model(name="direct", version="1", path=folder +
 assert "1" in [str(entry.version) for entry in registry.models.list("direct")]
 registry.environments.create_or_update(Environment(name="renv", version="1", image="python:3.11"))
 assert registry.environments.get("renv", "1").image == "python:3.11"
+
+
+def refused(call, text):
+    """The call fails with that text in what the client says."""
+    try:
+        call()
+    except HttpResponseError as error:
+        assert text in str(error), error
+        return
+    raise AssertionError(f"not refused: {text}")
+
+
+# What is read, changed in one member and put back is taken.
+read = ml.components.get("count", str(component.version))
+read.description, read.display_name = "changed", "Shown"
+assert ml.components.create_or_update(read).display_name == "Shown"
+assert ml.components.get("count", read.version).description == "changed"
+ml.environments.create_or_update(Environment(name="env", version="2", image="python:3.12"))
+ml.environments.archive("env", version="1")
+assert [entry.version for entry in ml.environments.list("env")] == ["2"]
+ml.environments.restore("env", version="1")
+assert ml.environments.get("env", label="latest").version == "2"
+assert ml.environments.get("AzureML-sklearn-1.5", label="latest").name == "AzureML-sklearn-1.5"
+os.makedirs(folder + "/build")
+with open(folder + "/build/Dockerfile", "w", encoding="utf8") as file:
+    file.write("FROM python:3.11\n")
+ml.environments.create_or_update(Environment(name="built", version="1", build=BuildContext(path=folder + "/build")))
+ml.environments.archive("built", version="1")
+ml.data.create_or_update(Data(name="table", version="foo", path=folder + "/data.csv", type="uri_file"))
+assert ml.data.get("table", label="latest").version == "foo"
+settings = ml.workspaces.get(workspace["name"])
+settings.description, settings.tags = "text", {"a": "b"}
+assert ml.workspaces.begin_update(settings).result().tags == {"a": "b"}
+assert ml.workspaces.get(workspace["name"]).description == "text"
+refused(lambda: ml.workspaces.begin_create(Workspace(name="other", location="eastus")).result(), "does not implement")
+refused(lambda: list(ml.connections.list()), "WorkspaceConnections_List")
+
+key, sas = AccountKeyConfiguration(account_key="QQ=="), SasTokenConfiguration(sas_token="?sv=x")
+for store, secret in (
+    (AzureBlobDatastore(name="keyed", account_name="a", container_name="c", credentials=key), "sas_token"),
+    (AzureBlobDatastore(name="signed", account_name="a", container_name="c", credentials=sas), "sas_token"),
+    (AzureFileDatastore(name="files", account_name="a", file_share_name="s", credentials=key), "sas_token"),
+    (AzureDataLakeGen2Datastore(name="lake", account_name="a", filesystem="f"), None),
+):
+    ml.datastores.create_or_update(store)
+    held = ml.datastores.get(store.name, include_secrets=True).credentials
+    assert secret is None or getattr(held, secret).startswith("?sv="), (store.name, held)
+    ml.datastores.delete(store.name)
+
+ml.compute.begin_create_or_update(AmlCompute(name="own", size="Standard_DS2_v2", max_instances=2)).result()
+cluster = ml.compute.get("own")
+cluster.max_instances = 3
+assert ml.compute.begin_update(cluster).result().max_instances == 3
+ml.compute.begin_create_or_update(ComputeInstance(name="ci-own", size="Standard_DS3_v2")).result()
+ml.compute.begin_stop("ci-own").result()
+assert str(ml.compute.get("ci-own").state).endswith(("Stopped", "STOPPED"))
+ml.compute.begin_start("ci-own").result()
+for name in ("own", "ci-own"):
+    ml.compute.begin_delete(name).result()
+
+
+@dsl.pipeline(default_compute="cpu-cluster")
+def listing():
+    load_component(folder + "/component.yml")()
+
+
+pattern = RecurrenceTrigger(frequency="day", interval=1, schedule=RecurrencePattern(hours=[10], minutes=[0]))
+assert ml.schedules.begin_create_or_update(JobSchedule(name="daily", trigger=pattern, create_job=listing())).result().is_enabled
+ml.schedules.begin_disable("daily").result()
+assert [entry.name for entry in ml.schedules.list()] == []
+refused(lambda: ml.schedules.trigger("daily"), "does not implement")
+ml.schedules.begin_delete("daily").result()
 print("done")
