@@ -7,7 +7,7 @@ import type { Metrics } from '../../src/aml/jobs/metrics.js';
 import type { FetchedOutput } from '../../src/aml/jobs/outputs.js';
 import type { StepState } from '../../src/aml/jobs/steps.js';
 import type { Platform } from '../../src/task/platform.js';
-import { sanitizeInline } from '../../src/task/sanitize.js';
+import { sanitize, sanitizeInline } from '../../src/task/sanitize.js';
 import { duration } from './view.js';
 
 export interface Report {
@@ -115,7 +115,12 @@ export function markdown(report: Report): string {
     if (digest.place) lines.push(`At ${md(digest.place.path)}, line ${digest.place.line}.`, '');
     if (digest.lines.length > 0) {
       // An indented block cannot be left from inside.
-      lines.push('Last lines of its log:', '', ...digest.lines.map((line) => `    ${sanitizeInline(line).slice(0, 500)}`), '');
+      lines.push(
+        'Last lines of its log:',
+        '',
+        ...digest.lines.map((line) => `    ${sanitize(line).join(' ').slice(0, 500)}`),
+        '',
+      );
     }
   }
   const leaves = steps.filter(({ group }) => !group);

@@ -10,6 +10,7 @@ import { StepReader, type StepState } from '../../src/aml/jobs/steps.js';
 import type { Platform } from '../../src/task/platform.js';
 import type { Inputs } from './inputs.js';
 import { reportFolder, type Report } from './report.js';
+import { counted } from './view.js';
 
 /** An output variable becomes an environment variable of later steps, which have a limit. */
 const longestVariable = 24_000;
@@ -64,7 +65,9 @@ export async function fetchOutputs(
     let output = await tried(() => fetchOutput(located, place, platform.cancelled));
     output ??= await fetchOutput(located, place, platform.cancelled);
     fetched.push(output);
-    platform.info(`Output ${name}: ${output.files.length} files, ${output.bytes} bytes, ${output.digest}, in ${output.folder}`);
+    platform.info(
+      `Output ${name}: ${counted(output.files.length, 'file')}, ${output.bytes} bytes, ${output.digest}, in ${output.folder}`,
+    );
   }
   platform.output('outputsPath', folder);
   return fetched;

@@ -9,7 +9,7 @@ import { identityOf } from '../../src/task/identity.js';
 import type { Outcome, Platform } from '../../src/task/platform.js';
 import type { Inputs } from './inputs.js';
 import type { Report } from './report.js';
-import { duration, JobView } from './view.js';
+import { counted, duration, JobView } from './view.js';
 
 /** A job that this step is responsible for. */
 interface Taken {
@@ -149,7 +149,7 @@ async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, 
     });
   }
   const { bytes, files, reused } = compiled.upload;
-  if (files > 0) platform.info(`Uploaded ${files} files (${bytes} bytes).`);
+  if (files > 0) platform.info(`Uploaded ${counted(files, 'file')} (${bytes} bytes).`);
   else if (reused > 0) platform.info('Code and data are unchanged: nothing was uploaded.');
   flight.name = chosen.name;
   const { job, readBack } = await submitJob(workspace, compiled, submission, { clock: platform.clock, signal });
@@ -183,7 +183,9 @@ async function collect(inputs: Inputs, workspace: Workspace, platform: Platform,
   report.steps = await results.stepsOf(workspace, report, platform);
   report.metrics = await results.giveMetrics(workspace, report, platform);
   if (inputs.downloadOutputs.length > 0) report.outputs = await results.fetchOutputs(inputs, workspace, report, platform);
-  return { result: 'Succeeded', message: `Job ${report.job.name} completed after ${duration(report.waitedMs)}.` };
+  const message = `Job ${report.job.name} completed after ${duration(report.waitedMs)}.`;
+  platform.info(message);
+  return { result: 'Succeeded', message };
 }
 
 /** The job has not completed: why, and whether it still runs. Never green. */

@@ -112,6 +112,11 @@ function took(step: StepState, now: number): string {
   return ms >= 0 ? ` (${duration(ms)})` : '';
 }
 
+/** `1 file`, `2 files`. */
+export function counted(count: number, thing: string): string {
+  return `${count} ${thing}${count === 1 ? '' : 's'}`;
+}
+
 /** `12 s`, `3 min`, `2.5 h`. */
 export function duration(ms: number): string {
   if (ms < 120_000) return `${Math.round(ms / 1000)} s`;

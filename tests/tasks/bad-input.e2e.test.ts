@@ -134,6 +134,11 @@ const cases: Case[] = [
     says: [/rg-nowhere/, /resourceGroupName/],
   },
   {
+    what: 'a validation in a workspace that is not there',
+    inputs: { action: 'validate', workspaceName: 'nowhere', resourceGroupName: 'rg-dev' },
+    says: [/nowhere/, /workspaceName/, /Workspaces there: dev/],
+  },
+  {
     what: 'a connection that may only read',
     inputs: { azureSubscription: 'arm-dev-read' },
     says: [/arm-dev-read/, /AuthorizationFailed/, /AzureML Data Scientist/],

@@ -79,7 +79,7 @@ export class StepReader {
     const steps: StepState[] = [];
     for (const run of runs) {
       if (!run.runId) continue;
-      const step = stepState(run, prefix);
+      const step = stepState(run, prefix, runId);
       steps.push(step);
       if (!step.group || depth >= 8) continue;
       const below = await this.#below(base, run.runId, `${step.name}/`, depth + 1, signal);
@@ -91,17 +91,20 @@ export class StepReader {
   }
 }
 
-function stepState(run: RunBody, prefix: string): StepState {
+function stepState(run: RunBody, prefix: string, parent: string): StepState {
   const properties = run.properties ?? {};
   const reused = properties['azureml.isreused']?.toLowerCase() === 'true';
   const runId = run.runId ?? '';
   const time = (text: string | null | undefined) => (text ? Date.parse(text) : Number.NaN);
   const [started, ended] = [time(run.startTimeUtc), time(run.endTimeUtc)];
   const error = runError(run.error);
+  // The trials of a sweep are called `{job}_{n}` unless somebody named them: the job's name is in the log already.
+  const called = run.displayName || run.name || runId;
+  const trial = called.startsWith(`${parent}_`) ? /^\d+$/.exec(called.slice(parent.length + 1))?.[0] : undefined;
   const anonymous = !run.displayName && (!run.name || run.name === 'azureml_anonymous');
   return {
     runId,
-    name: prefix + (anonymous ? runId.slice(-8) : (run.displayName ?? run.name ?? '')),
+    name: prefix + (trial !== undefined ? `trial_${trial}` : anonymous ? runId.slice(-8) : (run.displayName ?? run.name ?? '')),
     status: run.status ?? '',
     phase: phaseOf(run.status ?? ''),
     group: isGroup(run),
