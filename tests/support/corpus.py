@@ -75,10 +75,8 @@ def seed(paths):
     if not paths:
         return
     store = ml.datastores.get("workspaceblobstore", include_secrets=True)
-    service = BlobServiceClient(
-        f"https://{store.account_name}.blob.{store.endpoint}",
-        credential={"account_name": store.account_name, "account_key": store.credentials.account_key},
-    )
+    # The client asks for a secret that expires: a token that begins with `?`.
+    service = BlobServiceClient(f"https://{store.account_name}.blob.{store.endpoint}", credential=store.credentials.sas_token.lstrip("?"))
     container = service.get_container_client(store.container_name)
     for path in paths:
         name = path if re.search(r"\.\w+$", path) else path.rstrip("/") + "/data.csv"
