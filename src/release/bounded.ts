@@ -1,10 +1,8 @@
 /** Work that somebody else wrote (a gate's conditions) within a bound of time: CEL can loop in loops, and its `matches` can backtrack for ever. */
 import { Script } from 'node:vm';
 
-/** Milliseconds of computing for what a gate asks at once; honest conditions take a thousandth of it. */
+/** Milliseconds of computing for one condition; honest ones take a thousandth of it. */
 const longest = 3_000;
-/** So many items share that time. */
-const together = 100;
 /** After so many conditions that did not end, the rest is not tried. */
 const mostLost = 3;
 
@@ -20,19 +18,19 @@ function endsInTime(work: () => void, milliseconds: number): boolean {
   }
 }
 
-/** `work` over all items in order; an item that takes too long gives what `late` gives. */
-export function eachInTime<T, R>(items: readonly T[], work: (item: T) => R, late: (item: T) => R, milliseconds = longest): R[] {
-  const results: R[] = [];
-  for (let lost = 0; results.length < items.length;) {
-    const ended =
-      lost < mostLost &&
-      endsInTime(() => {
-        for (const end = Math.min(items.length, results.length + together); results.length < end;)
-          results.push(work(items[results.length]!));
-      }, milliseconds);
-    if (ended) continue;
+/** `work` over all items in order, those that `mayLoop` with a watchdog; one that takes too long gives what `late` gives. */
+export function eachInTime<T, R>(
+  items: readonly T[],
+  mayLoop: (item: T) => boolean,
+  work: (item: T) => R,
+  late: (item: T) => R,
+): R[] {
+  let lost = 0;
+  return items.map((item) => {
+    if (!mayLoop(item)) return work(item);
+    const result: R[] = [];
+    if (lost < mostLost && endsInTime(() => void result.push(work(item)), longest)) return result[0]!;
     lost += 1;
-    results.push(late(items[results.length]!));
-  }
-  return results;
+    return late(item);
+  });
 }

@@ -22,6 +22,8 @@ export interface Expression extends Condition {
   /** Reads metrics under a computed name, so all of them belong to the record. */
   dynamic: boolean;
   objects: ('model' | 'job' | 'build')[];
+  /** Has a loop or a regular expression in it: its time has no bound of its own. */
+  mayLoop: boolean;
   /** Value of the condition. Throws what CEL throws. */
   evaluate(scope: Scope): unknown;
   /** Both sides of every comparison of numbers, outermost first; sides that cannot be evaluated are left out. */
@@ -69,6 +71,7 @@ interface Found {
   objects: Set<'model' | 'job' | 'build'>;
   usesChampion: boolean;
   dynamic: boolean;
+  mayLoop: boolean;
   typeWord?: string;
 }
 
@@ -118,6 +121,7 @@ export function compileCondition(condition: Condition, input = 'gate'): Expressi
     objects: new Set(),
     usesChampion: false,
     dynamic: false,
+    mayLoop: false,
   };
   walk(parse(source).ast, found, { bound: new Set(), guard: false, parent: undefined, refuse });
   const program = parse(rewrite(source, found.edits));
@@ -141,6 +145,7 @@ export function compileCondition(condition: Condition, input = 'gate'): Expressi
     usesChampion: found.usesChampion,
     dynamic: found.dynamic,
     objects: [...found.objects],
+    mayLoop: found.mayLoop,
     evaluate: (scope) => program(context(scope)) as unknown,
     comparisons: (scope) =>
       comparisonsOf(program.ast).flatMap(({ operator, sides }) => {
@@ -257,11 +262,13 @@ function walk(node: ASTNode, found: Found, place: Place): void {
       return down(node.args[0]);
     }
     case 'call':
+      if (node.args[0] === 'matches') found.mayLoop = true;
       if (node.args[0] === 'has') return node.args[1].forEach((child) => down(child, { guard: true }));
       wrapCount(node.args[0], node, found, place);
       return node.args[1].forEach((child) => down(child));
     case 'rcall': {
       const [name, receiver, args] = node.args;
+      if (MACROS.has(name) || name === 'matches') found.mayLoop = true;
       wrapCount(name, node, found, place);
       down(receiver);
       const own = MACROS.has(name) && args[0]?.op === 'id' ? new Set([...place.bound, args[0].args]) : place.bound;

@@ -73,6 +73,7 @@ export function judge(gate: Gate, facts: GateFacts, options: GateOptions): Verdi
   const notComparable = facts.champion !== null && candidate !== undefined && champion !== undefined && candidate !== champion;
   const rows = eachInTime(
     gate.conditions,
+    ({ mayLoop }) => mayLoop,
     (condition) => judgeCondition(condition, facts, options, notComparable),
     (condition) => ({ ...emptyRow(condition, facts), note: 'it takes too long to evaluate' }),
   );

@@ -27,7 +27,8 @@ const refused = (gate: string): Refusal => {
   return assert.fail(`${gate} was taken`);
 };
 
-describe('release: gates', () => {
+describe('release: gates', function () {
+  this.timeout(60_000);
   it('judges lines with names, margins and the champion', () => {
     const result = verdict(
       'accuracy >= 0.80   # floor\n\n# only a comment\naccuracy >= champion.accuracy - 0.005 # not worse\nmetrics["val/loss"] <= 0.4',
