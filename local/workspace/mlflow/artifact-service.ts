@@ -4,12 +4,14 @@
  * Files are listed with SAS URLs; an upload asks for empty artifacts first and writes to their URLs.
  */
 import type { Answer, Ctx, WorkspaceCall, WorkspaceRecord } from '../context.js';
-import { badRequest, notFound, ServiceError } from '../errors.js';
+import { badRequest, notFound, notBuilt, ServiceError } from '../errors.js';
 import type { Router } from '../router.js';
 import { getRun } from '../runs/access.js';
-import type { BlobPlace } from '../storage/types.js';
+import type { BlobEntry, BlobPlace } from '../storage/types.js';
+import { objectOf } from '../validate.js';
 import { placeOf, safePath } from './places.js';
 import { storeStream } from './artifacts.js';
+import { MlflowError } from './wire.js';
 
 interface Container {
   origin: string;
@@ -38,9 +40,16 @@ export function registerArtifactService(router: Router, ctx: Ctx): void {
     access: 'read' | 'write',
     handler: (call: WorkspaceCall, container: Container) => Promise<Answer>,
   ): void => {
-    router.workspace(method, `/artifacts/:origin/:container${path}`, access, (call) => handler(call, ofPath(call)), artifact);
+    const inContainer = inOwnWords((call) => handler(call, ofPath(call)));
+    router.workspace(method, `/artifacts/:origin/:container${path}`, access, inContainer, artifact);
     for (const base of runBases)
-      router.workspace(method, `${base}${path}`, access, (call) => handler(call, ofRun(call)), history);
+      router.workspace(
+        method,
+        `${base}${path}`,
+        access,
+        inOwnWords((call) => handler(call, ofRun(call))),
+        history,
+      );
   };
   const service = new ArtifactService(ctx);
   add('GET', '', 'read', (call, container) => service.list(call, container));
@@ -54,22 +63,42 @@ export function registerArtifactService(router: Router, ctx: Ctx): void {
   add('GET', '/prefix/contentinfo', 'read', (call, container) => service.prefixInfo(call, container));
   add('POST', '/batch/metadata', 'write', (call, container) => service.createEmpty(call, container));
   const base = '/artifacts/:origin/:container';
-  router.workspace('GET', `${base}/content`, 'read', (call) => service.download(call, ofPath(call)), artifact);
+  const download = inOwnWords((call) => service.download(call, ofPath(call)));
+  router.workspace('GET', `${base}/content`, 'read', download, artifact);
   router.workspace(
     'GET',
     `${base}/write`,
     'write',
-    async (call) => ({ raw: (await service.uri(call, ofPath(call), 'rcw')) ?? '', contentType: 'text/plain' }),
+    inOwnWords(async (call) => ({ raw: (await service.uri(call, ofPath(call), 'rcw')) ?? '', contentType: 'text/plain' })),
     artifact,
   );
-  router.workspace('POST', `${base}/content`, 'write', (call) => service.upload(call, ofPath(call)), {
+  const upload = inOwnWords((call) => service.upload(call, ofPath(call)));
+  router.workspace('POST', `${base}/content`, 'write', upload, {
     ...artifact,
     raw: true,
     bodyLimit: largestUpload,
   });
-  router.workspace('POST', '/artifacts/metadata', 'write', (call) => service.createOne(call), artifact);
-  router.workspace('POST', '/artifacts/register', 'write', (call) => service.createOne(call), artifact);
+  const createOne = inOwnWords((call) => service.createOne(call));
+  router.workspace('POST', '/artifacts/metadata', 'write', createOne, artifact);
+  router.workspace('POST', '/artifacts/register', 'write', createOne, artifact);
 }
+
+type Handle = (call: WorkspaceCall) => Promise<Answer>;
+
+/** What is shared with MLflow's surface speaks MLflow's errors; this service has Azure ML's. */
+function inOwnWords(handle: Handle): Handle {
+  return async (call) => {
+    try {
+      return await handle(call);
+    } catch (error) {
+      if (error instanceof MlflowError && error.status === 400) throw badRequest(error.message);
+      throw error;
+    }
+  };
+}
+
+/** What a blob tells of an artifact; a file that is not written yet has neither. */
+type Stored = Pick<BlobEntry, 'etag' | 'lastModified'>;
 
 class ArtifactService {
   constructor(private readonly ctx: Ctx) {}
@@ -78,14 +107,16 @@ class ArtifactService {
     return placeOf(ws, `${origin}/${container}${path === '' ? '' : `/${safePath(path)}`}`, true);
   }
 
-  #artifact({ origin, container }: Container, path: string, etag = ''): Record<string, unknown> {
+  #artifact({ origin, container }: Container, path: string, stored?: Stored): Record<string, unknown> {
+    const written = stored === undefined ? NaN : Date.parse(stored.lastModified);
     return {
       artifactId: `${origin}/${container}/${path}`,
       origin,
       container,
       path,
-      etag,
-      createdTime: this.ctx.clock.stamp(),
+      // Listings give it without its quotes.
+      etag: stored ? `"${stored.etag.replaceAll('"', '')}"` : '',
+      createdTime: Number.isNaN(written) ? this.ctx.clock.stamp() : new Date(written).toISOString().replace('Z', '0000+00:00'),
       dataPath: { dataStoreName: 'workspaceartifactstore', relativePath: `${origin}/${container}/${path}`, sqlDataPath: null },
       tags: {},
     };
@@ -106,22 +137,22 @@ class ArtifactService {
     const value: unknown[] = [];
     const root = this.#place(call.ws, container, '');
     const below = safePath(call.query['path'] ?? '');
-    for await (const { name, etag } of this.ctx.storage.list({ ...root, path: `${root.path}/${below}` })) {
-      value.push(this.#artifact(container, name.slice(root.path.length + 1), etag));
+    for await (const blob of this.ctx.storage.list({ ...root, path: `${root.path}/${below}` })) {
+      value.push(this.#artifact(container, blob.name.slice(root.path.length + 1), blob));
     }
     return { body: { value, continuationToken: null, nextLink: null } };
   }
 
-  async #existing(call: WorkspaceCall, container: Container): Promise<{ path: string; etag: string }> {
+  async #existing(call: WorkspaceCall, container: Container): Promise<Stored & { path: string }> {
     const path = safePath(call.query['path'] ?? '');
     const found = path === '' ? undefined : await this.ctx.storage.head(this.#place(call.ws, container, path));
     if (!found) throw notFound(`Artifact ${container.origin}/${container.container}/${path} was not found`);
-    return { path, etag: found.etag };
+    return { path, etag: found.etag, lastModified: found.lastModified };
   }
 
   async metadata(call: WorkspaceCall, container: Container): Promise<Answer> {
-    const { path, etag } = await this.#existing(call, container);
-    return { body: this.#artifact(container, path, etag) };
+    const found = await this.#existing(call, container);
+    return { body: this.#artifact(container, found.path, found) };
   }
 
   async contentInfo(call: WorkspaceCall, container: Container): Promise<Answer> {
@@ -165,7 +196,11 @@ class ArtifactService {
     if (typeof origin !== 'string' || typeof container !== 'string' || typeof path !== 'string') {
       throw badRequest('An artifact needs origin, container and path.');
     }
-    this.#place(call.ws, { origin, container }, path);
+    const { path: own } = this.#place(call.ws, { origin, container }, path);
+    const elsewhere = objectOf(objectOf(call.body)?.['dataPath']);
+    const [store, lies] = [elsewhere?.['dataStoreName'], elsewhere?.['relativePath']];
+    if ((store != null && store !== 'workspaceartifactstore') || (lies != null && lies !== own))
+      throw notBuilt(`artifacts that lie elsewhere (${String(store)}, ${String(lies)})`);
     return { body: this.#artifact({ origin, container }, safePath(path)) };
   }
 
@@ -179,8 +214,8 @@ class ArtifactService {
   async upload(call: WorkspaceCall, container: Container): Promise<Answer> {
     const path = safePath(call.query['path'] ?? '');
     if (path === '') throw badRequest("The query 'path' is missing.");
-    if (call.stream)
-      await storeStream({ ctx: this.ctx }, this.#place(call.ws, container, path), call.stream, call.headers['content-type']);
-    return { body: this.#artifact(container, path) };
+    const place = this.#place(call.ws, container, path);
+    if (call.stream) await storeStream({ ctx: this.ctx }, place, call.stream, call.headers['content-type']);
+    return { body: this.#artifact(container, path, await this.ctx.storage.head(place)) };
   }
 }

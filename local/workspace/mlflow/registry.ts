@@ -188,9 +188,10 @@ const searchVersions: Handler = (call) => {
   const found = names
     .flatMap((name) => versionsOf(call, name).map((asset) => showVersion(call, asset)))
     .filter((shown) => conditions.every((condition) => holds(valueOf(shown, condition), condition)));
+  const asked = parseOrder(texts(call.fields, 'order_by'));
   const orders: Order[] = [
-    ...parseOrder(texts(call.fields, 'order_by')),
-    { entity: 'attribute', key: 'last_updated_timestamp', ascending: false },
+    ...(asked.length > 0 ? asked : [{ entity: 'attribute' as const, key: 'last_updated_timestamp', ascending: false }]),
+    { entity: 'attribute', key: 'name', ascending: true },
     { entity: 'attribute', key: 'version_number', ascending: false },
   ];
   const { items, next } = page(sortBy(found, orders, valueOf), call.fields, 10_000, 200_000);

@@ -216,4 +216,28 @@ describe('MLflow in breadth', function () {
     );
     await refused('RESOURCE_DOES_NOT_EXIST', 'DELETE', `logged-models/${model}/tags/none`);
   });
+
+  it('the artifacts service: one etag and time however it is asked, and its own errors', async () => {
+    const run = await begin(await experiment());
+    const service = `${running.url}/artifact/v2.0${running.ctx.world.workspaces()[0]?.armId}/artifacts`;
+    const of = `${service}/ExperimentRun/dcid.${run}`;
+    const call = (method: string, url: string, body?: unknown) =>
+      send(running.connection, method, url, { token, ...(body === undefined ? {} : { body }) });
+    const written = await call('POST', `${of}/content?path=a/b.txt`, Buffer.from('hello'));
+    const { etag, createdTime } = written.json;
+    assert.match(String(etag), /^".+"$/);
+    assert.match(String(createdTime), /^\d{4}-.*\.\d{7}\+00:00$/);
+    const [listed] = (await call('GET', of)).json.value;
+    const single = (await call('GET', `${of}/metadata?path=a/b.txt`)).json;
+    assert.deepEqual([listed.etag, single.etag, listed.createdTime, single.createdTime], [etag, etag, createdTime, createdTime]);
+    assert.equal((await call('GET', `${of}/content?path=a/b.txt`)).text, 'hello');
+    for (const path of ['../x', 'a/../../x']) {
+      const refusal = await call('GET', `${of}/contentinfo?path=${path}`);
+      assert.deepEqual([refusal.status, refusal.json.error.code], [400, 'UserError'], refusal.text);
+    }
+    const data = { origin: 'ExperimentRun', container: `dcid.${run}`, path: 'q.txt' };
+    const elsewhere = { ...data, dataPath: { dataStoreName: 'workspaceblobstore', relativePath: 'q.txt' } };
+    assert.equal((await call('POST', `${service}/register`, elsewhere)).status, 501);
+    assert.equal((await call('POST', `${service}/register`, data)).status, 200);
+  });
 });
