@@ -14,9 +14,11 @@ import {
   str,
   toSnake,
   union,
+  what,
   words,
   type Field,
 } from './schema.js';
+import { Problems } from './problems.js';
 import { distribution } from './sweep.js';
 
 const list_ = (text: string): string[] => text.split(' ');
@@ -235,8 +237,29 @@ const searched: Field = {
     return readField(type?.kind === 'scalar' && type.text.toLowerCase() === 'choice' ? anyChoice : distribution, node, reader);
   },
 };
+/** A number cannot be searched as text: `uniform(0.1, 1)` was the form of previews. */
+const searchedNumber: Field = {
+  ...searched,
+  read(node, reader) {
+    if (node.kind !== 'scalar' || readField(float, node, { ...reader, problems: new Problems() }) !== undefined)
+      return searched.read(node, reader);
+    reader.problems.add(
+      node.place,
+      `${what(node)} is no number.`,
+      'a number, or a mapping such as {type: uniform, min_value: 0.1, max_value: 1}',
+    );
+    return undefined;
+  },
+};
 const searchSpace = (parameters: Record<string, Field>): Field =>
-  list(object(Object.fromEntries(Object.keys(parameters).map((key) => [key, searched])), { name: 'the search space' }));
+  list(
+    object(
+      Object.fromEntries(
+        Object.entries(parameters).map(([key, field]) => [key, field === float || field === int ? searchedNumber : searched]),
+      ),
+      { name: 'the search space' },
+    ),
+  );
 
 function parametersOf(task: string, family: Family): Record<string, Field> {
   if (family === 'text') return textParameters;

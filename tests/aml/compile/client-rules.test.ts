@@ -160,6 +160,10 @@ describe('compile: rules of the client for automated ML', () => {
     assert.deepEqual(settings, { stepLRGamma: 0.1, warmupCosineLRCycles: 0.4, logTrainingMetrics: 'Enable' });
     const space = 'search_space: [{step_lr_step_size: 3}]\ncompute: azureml:cpu\n';
     assert.deepEqual((await job(`${image}${space}`)).taskDetails.searchSpace, [{ stepLRStepSize: '3' }]);
+    assert.match(
+      await refused(`${image}search_space: [{min_size: "choice(600, 800)"}]\ncompute: azureml:cpu\n`),
+      /"choice\(600, 800\)" is no number\. Accepted: a number, or a mapping/,
+    );
     assert.equal((await step(image)).training_parameters.log_training_metrics, 'LogTrainingMetrics.ENABLE');
     assert.match(
       await refused(`${image}compute: azureml:cpu\ntest_data: {type: mltable, path: "azureml:t:1"}\n`),
