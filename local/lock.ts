@@ -1,7 +1,7 @@
 /** A lock between processes: a folder, because making one is atomic everywhere. The holder keeps touching it; one that no longer does has died. */
 import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const beatMs = 2_000;
@@ -45,13 +45,14 @@ async function breakStale(path: string): Promise<void> {
 }
 
 /**
- * Runs `body` while holding the lock folder `path` (its parent must exist). Waits for another holder as long as that one lives.
+ * Runs `body` while holding the lock folder `path` (made with its parents). Waits for another holder as long as that one lives.
  * @param signal ends the wait (not the body)
  * @returns what `body` returns
  * @throws AbortError when the wait was ended
  */
 export async function withLock<R>(path: string, body: () => Promise<R>, signal?: AbortSignal): Promise<R> {
   const token = randomUUID();
+  await mkdir(dirname(path), { recursive: true });
   for (;;) {
     signal?.throwIfAborted();
     try {
