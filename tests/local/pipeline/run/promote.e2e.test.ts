@@ -92,7 +92,8 @@ describe('promotion through amlops run', function () {
   before(async () => {
     bench = new Bench();
     const state = join(bench.folder, 'workspace');
-    workspace = await startWorkspace({ state, workspaces: ['dev', 'prod'], registry: 'shared' });
+    // Slow enough that a promotion is not over before it is killed, on any machine.
+    workspace = await startWorkspace({ state, workspaces: ['dev', 'prod'], registry: 'shared', latency: 'request=0.04' });
     file = join(bench.folder, 'connection.json');
     writeFileSync(file, JSON.stringify(workspace.connection));
     writeFileSync(join(bench.root, 'environments.yml'), environments);
@@ -143,6 +144,7 @@ describe('promotion through amlops run', function () {
       const killed = amlops('run', 'azure-pipelines.yml', ...common, ...(attempt === 0 ? [] : ['--rerun', '1']));
       for (let turn = 0; turn < 1200 && !/> step promote fraud in prod/.test(killed.err()); turn += 1) await sleep(50);
       await sleep(after);
+      assert.equal(killed.child.exitCode, null, `it ended before it was killed: ${killed.err()}`);
       process.kill(-(killed.child.pid ?? 0), 'SIGKILL');
       await killed.ended;
     }
