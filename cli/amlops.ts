@@ -1,5 +1,5 @@
 /** `amlops`: one file a command, loaded only when it is asked for (start-up is a user's first impression). */
-import { Command } from 'commander';
+import { Command, Help } from 'commander';
 
 interface CommandModule {
   /** Adds the command to the program: arguments, options, help and the action. */
@@ -23,6 +23,14 @@ async function main(argv: string[]): Promise<void> {
   const program = new Command('amlops');
   program
     .description('Azure Machine Learning in Azure Pipelines, and the same thing on a laptop.')
+    .configureHelp({
+      // An empty list of repeated options is no default worth a word.
+      optionDescription(option) {
+        const value: unknown = option.defaultValue;
+        const empty = typeof value === 'object' && value !== null && Object.keys(value).length === 0;
+        return empty ? option.description : new Help().optionDescription(option);
+      },
+    })
     .exitOverride((error) => {
       process.exit(error.exitCode === 0 ? 0 : 2);
     })
