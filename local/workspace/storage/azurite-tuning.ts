@@ -6,6 +6,7 @@
  * - every request parses the URI template of every operation again;
  * - what was just written is read back from the disk for its MD5, and flushed to it, although the index that names it is written
  *   seconds later and unflushed: a flush saves nothing when the machine loses power, and is not needed when only a process dies.
+ * And one thing is made right: closing the index does not wait for a save that is under way, and what that save was to keep is lost.
  * Each is a package of Azurite's own, found from its folder; one that is no longer there is an error at start, not a silent loss.
  */
 import { createHash } from 'node:crypto';
@@ -22,6 +23,12 @@ interface Resultset {
   filterInitialized: boolean;
   collection: { binaryIndices: Record<string, unknown> };
   findAnd: (this: Resultset, expressions: Expression[]) => unknown;
+}
+
+interface Loki {
+  autosaveDisable: (this: Loki) => void;
+  saveDatabase: (this: Loki, done: (error?: unknown) => void) => void;
+  close: (this: Loki, done: (error?: unknown) => void) => void;
 }
 
 interface ExtentStore {
@@ -51,8 +58,14 @@ function rank(collection: Resultset['collection'], expression: Expression): numb
 export function tuneAzurite(azurite: Require): void {
   put(azurite, 'applicationinsights', {});
 
-  const { Resultset } = (azurite('lokijs') as { Resultset?: { prototype: Resultset } }) ?? {};
+  const loki = azurite('lokijs') as { prototype: Loki; Resultset?: { prototype: Resultset } };
+  const { Resultset } = loki;
   if (!Resultset) throw new Error('lokijs has no Resultset.');
+  loki.prototype.close = function (done) {
+    this.autosaveDisable();
+    // Queued behind a save that is under way; `done` is told when everything is in the file.
+    this.saveDatabase(done);
+  };
   const findAnd = Resultset.prototype.findAnd;
   const and = function (this: Resultset, expressions: Expression[]): unknown {
     if (this.filterInitialized) return findAnd.call(this, expressions);

@@ -148,8 +148,15 @@ function stop(): void {
   stopping = true;
   void (server ?? Promise.resolve(undefined))
     .then((running) => running?.close())
-    .catch(() => undefined)
-    .then(() => process.exit(0));
+    .then(
+      () => process.exit(0),
+      (error: unknown) => {
+        process.stderr.write(
+          `The blob service did not close in order: ${error instanceof Error ? error.message : String(error)}\n`,
+        );
+        process.exit(1);
+      },
+    );
 }
 
 const tell = (message: WorkerMessage): void => void process.send?.(message);

@@ -1,6 +1,9 @@
 /** The index of the blob service answers with the tuning as it does without. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { tuneAzurite } from '../../../../local/workspace/storage/azurite-tuning.js';
 
@@ -21,6 +24,29 @@ interface Collection {
 }
 
 describe('the tuned index of the blob service', () => {
+  it('is whole in its file when it is closed while it is being saved', async () => {
+    const azurite = createRequire(createRequire(import.meta.url).resolve('azurite/package.json'));
+    tuneAzurite(azurite);
+    interface Database {
+      addCollection(name: string): { insert(doc: object): object };
+      saveDatabase(done?: () => void): void;
+      close(done: (error?: unknown) => void): void;
+    }
+    const Loki = azurite('lokijs') as new (file: string, options: object) => Database;
+    const folder = mkdtempSync(join(tmpdir(), 'amlops-index-'));
+    try {
+      const file = join(folder, 'index.json');
+      const database = new Loki(file, { autosave: true, autosaveInterval: 60_000 });
+      const blobs = database.addCollection('blobs');
+      for (let at = 0; at < 5000; at += 1) blobs.insert({ name: `blob-${at}`, text: 'x'.repeat(200) });
+      database.saveDatabase(); // What the clock does every few seconds; nothing is written after it.
+      await new Promise<void>((resolve, reject) => database.close((error) => (error ? reject(error) : resolve())));
+      assert.match(readFileSync(file, 'utf8'), /"blob-4999"/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   it('finds what is there and nothing else, whatever was written, changed and removed', () => {
     const azurite = createRequire(createRequire(import.meta.url).resolve('azurite/package.json'));
     tuneAzurite(azurite);
