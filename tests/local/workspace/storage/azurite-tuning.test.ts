@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import * as fc from 'fast-check';
 import { tuneAzurite } from '../../../../local/workspace/storage/azurite-tuning.js';
 
@@ -40,7 +41,7 @@ describe('the tuned index of the blob service', () => {
       const blobs = database.addCollection('blobs');
       for (let at = 0; at < 5000; at += 1) blobs.insert({ name: `blob-${at}`, text: 'x'.repeat(200) });
       database.saveDatabase(); // What the clock does every few seconds; nothing is written after it.
-      await new Promise<void>((resolve, reject) => database.close((error) => (error ? reject(error) : resolve())));
+      await promisify(database.close.bind(database))();
       assert.match(readFileSync(file, 'utf8'), /"blob-4999"/);
     } finally {
       rmSync(folder, { recursive: true });
