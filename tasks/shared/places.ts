@@ -3,7 +3,7 @@ import { connectAzure } from '../../src/azure/azure.js';
 import { Failure } from '../../src/azure/errors.js';
 import { openWorkspace, type Workspace } from '../../src/aml/workspace.js';
 import { connectionOf, type TaskConnection } from '../../src/task/connection.js';
-import type { InputReader } from '../../src/task/inputs.js';
+import { missing, type InputReader } from '../../src/task/inputs.js';
 import type { Platform } from '../../src/task/platform.js';
 
 export interface WorkspaceInput {
@@ -56,10 +56,8 @@ export function workspaceInput(
     );
   const resourceGroup = read.optional(names.resourceGroup) ?? connection.resourceGroup;
   const workspace = read.optional(names.workspace) ?? connection.workspace;
-  if (!resourceGroup)
-    read.problem(names.resourceGroup, 'is required but was not given.', 'Give the resource group of the workspace.');
-  if (!workspace)
-    read.problem(names.workspace, 'is required but was not given.', 'Give the name of the Azure Machine Learning workspace.');
+  if (!resourceGroup) read.problem(names.resourceGroup, missing, 'Give the resource group of the workspace.');
+  if (!workspace) read.problem(names.workspace, missing, 'Give the name of the Azure Machine Learning workspace.');
   return resourceGroup && workspace ? { connection, resourceGroup, workspace } : undefined;
 }
 
