@@ -4,8 +4,10 @@ import { readdirSync, writeFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { root, setup } from './lib/setup.mjs';
+import { ownTemp } from './lib/temp.mjs';
 
 setup();
+ownTemp();
 await (await import('./build.mjs')).build({ quiet: true });
 const folder = join(root, 'scripts', 'bench');
 const names = readdirSync(folder)

@@ -3,8 +3,10 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { register } from 'tsx/esm/api';
 import { root } from './lib/setup.mjs';
+import { ownTemp } from './lib/temp.mjs';
 import { build } from './build.mjs';
 
+ownTemp();
 await build({ quiet: true });
 register();
 const { corpusFolder, corpusPage, runCorpus } = await import('../tests/support/corpus.ts');

@@ -1,9 +1,9 @@
 // npm test [unit|integration|e2e ...] [-- mocha options]: every test, and one closing line "N passed, N failed".
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { root, setup } from './lib/setup.mjs';
+import { ownTemp } from './lib/temp.mjs';
 
 const suites = [
   { name: 'unit', of: (file) => /\.test\.ts$/.test(file) && !/\.(int|e2e)\.test\.ts$/.test(file), options: [] },
@@ -37,12 +37,12 @@ if (run.some((suite) => suite.name !== 'unit')) {
 }
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const started = Date.now();
-const temp = mkdtempSync(join(tmpdir(), 'amlops-test-'));
+const temp = ownTemp();
 for (const suite of run) {
   const files = all.filter(suite.of);
   if (files.length === 0) continue;
   console.error(`\n== ${suite.name}: ${files.length} files`);
-  const report = join(temp, `${suite.name}.json`);
+  const report = join(temp, `totals-${suite.name}.json`);
   const mocha = [
     'node_modules/mocha/bin/mocha.js',
     '--reporter',
@@ -63,7 +63,6 @@ for (const suite of run) {
   }
   console.error(`== ${suite.name} took ${Math.round((Date.now() - began) / 1000)} s`);
 }
-rmSync(temp, { recursive: true, force: true });
 console.error(`All tests took ${Math.round((Date.now() - started) / 1000)} s.`);
 console.log(`${totals.passed} passed, ${totals.failed} failed${totals.skipped ? `, ${totals.skipped} skipped` : ''}`);
 process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0;

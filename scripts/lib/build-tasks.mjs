@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync, copyFileSync, renameSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { root } from './setup.mjs';
+import { alive } from './temp.mjs';
 
 /** What a bundle may weigh (design, numbers to hold), in bytes. */
 export const budgets = { minified: 2 * 1024 * 1024, zipped: 600 * 1024, vsix: 4 * 1024 * 1024 };
@@ -124,15 +125,6 @@ export function removeStale(folder) {
   for (const name of readdirSync(folder)) {
     const pid = Number(/^\w+\.(?:old)?(\d+)$/.exec(name)?.[1]);
     if (pid && pid !== process.pid && !alive(pid)) rmSync(join(folder, name), { recursive: true, force: true });
-  }
-}
-
-function alive(pid) {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error.code === 'EPERM';
   }
 }
 

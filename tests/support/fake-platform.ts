@@ -1,4 +1,5 @@
 /** The platform of unit tests: inputs in, everything a task said out. No module is mocked. */
+import { setMaxListeners } from 'node:events';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,7 +40,9 @@ export class FakePlatform implements Platform {
     readonly inputs: Record<string, string> = {},
     readonly variables: Record<string, string> = {},
     readonly endpoints: Record<string, ServiceEndpoint> = {},
-  ) {}
+  ) {
+    setMaxListeners(0, this.cancelled); // as the host's: each request listens
+  }
 
   input(name: string): string | undefined {
     return this.inputs[name]?.trim() || undefined;
