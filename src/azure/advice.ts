@@ -177,7 +177,14 @@ export function sendFailure(error: unknown, operation: string, url: string, atte
   const code = codeOf(error) || 'NoAnswer';
   const text = error instanceof Error ? error.message : String(error);
   let advice = 'Check that this agent may reach that host (firewall, proxy, DNS).';
-  if (/CERT|SELF_SIGNED|UNABLE_TO_(VERIFY|GET)_|TLS|SSL/.test(code)) {
+  if (
+    /ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNKNOWN_CA|CERTIFICATE_|HANDSHAKE_FAILURE)|_(BAD_CERTIFICATE|HANDSHAKE_FAILURE)/.test(
+      code,
+    )
+  ) {
+    advice =
+      'The server refused this machine: it asks for a client certificate that the agent does not have, or does not take the one it has. Configure the agent with --sslclientcert, --sslclientcertkey and --sslclientcertarchive.';
+  } else if (/CERT|SELF_SIGNED|UNABLE_TO_(VERIFY|GET)_|TLS|SSL/.test(code)) {
     advice =
       "The server's certificate is not trusted here. If a proxy of your company inspects the traffic, give the agent its CA (configure it with --sslcacert); if the address is wrong, correct it.";
   } else if (code === 'ENOTFOUND') {

@@ -72,8 +72,7 @@ class ConnectedAzure implements Azure {
     this.#scope = connection.scope ?? `${connection.resourceManager}/.default`;
     this.#onSecret = options.onSecret;
     this.http = new Http({
-      ca: connection.ca,
-      proxy: connection.proxy,
+      network: connection,
       clock: options.clock ?? systemClock,
       userAgent: options.userAgent ?? 'azure-machine-learning-mlops',
     });

@@ -2,10 +2,8 @@
  * The one place that talks HTTP: the Azure SDK's core-rest-pipeline over node:https (never global fetch, design §9), with the agent's
  * proxy and CA, names below `.localhost` resolved here, bodies read with limits, and retries on an injectable clock.
  */
-import { readFileSync } from 'node:fs';
 import type { Agent as HttpAgent } from 'node:http';
 import { Agent } from 'node:https';
-import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
 import { randomUUID } from 'node:crypto';
 import type { LookupFunction } from 'node:net';
 import type { Readable } from 'node:stream';
@@ -19,11 +17,11 @@ import {
 } from '@azure/core-rest-pipeline';
 import { Failure } from './errors.js';
 import { dropsTheLine, sendFailure } from './advice.js';
-import type { AzureConnection, AzureRequest, Clock } from './types.js';
+import { tlsSettings, type TlsSettings } from './trust.js';
+import type { AgentNetwork, AzureRequest, Clock } from './types.js';
 
 export interface HttpOptions {
-  ca?: string | undefined;
-  proxy?: AzureConnection['proxy'];
+  network?: AgentNetwork | undefined;
   clock: Clock;
   userAgent?: string | undefined;
 }
@@ -72,37 +70,13 @@ const lookupLocalhost: LookupFunction = (host, options, done) => {
   void import('node:dns').then(({ lookup }) => lookup(host, options, done as never));
 };
 
-/** System roots (and NODE_EXTRA_CA_CERTS) plus the agent's CA. Adding to the default store costs little; all roots passed again would all be parsed again. */
-function trust(ca: string | undefined): SecureContext | undefined {
-  if (ca === undefined) return undefined;
-  let pem = ca;
-  if (!ca.includes('-----BEGIN')) {
-    try {
-      pem = readFileSync(ca, 'utf8');
-    } catch (error) {
-      throw new Failure(`The CA file ${ca} cannot be read.`, {
-        code: 'CaUnreadable',
-        file: ca,
-        advice:
-          'The agent names this file in Agent.CAInfo (`--sslcacert` when the agent was configured). Put it back, or configure the agent again.',
-        cause: error,
-      });
-    }
-  }
-  const context = createSecureContext();
-  const native = context.context as { addCACert?: (pem: string) => void } | undefined;
-  if (typeof native?.addCACert !== 'function') return createSecureContext({ ca: [...rootCertificates, pem] });
-  native.addCACert(pem);
-  return context;
-}
-
 export class Http {
   readonly clock: Clock;
   readonly #pipeline = createEmptyPipeline();
   readonly #client = createDefaultHttpClient();
   readonly #agents = new Map<string, HttpAgent>();
   readonly #options: HttpOptions;
-  #secure: SecureContext | undefined;
+  #tls: TlsSettings | undefined;
 
   constructor(options: HttpOptions) {
     this.#options = options;
@@ -125,20 +99,17 @@ export class Http {
 
   async #agentFor(url: URL): Promise<HttpAgent | undefined> {
     if (url.protocol !== 'https:') return undefined;
-    const { proxy } = this.#options;
+    const { network = {} } = this.#options;
+    const { proxy } = network;
     const key = proxy && !bypasses(url, proxy.bypass) ? 'proxy' : 'direct';
     let agent = this.#agents.get(key);
     if (agent) return agent;
-    this.#secure ??= trust(this.#options.ca);
-    const secure = this.#secure ? { secureContext: this.#secure } : {};
+    this.#tls ??= tlsSettings(network);
     // A free socket is dropped before the service's idle limit: a POST must not meet a half-closed line.
-    const settings = { keepAlive: true, maxFreeSockets: 64, timeout: 30_000, scheduling: 'lifo' as const, ...secure };
+    const settings = { keepAlive: true, maxFreeSockets: 64, timeout: 30_000, scheduling: 'lifo' as const, ...this.#tls };
     if (key === 'proxy' && proxy) {
-      const through = new URL(proxy.url);
-      if (proxy.username) through.username = proxy.username;
-      if (proxy.password) through.password = proxy.password;
       const { proxyAgent } = await import('./proxy.js');
-      agent = proxyAgent(through, settings);
+      agent = proxyAgent(proxy, settings);
     } else {
       agent = new Agent({ ...settings, lookup: lookupLocalhost });
     }

@@ -6,20 +6,34 @@ import { request as plainRequest, type Agent as HttpAgent, type ClientRequest, t
 import { Agent, request as secureRequest, type AgentOptions } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { connect } from 'node:tls';
+import type { AgentNetwork } from './types.js';
 
 type Done = (error: Error | null, socket: Duplex) => void;
 
-/** `proxy` may carry credentials. `settings` are those of the direct agent. */
-export function proxyAgent(proxy: URL, settings: AgentOptions): HttpAgent {
+/** `settings` are those of the direct agent. */
+export function proxyAgent(proxy: NonNullable<AgentNetwork['proxy']>, settings: AgentOptions): HttpAgent {
   return new TunnelAgent(proxy, settings);
 }
 
 class TunnelAgent extends Agent {
   readonly #proxy: URL;
+  readonly #authorization: Record<string, string>;
+  /** A proxy that speaks https itself is one more server that the agent's CA may vouch for. */
+  readonly #tls: Pick<AgentOptions, 'secureContext' | 'rejectUnauthorized'>;
 
-  constructor(proxy: URL, settings: AgentOptions) {
+  constructor(proxy: NonNullable<AgentNetwork['proxy']>, settings: AgentOptions) {
     super(settings);
-    this.#proxy = proxy;
+    this.#proxy = new URL(proxy.url);
+    const { secureContext, rejectUnauthorized } = settings;
+    this.#tls = {
+      ...(secureContext ? { secureContext } : {}),
+      ...(rejectUnauthorized === undefined ? {} : { rejectUnauthorized }),
+    };
+    // As they are: in an address a percent sign of a password would be taken for an escape.
+    const { username, password } = this.#proxy;
+    const user = proxy.username ?? decoded(username);
+    const text = `${user}:${proxy.password ?? decoded(password)}`;
+    this.#authorization = user ? { 'Proxy-Authorization': `Basic ${Buffer.from(text).toString('base64')}` } : {};
   }
 
   override createConnection(options: RequestOptions, done?: (error: Error | null, socket: Duplex) => void): undefined {
@@ -43,15 +57,12 @@ class TunnelAgent extends Agent {
   }
 
   #open(target: string): ClientRequest {
-    const { protocol, hostname, port, username, password } = this.#proxy;
-    const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
-    const headers = {
-      Host: target,
-      ...(username ? { 'Proxy-Authorization': `Basic ${Buffer.from(credentials).toString('base64')}` } : {}),
-    };
+    const { protocol, hostname, port } = this.#proxy;
+    const headers = { Host: target, ...this.#authorization };
     const secure = protocol === 'https:';
     const options = {
-      host: hostname,
+      ...(secure ? this.#tls : {}),
+      host: hostname.replace(/^\[|\]$/g, ''),
       port: port || (secure ? 443 : 80),
       method: 'CONNECT',
       path: target,
@@ -62,5 +73,13 @@ class TunnelAgent extends Agent {
     const tunnel = secure ? secureRequest(options) : plainRequest(options);
     tunnel.once('timeout', () => tunnel.destroy(Object.assign(new Error('no answer within 30 s'), { code: 'ETIMEDOUT' })));
     return tunnel;
+  }
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
 }

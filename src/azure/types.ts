@@ -8,8 +8,19 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** How the agent reaches the network: its own configuration, the same for every connection (reference task-contract B.5, B.9). */
+export interface AgentNetwork {
+  /** PEM file or text to trust besides the system's (Agent.CAInfo). */
+  ca?: string;
+  proxy?: { url: string; username?: string; password?: string; bypass: RegExp[] };
+  /** Files of the agent's client certificate, shown to servers that ask for one (Agent.ClientCert and its likes). */
+  clientCertificate?: { certificate?: string; key?: string; archive?: string; password?: string };
+  /** The agent verifies no server certificate (Agent.SkipCertValidation). */
+  skipCertValidation?: true;
+}
+
 /** Where and as whom: made from a service connection (src/task/connection.ts) or from connection.json (cli). */
-export interface AzureConnection {
+export interface AzureConnection extends AgentNetwork {
   /** Name for messages, e.g. `arm-dev`. */
   name: string;
   /** Base of the resource manager, no trailing slash. */
@@ -26,9 +37,6 @@ export interface AzureConnection {
     | { kind: 'certificate'; pem: string }
     | { kind: 'federated'; assertion: (signal?: AbortSignal) => Promise<string> }
     | { kind: 'managedIdentity'; endpoint?: string };
-  /** PEM file or text to trust besides the system's; proxy of the agent. */
-  ca?: string;
-  proxy?: { url: string; username?: string; password?: string; bypass: RegExp[] };
 }
 
 export interface AzureRequest {

@@ -1,7 +1,7 @@
 /** The one way to Azure DevOps: azure-devops-node-api over the agent's proxy and CA, its token only for the collection's own hosts. */
-import { existsSync, readFileSync } from 'node:fs';
-import { createSecureContext, rootCertificates } from 'node:tls';
 import { Failure } from '../azure/errors.js';
+import { tlsSettings } from '../azure/trust.js';
+import type { AgentNetwork } from '../azure/types.js';
 // Types only: the package is loaded when first needed, and only the part that is needed.
 import type { IRequestHandler, IRequestOptions } from 'azure-devops-node-api/interfaces/common/VsoBaseInterfaces.js';
 import type { ClientApiBase } from 'azure-devops-node-api/ClientApiBases.js';
@@ -9,9 +9,7 @@ import type { ClientApiBase } from 'azure-devops-node-api/ClientApiBases.js';
 type RestClient = ClientApiBase['rest'];
 
 /** How the agent (or the command line) reaches the network. */
-export interface DevOpsNetwork {
-  /** PEM file or text to trust besides the system's. */
-  ca?: string;
+export interface DevOpsNetwork extends Omit<AgentNetwork, 'proxy'> {
   proxy?: {
     url: string;
     username?: string;
@@ -19,6 +17,9 @@ export interface DevOpsNetwork {
     /** Regular expressions, as the agent lists them. */ bypass?: string[];
   };
 }
+
+/** This machine itself is asked directly, as the agent does it. */
+const loopback = String.raw`^https://(localhost|[^/]+\.localhost|127\.0\.0\.1|\[::1\])[:/]`;
 
 /** Bearer: an Entra token or the job's own. Basic: a personal access token. */
 export type DevOpsToken = { kind: 'bearer'; token: string } | { kind: 'pat'; token: string };
@@ -43,19 +44,20 @@ export function access(collectionUri: string, token: DevOpsToken, network: DevOp
   const hosts = tokenHosts(collectionUri);
   const authorization =
     token.kind === 'bearer' ? `Bearer ${token.token}` : `Basic ${Buffer.from(`:${token.token}`).toString('base64')}`;
-  // Made once: parsing the roots anew for every connection takes longer than the requests.
-  const secureContext = network.ca === undefined ? undefined : createSecureContext({ ca: trusted(network.ca) });
+  const tls = tlsSettings(network);
   const handler = {
     prepareRequest(options: {
       host?: string;
       port?: number;
       headers?: Record<string, string>;
-      agent?: { options?: object };
+      agent?: { options?: object; proxyOptions?: object };
     }): void {
       if (hosts.has(`${options.host?.toLowerCase()}:${options.port ?? 443}`))
         options.headers = { ...options.headers, Authorization: authorization, 'X-TFS-FedAuthRedirect': 'Suppress' };
       // The package's own `cert.caFile` would replace the system's roots; the agent's CA is meant to come on top.
-      if (secureContext && options.agent) options.agent.options = { ...options.agent.options, secureContext };
+      const { agent } = options;
+      if (agent) agent.options = { ...agent.options, ...tls };
+      if (agent?.proxyOptions) agent.proxyOptions = { ...agent.proxyOptions, ...tls };
     },
     canHandleAuthentication: () => false,
     handleAuthentication: () => Promise.reject(new Error('not used')),
@@ -72,9 +74,11 @@ export function access(collectionUri: string, token: DevOpsToken, network: DevOp
         ? {
             proxy: {
               proxyUrl: network.proxy.url,
-              ...(network.proxy.username ? { proxyUsername: network.proxy.username } : {}),
-              ...(network.proxy.password ? { proxyPassword: network.proxy.password } : {}),
-              proxyBypassHosts: network.proxy.bypass ?? [],
+              // Both or neither: the package would write "undefined" for one that is missing.
+              ...(network.proxy.username
+                ? { proxyUsername: network.proxy.username, proxyPassword: network.proxy.password ?? '' }
+                : {}),
+              proxyBypassHosts: [loopback, ...(network.proxy.bypass ?? [])],
             },
           }
         : {}),
@@ -99,12 +103,6 @@ export function identityUri(collectionUri: string): string {
   else if (url.hostname.endsWith('.visualstudio.com') && !url.hostname.includes('.vssps.'))
     url.hostname = url.hostname.replace('.visualstudio.com', '.vssps.visualstudio.com');
   return url.href;
-}
-
-function trusted(ca: string): string[] {
-  const text = ca.includes('-----BEGIN') ? ca : existsSync(ca) ? readFileSync(ca, 'utf8') : '';
-  const extra = process.env['NODE_EXTRA_CA_CERTS'];
-  return [...rootCertificates, ...(text ? [text] : []), ...(extra && existsSync(extra) ? [readFileSync(extra, 'utf8')] : [])];
 }
 
 /** Raw calls for what the package has no method for. Paths are below the collection; `undefined` is the service's "not found". */

@@ -1,7 +1,8 @@
 /** A service connection of the agent as an AzureConnection (reference task-contract C.1, C.2): every scheme, any cloud from its own data. */
 import { Failure } from '../azure/errors.js';
 import { Http } from '../azure/http.js';
-import type { AzureConnection } from '../azure/types.js';
+import type { AgentNetwork, AzureConnection } from '../azure/types.js';
+import { networkOf } from './network.js';
 import type { Platform, ServiceEndpoint } from './platform.js';
 
 export interface TaskConnection {
@@ -39,7 +40,7 @@ export function connectionOf(endpoint: ServiceEndpoint, platform: Platform): Tas
     throw bad('names no tenant.', 'Save the service connection again in the project settings.');
   for (const secret of [parameters['serviceprincipalkey'], parameters['serviceprincipalcertificate']])
     if (secret) platform.secret(secret);
-  const trust = trustOf(platform);
+  const network = networkOf(platform);
   const resource = data['activedirectoryserviceendpointresourceid'];
   const azure: AzureConnection = {
     name,
@@ -50,7 +51,7 @@ export function connectionOf(endpoint: ServiceEndpoint, platform: Platform): Tas
     ...(clientId ? { clientId } : {}),
     ...(data['subscriptionid'] ? { subscriptionId: data['subscriptionid'] } : {}),
     credential: credentialOf(),
-    ...trust,
+    ...network,
   };
   const scope = parameters['scope'] ?? data['scope'] ?? '';
   const resourceGroup = data['resourcegroupname'] ?? /\/resourcegroups\/([^/]+)/i.exec(scope)?.[1];
@@ -59,7 +60,7 @@ export function connectionOf(endpoint: ServiceEndpoint, platform: Platform): Tas
 
   function credentialOf(): AzureConnection['credential'] {
     if (scheme === 'workloadidentityfederation')
-      return { kind: 'federated', assertion: assertionSource(endpoint.id, platform, trust) };
+      return { kind: 'federated', assertion: assertionSource(endpoint.id, platform, network) };
     if (scheme === 'managedserviceidentity') return { kind: 'managedIdentity' };
     if (scheme === 'serviceprincipal') {
       const pem = parameters['serviceprincipalcertificate'];
@@ -82,31 +83,6 @@ function trimSlash(url: string): string {
   return url.replace(/\/+$/, '');
 }
 
-/** The agent's CA and proxy (reference task-contract B.5, B.9). */
-function trustOf(platform: Platform): Pick<AzureConnection, 'ca' | 'proxy'> {
-  const ca = platform.variable('Agent.CAInfo');
-  const url = platform.variable('Agent.ProxyUrl');
-  if (!url) return ca ? { ca } : {};
-  const username = platform.variable('Agent.ProxyUsername');
-  const password = platform.variable('Agent.ProxyPassword');
-  if (password) platform.secret(password);
-  let patterns: unknown = [];
-  try {
-    patterns = JSON.parse(platform.variable('Agent.ProxyBypassList') ?? '[]');
-  } catch {
-    platform.warn('Agent.ProxyBypassList is not a JSON list; it is left out.');
-  }
-  const bypass = (Array.isArray(patterns) ? patterns : []).flatMap((pattern) => {
-    try {
-      return [new RegExp(String(pattern), 'i')];
-    } catch {
-      platform.warn(`Agent.ProxyBypassList holds ${String(pattern)}, which is no regular expression; it is left out.`);
-      return [];
-    }
-  });
-  return { ...(ca ? { ca } : {}), proxy: { url, ...(username ? { username } : {}), ...(password ? { password } : {}), bypass } };
-}
-
 /**
  * Assertions of a federated connection: a plain POST to the collection (reference task-contract C.2), kept until 60 s before they expire,
  * because a token refresh must never use an old one (AADSTS700024).
@@ -114,7 +90,7 @@ function trustOf(platform: Platform): Pick<AzureConnection, 'ca' | 'proxy'> {
 export function assertionSource(
   connectionId: string,
   platform: Platform,
-  trust: Pick<AzureConnection, 'ca' | 'proxy'>,
+  network: AgentNetwork,
 ): (signal?: AbortSignal) => Promise<string> {
   let kept: { value: string; until: number } | undefined;
   let http: Http | undefined;
@@ -128,7 +104,7 @@ export function assertionSource(
         advice: 'Run the task in an Azure Pipelines job.',
       });
     }
-    http ??= new Http({ ...trust, clock: platform.clock });
+    http ??= new Http({ network, clock: platform.clock });
     const operation = `ask Azure DevOps for an assertion of service connection ${connectionId}`;
     const response = await http.send({
       method: 'POST',

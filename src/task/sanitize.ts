@@ -21,13 +21,16 @@ const command = /#\p{M}*\s*#[\p{M}\s]*(?=\[|v[\p{M}\s]*s[\p{M}\s]*o)/giu;
 /** Full-width and other twins of `#` and `[`. */
 const twins = /[\uff03\ufe5f\uff3b\u301a\u27e6]/g;
 
-/** One line of foreign text as one or more safe lines. Never holds a logging command, a control character or an ANSI sequence. */
-export function sanitizeLine(line: string): string[] {
+/**
+ * One line of foreign text as one or more safe lines of at most `longest` characters. Never holds a logging command, a control character or
+ * an ANSI sequence.
+ */
+export function sanitizeLine(line: string, longest = longestLine): string[] {
   const cut = line.length > mostPerLine ? line.slice(0, mostPerLine) : line;
   let text = disarm(cut.replace(ansi, '').replace(/\t/g, '    ').replace(ignorable, ''));
   const pieces: string[] = [];
-  while (text.length > longestLine) {
-    const at = /[\ud800-\udbff]/.test(text[longestLine - 1] ?? '') ? longestLine - 1 : longestLine;
+  while (text.length > longest) {
+    const at = /[\ud800-\udbff]/.test(text[longest - 1] ?? '') ? longest - 1 : longest;
     pieces.push(text.slice(0, at));
     text = text.slice(at);
   }
@@ -49,7 +52,7 @@ export function disarm(text: string): string {
 
 /** Any text as safe lines. */
 export function sanitize(text: string): string[] {
-  return text.split(lineEnds).flatMap(sanitizeLine);
+  return text.split(lineEnds).flatMap((line) => sanitizeLine(line));
 }
 
 /** One safe line: for messages and titles, where a line end becomes a space. */

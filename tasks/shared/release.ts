@@ -1,6 +1,6 @@
 /** Between the release domain and a task: its refusals as failures, the run's facts, approvals, tags and leases. */
 import { Failure } from '../../src/azure/errors.js';
-import type { AzureConnection } from '../../src/azure/types.js';
+import type { AgentNetwork } from '../../src/azure/types.js';
 import { runIdentity } from '../../src/devops/identity.js';
 import type { DevOps, RunIdentity } from '../../src/devops/types.js';
 import { runOnly } from '../../src/release/promote.js';
@@ -36,29 +36,18 @@ export function runOf(platform: Platform): Run {
 }
 
 /** Loaded when first asked: most steps never speak to Azure DevOps. */
-async function devOps(network: Pick<AzureConnection, 'ca' | 'proxy'>): Promise<DevOps> {
+async function devOps(network: AgentNetwork): Promise<DevOps> {
   const { createDevOps } = await import('../../src/devops/client.js');
-  const { ca, proxy } = network;
+  const { ca, proxy, clientCertificate, skipCertValidation } = network;
   return createDevOps({
     ...(ca ? { ca } : {}),
-    ...(proxy
-      ? {
-          proxy: {
-            url: proxy.url,
-            ...(proxy.username ? { username: proxy.username } : {}),
-            ...(proxy.password ? { password: proxy.password } : {}),
-            bypass: proxy.bypass.map((pattern) => pattern.source),
-          },
-        }
-      : {}),
+    ...(clientCertificate ? { clientCertificate } : {}),
+    ...(skipCertValidation ? { skipCertValidation } : {}),
+    ...(proxy ? { proxy: { ...proxy, bypass: proxy.bypass.map((pattern) => pattern.source) } } : {}),
   });
 }
 
-export async function approvalsOf(
-  run: Run,
-  network: Pick<AzureConnection, 'ca' | 'proxy'>,
-  platform: Platform,
-): Promise<ApprovalFacts> {
+export async function approvalsOf(run: Run, network: AgentNetwork, platform: Platform): Promise<ApprovalFacts> {
   if (!run.inPipeline) return { readable: false, reason: 'this does not run in an Azure DevOps pipeline', approvals: [] };
   const finding = await (await devOps(network)).approvals(run.identity, platform.cancelled);
   if (!finding.readable) platform.info(`Approvals of this stage could not be read: ${finding.reason ?? 'no reason given'}`);
@@ -71,12 +60,7 @@ export async function approvalsOf(
 }
 
 /** Nice to have: a failure is a warning. A run that holds a champion's evidence must outlive the project's retention. */
-export async function keepRun(
-  run: Run,
-  network: Pick<AzureConnection, 'ca' | 'proxy'>,
-  platform: Platform,
-  reason: string,
-): Promise<void> {
+export async function keepRun(run: Run, network: AgentNetwork, platform: Platform, reason: string): Promise<void> {
   if (!run.inPipeline) return;
   try {
     await (await devOps(network)).retain(run.identity, { days: 3650, reason }, platform.cancelled);

@@ -4,6 +4,7 @@ import { createServer as createSecure } from 'node:https';
 import { mkdtempSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
+import type { TLSSocket } from 'node:tls';
 import { join } from 'node:path';
 import { authority, type Leaf } from '../../local/tls.js';
 
@@ -14,6 +15,8 @@ export interface Asked {
   query: URLSearchParams;
   headers: IncomingMessage['headers'];
   body: string;
+  /** The client showed a certificate that `clientCa` vouches for. */
+  authorized: boolean;
 }
 
 export interface Reply {
@@ -36,6 +39,10 @@ export interface TestServer {
 let shared: Promise<{ pem: string; leaf: Leaf }> | undefined;
 
 /** One authority for all tests of a process. */
+export function testCertificates(): Promise<{ pem: string; leaf: Leaf }> {
+  return (shared ??= certificates());
+}
+
 async function certificates(): Promise<{ pem: string; leaf: Leaf }> {
   const folder = mkdtempSync(join(tmpdir(), 'amlops-ca-'));
   const made = await authority(folder);
@@ -46,9 +53,9 @@ async function certificates(): Promise<{ pem: string; leaf: Leaf }> {
 
 export async function serve(
   handler: (asked: Asked) => Reply | Promise<Reply>,
-  options: { plain?: boolean } = {},
+  options: { plain?: boolean; /** Demand a client certificate of this authority. */ clientCa?: string } = {},
 ): Promise<TestServer> {
-  const { pem, leaf } = await (shared ??= certificates());
+  const { pem, leaf } = await testCertificates();
   const asked: Asked[] = [];
   const listener = async (request: IncomingMessage, response: ServerResponse) => {
     const pieces: Buffer[] = [];
@@ -61,6 +68,7 @@ export async function serve(
       query: url.searchParams,
       headers: request.headers,
       body: Buffer.concat(pieces).toString('utf8'),
+      authorized: (request.socket as Partial<TLSSocket>).authorized === true,
     };
     asked.push(one);
     const reply = await handler(one);
@@ -78,7 +86,8 @@ export async function serve(
       response.end(String(error));
     });
   };
-  const server = options.plain ? createServer(handle) : createSecure({ cert: leaf.cert, key: leaf.key }, handle);
+  const demand = options.clientCa ? { requestCert: true, rejectUnauthorized: true, ca: options.clientCa } : {};
+  const server = options.plain ? createServer(handle) : createSecure({ cert: leaf.cert, key: leaf.key, ...demand }, handle);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   return {
