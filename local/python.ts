@@ -261,15 +261,20 @@ export async function ensureVenv({ requirements, name, onProgress, signal }: Ven
   const build = async (): Promise<Venv> => {
     if (existsSync(join(folder, '.complete'))) return { ...venv, built: false };
     await rm(folder, { recursive: true, force: true });
+    const temp = `${folder}.tmp`;
     const log = createWriteStream(venv.buildLog);
     const line = (text: string): void => {
       log.write(`${text}\n`);
       onProgress?.(text);
     };
     try {
-      await fill(folder, python, cache, requirements, line, signal);
+      // An installer that is stopped leaves its temporary files behind.
+      await rm(temp, { recursive: true, force: true });
+      await mkdir(temp);
+      await fill({ folder, python, cache, requirements, temp }, line, signal);
       await mark(folder);
     } finally {
+      await rm(temp, { recursive: true, force: true, maxRetries: 3 });
       log.end();
       await finished(log);
     }
@@ -279,22 +284,26 @@ export async function ensureVenv({ requirements, name, onProgress, signal }: Ven
 }
 
 async function fill(
-  folder: string,
-  python: Python,
-  cache: string,
-  requirements: string[],
+  {
+    folder,
+    python,
+    cache,
+    requirements,
+    temp,
+  }: Record<'folder' | 'cache' | 'temp', string> & { python: Python; requirements: string[] },
   line: (text: string) => void,
   signal?: AbortSignal,
 ): Promise<void> {
   const code = 'EnvironmentBuildFailed';
-  const stop = signal ? { signal } : {};
+  const own = { TMPDIR: temp, TEMP: temp, TMP: temp };
+  const stop = { env: own, ...(signal && { signal }) };
   const file = `${folder}.requirements.txt`;
   await writeFile(file, requirements.join('\n') + '\n');
   const installer = await findInstaller(python, cache);
   line(`Python ${python.version}; ${requirements.length} requirements; installer ${installer ? 'uv' : 'pip'}`);
   for (const requirement of requirements) line(`  ${requirement}`);
   if (installer) {
-    const options = { env: installer.env, ...stop };
+    const options = { ...stop, env: { ...installer.env, ...own } };
     await run(installer.uv, ['venv', '--seed', '--python', python.executable, ...installer.flags, folder], line, code, options);
     if (requirements.length > 0)
       await run(

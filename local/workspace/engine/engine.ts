@@ -1,9 +1,8 @@
 /** The engine: runs submitted jobs in this process's children, cancels them, and ends truthfully what an earlier process left behind. */
-import { createHash } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Ctx, Principal, WorkspaceRecord } from '../context.js';
 import { activeRuns, getRun, tree as runsOf, updateRun } from '../runs/access.js';
@@ -15,6 +14,7 @@ import { endOpenRuns, finish } from './life.js';
 import { asObject } from './json.js';
 import { endStrays, markOf, signalGroup } from './process.js';
 import { endStages } from './pipeline.js';
+import { enginePlace, jobTemps, type Place } from './place.js';
 import { prepareSite, type Site } from './site.js';
 import { Slots } from './slots.js';
 import type { Submission } from './submit.js';
@@ -55,6 +55,7 @@ export class Engine {
   readonly #ctx: Ctx;
   readonly #active = new Map<string, Active>();
   readonly #slots = new Map<string, Slots>();
+  readonly #place: Place;
   readonly #folder: string;
   #shared: Shared | undefined;
   #site: Promise<Site> | undefined;
@@ -64,12 +65,8 @@ export class Engine {
 
   constructor(ctx: Ctx) {
     this.#ctx = ctx;
-    const folder = ctx.world.folder('engine');
-    // Paths go into command lines as they are (the service's have no blanks either): a state folder with odd characters gets its work elsewhere.
-    this.#folder = /^[\w@%+=:,./\\-]+$/.test(folder)
-      ? folder
-      : join(tmpdir(), `amlops-${createHash('sha256').update(folder).digest('hex').slice(0, 12)}`);
-    mkdirSync(this.#folder, { recursive: true });
+    this.#place = enginePlace(ctx.world.folder('engine'));
+    this.#folder = this.#place.folder;
   }
 
   async #prepared(): Promise<Shared> {
@@ -257,7 +254,7 @@ export class Engine {
             clock.now(),
           );
       });
-    await rm(join(this.#folder, 'runs'), { recursive: true, force: true });
+    for (const folder of [join(this.#folder, 'runs'), jobTemps(this.#folder)]) await rm(folder, { recursive: true, force: true });
     return left;
   }
 
@@ -267,5 +264,6 @@ export class Engine {
     const all = [...this.#active.values()];
     for (const { controller } of all) controller.abort();
     await Promise.all(all.map(({ done }) => done));
+    this.#place.close();
   }
 }

@@ -13,6 +13,7 @@ import { amend, enter } from './life.js';
 import { pumpLog } from './log.js';
 import { markOf, runProcess } from './process.js';
 import { registerOutput } from './register.js';
+import { jobTemp } from './place.js';
 import { jobEnvironment, type Site } from './site.js';
 import type { Slots } from './slots.js';
 import { fillCommand, fillOutputPath } from './text.js';
@@ -212,7 +213,8 @@ async function runCommand(
   const { ctx, ws } = tree;
   const mark = markOf(tree, run.runId);
   const variables = { ...environment.variables, ...files.variables, ...spec.environmentVariables };
-  const env = jobEnvironment({ task, site: shared.site, venv: environment.venv, token: await tree.token(), variables });
+  const temp = await jobTemp(shared.site.folder);
+  const env = jobEnvironment({ task, site: shared.site, venv: environment.venv, token: await tree.token(), temp, variables });
   const pump = pumpLog(ctx.storage, logFile, artifactPlace(ws, run.dataContainerId, logName));
   try {
     const end = await runProcess({
@@ -236,6 +238,9 @@ async function runCommand(
   } finally {
     shared.processEnded(mark);
     await pump.finish();
+    await rm(temp, { recursive: true, force: true, maxRetries: 3 }).catch((error: unknown) => {
+      ctx.log.error(`The temporary folder of ${run.runId} could not be removed`, error);
+    });
   }
 }
 

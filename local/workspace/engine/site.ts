@@ -49,6 +49,8 @@ else:
 `;
 
 export interface Site {
+  /** The engine's folder. */
+  folder: string;
   /** Folder with sitecustomize.py. */
   python: string;
   /** PEM bundle: ours and the system's. */
@@ -66,7 +68,7 @@ function systemCertificates(env: NodeJS.ProcessEnv): string {
 
 /** Writes the files that jobs are started with. */
 export async function prepareSite(ctx: Ctx, folder: string): Promise<Site> {
-  const site = { python: join(folder, 'python'), caBundle: join(folder, 'ca-bundle.pem') };
+  const site = { folder, python: join(folder, 'python'), caBundle: join(folder, 'ca-bundle.pem') };
   await mkdir(site.python, { recursive: true });
   await writeFile(join(site.python, 'sitecustomize.py'), sitecustomize);
   await writeFile(site.caBundle, `${await readFile(ctx.world.caFile, 'utf8')}\n${systemCertificates(process.env)}`);
@@ -75,19 +77,21 @@ export async function prepareSite(ctx: Ctx, folder: string): Promise<Site> {
 
 /** Variables of the host that a job may see: what a process needs to run, nothing that the user's shell holds besides. */
 const inherited =
-  /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|SystemRoot|ComSpec|PATHEXT|APPDATA|LOCALAPPDATA|USERPROFILE|PIP_\w+|UV_\w+|NUMBER_OF_PROCESSORS|OMP_NUM_THREADS)$/i;
+  /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|SystemRoot|ComSpec|PATHEXT|APPDATA|LOCALAPPDATA|USERPROFILE|PIP_\w+|UV_\w+|NUMBER_OF_PROCESSORS|OMP_NUM_THREADS)$/i;
 
 export interface JobEnvironment {
   task: Task;
   site: Site;
   venv: Venv;
   token: string;
+  /** Its temporary folder. */
+  temp: string;
   /** Later ones win: variables of the image, then of the job. */
   variables: Record<string, string>;
 }
 
 /** Environment of a job's process (azure-ml-rest.md §6.3). */
-export function jobEnvironment({ task, site, venv, token, variables }: JobEnvironment): NodeJS.ProcessEnv {
+export function jobEnvironment({ task, site, venv, token, temp, variables }: JobEnvironment): NodeJS.ProcessEnv {
   const { run, tree } = task;
   const { ctx, ws } = tree;
   const host = Object.fromEntries(Object.entries(process.env).filter(([name]) => inherited.test(name)));
@@ -115,10 +119,12 @@ export function jobEnvironment({ task, site, venv, token, variables }: JobEnviro
     REQUESTS_CA_BUNDLE: site.caBundle,
     SSL_CERT_FILE: site.caBundle,
     CURL_CA_BUNDLE: site.caBundle,
+    TMPDIR: temp,
     GIT_PYTHON_REFRESH: 'quiet',
     PYTHONUNBUFFERED: '1',
     MLFLOW_DISABLE_TELEMETRY: 'true',
   };
+  if (process.platform === 'win32') Object.assign(own, { TEMP: temp, TMP: temp });
   if (run.parentRunId !== undefined) own['AZUREML_PARENT_RUN_ID'] = run.parentRunId;
   const env = { ...venvEnvironment(venv, host), ...own, ...variables };
   env['PYTHONPATH'] = [site.python, variables['PYTHONPATH']].filter(Boolean).join(delimiter);

@@ -1,11 +1,10 @@
 /** Artifacts of runs and models: the listing of `artifacts/list`, and the proxy through which plain MLflow moves bytes. */
 import { createWriteStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { Answer } from '../context.js';
+import type { Answer, Ctx } from '../context.js';
 import type { BlobPlace } from '../storage/types.js';
 import { findRun, artifactUri } from './run-view.js';
 import { placeOf, safePath } from './places.js';
@@ -58,6 +57,9 @@ export async function proxyDownload(call: MlflowCall): Promise<Answer> {
   return { raw: stream, contentType: 'application/octet-stream' };
 }
 
+/** Bodies on their way to the storage; a start removes what a killed workspace left of them. */
+export const uploadFolder = (ctx: Ctx): string => ctx.world.folder('uploads');
+
 /** Small uploads stay in memory; a large one goes through a file, so that memory stays flat. */
 const inMemory = 8 * 1024 * 1024;
 
@@ -75,7 +77,7 @@ export async function storeStream(
     chunks.push(next.value as Buffer);
     size += (next.value as Buffer).length;
     if (size <= inMemory) continue;
-    const folder = await mkdtemp(join(tmpdir(), 'amlops-upload-'));
+    const folder = await mkdtemp(join(uploadFolder(call.ctx), 'body-'));
     try {
       const file = join(folder, 'body');
       async function* all(): AsyncGenerator<Buffer> {

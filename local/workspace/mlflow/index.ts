@@ -1,7 +1,8 @@
 /** MLflow tracking of the workspaces: `/mlflow/v1.0` and `/mlflow/v2.0` before the ARM path, MLflow's own REST below it (docs/mlflow.md). */
+import { rm } from 'node:fs/promises';
 import type { Answer, Ctx, Surface, WorkspaceCall } from '../context.js';
 import type { Method, Router, RouteOptions } from '../router.js';
-import { artifactHandlers, proxyDelete, proxyDownload, proxyList, proxyUpload } from './artifacts.js';
+import { artifactHandlers, proxyDelete, proxyDownload, proxyList, proxyUpload, uploadFolder } from './artifacts.js';
 import { registerArtifactService } from './artifact-service.js';
 import { experimentHandlers } from './experiments.js';
 import { loggedModelRoutes } from './logged-models.js';
@@ -112,5 +113,8 @@ export const mlflowSurface: Surface = {
   register(router: Router, ctx: Ctx): void {
     for (const prefix of prefixes) registerUnder(router, ctx, prefix);
     registerArtifactService(router, ctx);
+  },
+  async start(ctx: Ctx): Promise<void> {
+    await rm(uploadFolder(ctx), { recursive: true, force: true });
   },
 };
