@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { arch, hostname } from 'node:os';
 import type { JobFolders } from './job.js';
-import type { JobVariable } from './types.js';
+import type { JobOptions, JobVariable } from './types.js';
 
 /** Version that the harness claims to be: one that has node20_1 and node24. */
 export const agentVersion = '4.265.1';
@@ -104,11 +104,17 @@ export function collectionVariables(uri: string, oidcRequestUri: string, accessT
 
 /** Proxy and certificates of the agent (B.5). */
 export function networkVariables(
-  proxy: { url: string; username?: string; password?: string; bypass?: string[] } | undefined,
+  { proxy, certificates }: Pick<JobOptions, 'proxy' | 'certificates'>,
   caFile: string | undefined,
 ): Record<string, JobVariable> {
   const variables: Record<string, JobVariable> = {};
   if (caFile) variables['Agent.CAInfo'] = fixed(caFile);
+  const { certificate, key, archive, password, skipValidation } = certificates ?? {};
+  if (certificate) variables['Agent.ClientCert'] = fixed(certificate);
+  if (key) variables['Agent.ClientCertKey'] = fixed(key);
+  if (archive) variables['Agent.ClientCertArchive'] = fixed(archive);
+  if (password) variables['Agent.ClientCertPassword'] = { value: password, isSecret: true, isReadOnly: true };
+  if (skipValidation) variables['Agent.SkipCertValidation'] = fixed('True');
   if (proxy) {
     variables['Agent.ProxyUrl'] = fixed(proxy.url);
     if (proxy.username) variables['Agent.ProxyUsername'] = fixed(proxy.username);

@@ -199,7 +199,7 @@ export async function createJob(options: JobOptions): Promise<AgentJob> {
     ...agentVariables(folders),
     ...serverVariables(),
     ...collectionVariables(collection.uri, collection.oidcRequestUri, collection.accessToken),
-    ...networkVariables(options.proxy, caFile),
+    ...networkVariables(options, caFile),
   });
   for (const [name, variable] of Object.entries(options.variables ?? {})) variables.set(name, variable);
   const endpoints: AgentEndpoint[] = [

@@ -37,7 +37,8 @@ function environment(job: AgentJob, step: TaskStep | ScriptStep, process: StepPr
   return {
     ...base,
     ...(job.nodeOptions ? { NODE_OPTIONS: [base['NODE_OPTIONS'], job.nodeOptions].filter(Boolean).join(' ') } : {}),
-    ...(job.caFile ? { NODE_EXTRA_CA_CERTS: job.caFile } : {}),
+    // A convenience of ours that no agent has: who sets it for the step (also to nothing) is left alone.
+    ...(job.caFile && stepEnv['NODE_EXTRA_CA_CERTS'] === undefined ? { NODE_EXTRA_CA_CERTS: job.caFile } : {}),
     ...process.env,
     ...endpointEnvironment([...system, ...process.endpoints]),
     ...job.variables.toEnvironment(),

@@ -72,6 +72,8 @@ export interface JobOptions {
   /** Another time in the tasks' processes (injected with NODE_OPTIONS) and in the job's own services; `AgentJob.now()` tells it. */
   clock?: ClockOptions;
   proxy?: { url: string; username?: string; password?: string; bypass?: string[] };
+  /** The agent's client certificate (files) and whether it verifies those of servers. */
+  certificates?: { certificate?: string; key?: string; archive?: string; password?: string; skipValidation?: boolean };
   waits?: Partial<AgentWaits>;
   /** The job's log as a user sees it: masked, one line a call. */
   onLine?: (line: string) => void;
