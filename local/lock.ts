@@ -3,6 +3,7 @@ import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/pr
 import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isAlive } from './processes.js';
 
 const beatMs = 2_000;
 const staleMs = 20_000;
@@ -15,15 +16,6 @@ async function owner(path: string): Promise<{ token: string; pid: number } | und
   }
 }
 
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
 /** Takes away a lock whose holder is gone. Two who try at once: the loser's rename fails, or hits a token that it did not judge and gives it back. */
 async function breakStale(path: string): Promise<void> {
   const held = await owner(path);
@@ -31,7 +23,7 @@ async function breakStale(path: string): Promise<void> {
     (info) => Date.now() - info.mtimeMs,
     () => 0,
   );
-  if (held && alive(held.pid) && age < staleMs) return;
+  if (held && isAlive(held.pid) && age < staleMs) return;
   if (!held && age < staleMs) return;
   const aside = `${path}.${randomUUID()}`;
   try {

@@ -1,19 +1,11 @@
 /** `connection.json`: how everything local reaches this workspace (design §4). */
 import { createHash } from 'node:crypto';
+import type { ServiceConnectionEntry, WorkspaceEntry } from '../connection-file.js';
 import type { Ctx, WorkspaceRecord } from './context.js';
 import type { StoredWorld } from './world.js';
 
-export interface ServiceConnection {
-  name: string;
-  id: string;
-  url: string;
-  scheme: 'ServicePrincipal' | 'WorkloadIdentityFederation';
-  tenantId: string;
-  clientId: string;
-  clientSecret: string;
-  subscriptionId: string;
-  role: string;
-}
+/** As `up` writes it: every field is there. */
+export type ServiceConnection = Required<ServiceConnectionEntry>;
 
 export interface Connection {
   resourceManager: string;
@@ -33,14 +25,7 @@ export interface Connection {
   clientSecret: string;
   subscriptionId: string;
   resourceGroup: string;
-  workspaces: {
-    name: string;
-    resourceGroup: string;
-    location: string;
-    subscriptionId: string;
-    clientId: string;
-    clientSecret: string;
-  }[];
+  workspaces: Required<WorkspaceEntry>[];
   registry: string;
   serviceConnections: ServiceConnection[];
   /** For WorkloadIdentityFederation: who signs assertions, for whom, and the file with the private key (docs/workspace.md). */

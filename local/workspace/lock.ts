@@ -2,25 +2,10 @@
 import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Failure } from '../../src/azure/errors.js';
+import { isAlive, startTime } from '../processes.js';
 
-/** Start time of a process in clock ticks (Linux), to tell a pid that was given out again. */
-function birth(pid: number): string {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? '';
-  } catch (_error) {
-    return '';
-  }
-}
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as { code?: string }).code === 'EPERM';
-  }
-}
+/** `''` where it cannot be known. */
+const birth = (pid: number): string => startTime(pid) ?? '';
 
 /** Takes the folder; the function that is given back frees it. Throws Failure `StateInUse`. */
 export async function lock(root: string): Promise<() => void> {
@@ -36,7 +21,7 @@ export async function lock(root: string): Promise<() => void> {
     }
     const [pid = '', born = ''] = readFileSync(file, 'utf8').split(' ');
     const owner = Number(pid);
-    if (owner > 0 && alive(owner) && birth(owner) === born)
+    if (owner > 0 && isAlive(owner) && birth(owner) === born)
       throw new Failure(`${root} is in use by process ${owner}.`, {
         code: 'StateInUse',
         input: 'state',

@@ -1,4 +1,5 @@
 /** Small pieces that the route files share. */
+import { isAlive } from '../../processes.js';
 import { DevOpsError, type Answer, type Call } from './call.js';
 import type { RunState } from './run-state.js';
 
@@ -53,18 +54,9 @@ export async function theRun(call: Call): Promise<RunState> {
 /** The run, live: changes go through the process that owns it. */
 export async function ownRun(call: Call): Promise<RunState> {
   const run = await theRun(call);
-  if (!call.server.runs.has(run.id) && run.run.owner !== null && run.run.status !== 'completed' && alive(run.run.owner))
+  if (!call.server.runs.has(run.id) && run.run.owner !== null && run.run.status !== 'completed' && isAlive(run.run.owner))
     throw new DevOpsError(409, `Run ${run.id} belongs to another process (${run.run.owner}); ask its own server.`);
   return run;
-}
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }
 
 export function record(value: unknown): Record<string, unknown> {

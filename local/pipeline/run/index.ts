@@ -5,6 +5,7 @@ import { join, relative, resolve } from 'node:path';
 import { setWritable } from '../../agent/task-folder.js';
 import type { AgentEndpoint } from '../../agent/types.js';
 import { Failure } from '../../../src/azure/errors.js';
+import { isAlive } from '../../processes.js';
 import { isoNow } from '../devops/files.js';
 import { addIdentity, Project } from '../devops/project.js';
 import type { RunState } from '../devops/run-state.js';
@@ -251,15 +252,6 @@ async function openEarlier(project: Project, id: number): Promise<RunState> {
       );
   }
   return run;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }
 
 async function newRun(project: Project, definitionId: number, source: SourceFacts, options: RunOptions): Promise<RunState> {

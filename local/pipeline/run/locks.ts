@@ -2,21 +2,13 @@
 import { mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isAlive } from '../../processes.js';
 import { fileName } from '../devops/files.js';
 import type { ResourceRef } from '../devops/types.js';
 
 interface Mark {
   run: number;
   pid: number;
-}
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }
 
 async function readMark(path: string): Promise<Mark | undefined> {
@@ -68,7 +60,7 @@ async function queue(place: string, run: number): Promise<number[]> {
   for (const name of await readdir(place)) {
     if (!/^waiting-\d+\.json$/.test(name) || name === `waiting-${run}.json`) continue;
     const other = await readMark(join(place, name));
-    if (other && alive(other.pid)) found.push(other.run);
+    if (other && isAlive(other.pid)) found.push(other.run);
     else if (other) await rm(join(place, name), { force: true });
   }
   return found;
@@ -83,7 +75,7 @@ async function take(holder: string, mark: string): Promise<boolean> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     const other = await readMark(holder);
-    if (other && !alive(other.pid)) await rm(holder, { force: true });
+    if (other && !isAlive(other.pid)) await rm(holder, { force: true });
     return false;
   }
 }

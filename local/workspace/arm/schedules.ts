@@ -3,6 +3,7 @@ import type { Ctx, WorkspaceRecord } from '../context.js';
 import { badRequest, ServiceError } from '../errors.js';
 import { page } from '../assets/view.js';
 import type { Router } from '../router.js';
+import type { Tx } from '../store.js';
 import { assetName, objectOf, propertiesOf, textOf } from '../validate.js';
 
 interface ScheduleRecord {
@@ -88,8 +89,15 @@ export function registerSchedules(router: Router, ctx: Ctx): void {
   const missing = (name: string) =>
     new ServiceError(404, 'UserError', `Resource Trigger ${name} not found`, { inner: ['NotFound'] });
   const body = (record: ScheduleRecord) => ({ name: record.name, properties: record.properties, systemData: record.systemData });
-  const operationOf = (ws: WorkspaceRecord, name: string) =>
-    `s:${ws.guid}:${Buffer.from(`${name} ${ctx.clock.now().getTime()}`).toString('base64url')}`;
+  const begin = (tx: Tx, ws: WorkspaceRecord, name: string) =>
+    ctx.operations.create(tx, {
+      style: 'mfe',
+      id: `s:${ws.guid}:${Buffer.from(`${name} ${ctx.clock.now().getTime()}`).toString('base64url')}`,
+      location: ws.location,
+      subscriptionId: ws.subscriptionId,
+      seconds: ctx.latency.seconds('operation'),
+      now: ctx.clock.now(),
+    });
   router.workspace('GET', '/schedules', 'read', ({ ws, query, path }) => {
     const view = (query['listViewType'] ?? 'EnabledOnly').toLowerCase();
     const found = ctx.store
@@ -129,14 +137,7 @@ export function registerSchedules(router: Router, ctx: Ctx): void {
     };
     const operation = await ctx.store.write((tx) => {
       tx.put(table, key(ws, name), record);
-      return ctx.operations.create(tx, {
-        style: 'mfe',
-        id: operationOf(ws, name),
-        location: ws.location,
-        subscriptionId: ws.subscriptionId,
-        seconds: ctx.latency.seconds('operation'),
-        now: ctx.clock.now(),
-      });
+      return begin(tx, ws, name);
     });
     return {
       status: before ? 200 : 201,
@@ -153,14 +154,7 @@ export function registerSchedules(router: Router, ctx: Ctx): void {
     if (!ctx.store.get(table, key(ws, name))) return { status: 204 };
     const operation = await ctx.store.write((tx) => {
       tx.remove(table, key(ws, name));
-      return ctx.operations.create(tx, {
-        style: 'mfe',
-        id: operationOf(ws, name),
-        location: ws.location,
-        subscriptionId: ws.subscriptionId,
-        seconds: ctx.latency.seconds('operation'),
-        now: ctx.clock.now(),
-      });
+      return begin(tx, ws, name);
     });
     return {
       status: 202,

@@ -1,9 +1,9 @@
 /** The engine: runs submitted jobs in this process's children, cancels them, and ends truthfully what an earlier process left behind. */
 import { setMaxListeners } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { startTime } from '../../processes.js';
 import type { Ctx, Principal, WorkspaceRecord } from '../context.js';
 import { activeRuns, getRun, tree as runsOf, updateRun } from '../runs/access.js';
 import { isTerminal, type RunError, type RunRecord } from '../runs/record.js';
@@ -40,15 +40,6 @@ interface ProcessEntry {
 function maxNodes(ctx: Ctx, ws: WorkspaceRecord, name: string): number {
   const scale = asObject(computeRecord(ctx, ws, name)?.properties['scaleSettings']);
   return Number(scale['maxNodeCount'] ?? 1) || 1;
-}
-
-/** Field 22 of /proc/PID/stat; undefined where there is no such thing. */
-function startTime(pid: number): string | undefined {
-  try {
-    return readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').pop()?.split(' ')[19];
-  } catch {
-    return undefined; // gone, or no /proc on this platform
-  }
 }
 
 export class Engine {

@@ -283,27 +283,17 @@ export class JobRoutes {
 
   async #cancel(call: WorkspaceCall): Promise<Answer> {
     const { ws } = call;
-    const { store, operations } = this.#ctx;
+    const { store } = this.#ctx;
     const name = call.params['id'] ?? '';
     const run = getRun(store, ws.guid, name);
     if (!run) throw jobNotFound(name);
     await this.#engine.cancel(ws, run.runId);
-    const operation = {
-      id: `jc:${ws.guid}:${run.runId}`,
-      style: 'mfe',
-      location: ws.location,
-      subscriptionId: ws.subscriptionId,
-    } as const;
-    return {
-      status: 202,
-      headers: { Location: operations.resultUrl(operation, call.apiVersion), 'x-ms-async-operation-timeout': 'PT1H' },
-      body: null,
-    };
+    return this.#accepted(call, `jc:${ws.guid}:${run.runId}`);
   }
 
   async #delete(call: WorkspaceCall): Promise<Answer> {
     const { ws } = call;
-    const { store, operations } = this.#ctx;
+    const { store } = this.#ctx;
     const name = call.params['id'] ?? '';
     const run = getRun(store, ws.guid, name);
     if (!run || !getJob(store, ws.guid, name)) return { status: 204 };
@@ -318,17 +308,14 @@ export class JobRoutes {
       }
       tx.remove(jobTable, `${ws.guid}/${name.toLowerCase()}`);
     });
-    const operation = {
-      id: `jd:${ws.guid}:${lastSegment(name)}`,
-      style: 'mfe',
-      location: ws.location,
-      subscriptionId: ws.subscriptionId,
-    } as const;
-    return {
-      status: 202,
-      headers: { Location: operations.resultUrl(operation, call.apiVersion), 'x-ms-async-operation-timeout': 'PT1H' },
-      body: null,
-    };
+    return this.#accepted(call, `jd:${ws.guid}:${lastSegment(name)}`);
+  }
+
+  /** What goes on, under the operation's id. */
+  #accepted({ ws, apiVersion }: WorkspaceCall, id: string): Answer {
+    const operation = { id, style: 'mfe', location: ws.location, subscriptionId: ws.subscriptionId } as const;
+    const Location = this.#ctx.operations.resultUrl(operation, apiVersion);
+    return { status: 202, headers: { Location, 'x-ms-async-operation-timeout': 'PT1H' }, body: null };
   }
 }
 

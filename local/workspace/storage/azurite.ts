@@ -5,23 +5,15 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Failure } from '../../../src/azure/errors.js';
+import { isAlive } from '../../processes.js';
 import type { Injected } from '../faults.js';
 import { writePrivate } from '../files.js';
 import type { ParentMessage, StartMessage, WorkerMessage } from './azurite.worker.js';
 import type { GuardState } from './guard.js';
 
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as { code?: string }).code === 'EPERM';
-  }
-}
-
 /** True when process `pid` is a blob service of ours (pids are given out again). */
 function isOurs(pid: number): boolean {
-  if (!alive(pid)) return false;
+  if (!isAlive(pid)) return false;
   if (process.platform !== 'linux') return true;
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('azurite.worker');

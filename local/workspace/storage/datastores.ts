@@ -1,4 +1,5 @@
 /** Datastores of a workspace as stored resources, and the addresses that are formed with them (reference azure-ml-rest §0, §4). */
+import type { SystemData } from '../assets/types.js';
 import type { WorkspaceRecord, World } from '../context.js';
 import { ServiceError } from '../errors.js';
 import type { Store, Tx } from '../store.js';
@@ -10,14 +11,7 @@ export interface DatastoreRecord {
   properties: Record<string, unknown>;
   /** What listSecrets answers, when there is something to answer. */
   secrets?: Record<string, unknown>;
-  systemData: {
-    createdAt: string;
-    createdBy: string;
-    createdByType: string;
-    lastModifiedAt?: string;
-    lastModifiedBy?: string;
-    lastModifiedByType?: string;
-  };
+  systemData: SystemData;
 }
 
 export const datastoreTable = 'datastores';
