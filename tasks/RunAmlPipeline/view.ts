@@ -3,7 +3,7 @@ import type { JobState, Phase } from '../../src/aml/jobs/job.js';
 import type { StepState } from '../../src/aml/jobs/steps.js';
 import type { WatchSink } from '../../src/aml/jobs/watch.js';
 import type { Platform } from '../../src/task/platform.js';
-import { LineSplitter } from '../../src/task/sanitize.js';
+import { LineSplitter, longestLine, sanitizeInline, sanitizeLine } from '../../src/task/sanitize.js';
 
 const words: Record<Phase, string> = {
   active: 'running',
@@ -16,7 +16,8 @@ const words: Record<Phase, string> = {
 
 export class JobView implements WatchSink {
   readonly #platform: Platform;
-  readonly #splitters = new Map<string, { step: StepState; splitter: LineSplitter }>();
+  /** By step and file: lines of two files must not be put together. */
+  readonly #splitters = new Map<string, { step: StepState; label: string; splitter: LineSplitter }>();
   /** The step whose group of lines is open. */
   #open: string | undefined;
   readonly #opened = new Set<string>();
@@ -49,10 +50,22 @@ export class JobView implements WatchSink {
     this.#platform.info(line);
   }
 
-  text(step: StepState, text: string): void {
-    let known = this.#splitters.get(step.runId);
-    if (!known) this.#splitters.set(step.runId, (known = { step, splitter: new LineSplitter() }));
-    this.#print(step, known.splitter.push(text));
+  text(step: StepState, text: string, file?: string): void {
+    const key = `${step.runId}\n${file ?? ''}`;
+    let known = this.#splitters.get(key);
+    if (!known) {
+      const label = short(file === undefined ? step.name : `${step.name} ${file.split('/').at(-1) ?? ''}`);
+      this.#splitters.set(key, (known = { step, label, splitter: new LineSplitter() }));
+    }
+    this.#print(step, known.label, known.splitter.push(text));
+  }
+
+  textEnd(step: StepState): void {
+    for (const [key, { step: own, label, splitter }] of this.#splitters) {
+      if (own.runId !== step.runId) continue;
+      this.#print(step, label, splitter.end());
+      this.#splitters.delete(key);
+    }
   }
 
   notice(level: 'info' | 'warning', text: string): void {
@@ -63,25 +76,35 @@ export class JobView implements WatchSink {
 
   /** The lines that had no end, and the end of the open group. */
   end(): void {
-    for (const { step, splitter } of this.#splitters.values()) this.#print(step, splitter.end());
+    for (const { step, label, splitter } of this.#splitters.values()) this.#print(step, label, splitter.end());
     this.#close();
   }
 
-  #print(step: StepState, lines: readonly string[]): void {
+  #print(step: StepState, label: string, lines: readonly string[]): void {
     if (lines.length === 0) return;
     if (this.#open !== step.runId) {
       this.#close();
-      this.#platform.beginGroup(this.#opened.has(step.runId) ? `${step.name} (continued)` : step.name);
+      this.#platform.beginGroup(this.#opened.has(step.runId) ? `${short(step.name)} (continued)` : short(step.name));
       this.#open = step.runId;
       this.#opened.add(step.runId);
     }
-    for (const line of lines) this.#platform.foreign(`[${step.name}] ${line}`);
+    const prefix = `[${label}] `;
+    // Every piece of a long line says whose it is.
+    for (const line of lines) {
+      for (const piece of sanitizeLine(line, longestLine - prefix.length)) this.#platform.foreign(`${prefix}${piece}`);
+    }
   }
 
   #close(): void {
     if (this.#open !== undefined) this.#platform.endGroup();
     this.#open = undefined;
   }
+}
+
+/** A name before every line must leave room for the line. */
+function short(name: string): string {
+  const safe = sanitizeInline(name);
+  return safe.length > 80 ? `${safe.slice(0, 79)}…` : safe;
 }
 
 /** `Steps: prep completed (12 s) | train running (3 min) | 2 waiting`; a large graph in counts. */

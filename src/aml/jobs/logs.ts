@@ -4,7 +4,8 @@
  */
 import { TextDecoder } from 'node:util';
 import type { Workspace } from '../workspace.js';
-import { isSilent, logInterval, silentWhenScarce, type Allowance } from './schedule.js';
+import { Rhythm } from './rhythm.js';
+import { handicap, logInterval, longestUnread, type Allowance } from './schedule.js';
 import { readDetails, type StepState } from './steps.js';
 
 /** The user's log first, then the names of older compute generations (reference azure-ml-rest §2.4). */
@@ -34,33 +35,59 @@ interface Tail {
   decoder: TextDecoder;
 }
 
+/** What one look has brought. */
+interface News {
+  bytes: number;
+  lines: number;
+  /** How long ago the log was written, by the store's clock. */
+  age?: number;
+}
+
 /** One step's logs. */
 class StepLog {
   due = 0;
-  looked = 0;
+  looked: number;
   lastData: number;
   readonly since: number;
   readonly tails = new Map<string, Tail>();
+  readonly rhythm = new Rhythm();
   finished = false;
   needsAddresses = true;
+  addressed = 0;
 
   constructor(
     public step: StepState,
     now: number,
   ) {
     this.since = now;
+    this.looked = now;
     this.lastData = now;
   }
 
-  /** Judged by the last look: what has come since is not known yet. The end of a step is news. */
-  get silent(): boolean {
-    return this.tails.size > 0 && this.step.phase === 'active' && isSilent(this.looked - this.since, this.looked - this.lastData);
+  /** Until when this log can wait where requests are scarce: its beat, when it has one, says when there is something to read. */
+  standsBackUntil(): number {
+    if (this.step.phase !== 'active') return 0;
+    const beat = this.rhythm.next(this.looked);
+    return beat === undefined ? 0 : Math.min(beat, this.looked + longestUnread);
+  }
+
+  /** Longest unread first; silence as the last look left it, for what has come since is not known yet. The end of a step is news. */
+  turn(scarce: boolean): number {
+    const { looked, lastData, tails, step } = this;
+    return looked + (scarce && tails.size > 0 && step.phase === 'active' ? handicap(looked - lastData) : 0);
+  }
+
+  /** Whether a user's log is among those that are read; before it there may be only what the service wrote itself. */
+  get ofUser(): boolean {
+    return [...this.tails.keys()].some((name) => name.startsWith('user_logs/'));
   }
 }
 
 export interface Chunk {
   step: StepState;
   text: string;
+  /** File that it comes from, where the step has several. */
+  file?: string;
 }
 
 /** The logs of all steps that have been seen. */
@@ -68,12 +95,15 @@ export class JobLogs {
   readonly #workspace: Workspace;
   readonly #logs = new Map<string, StepLog>();
   readonly #give: (chunk: Chunk) => void;
+  readonly #over: (step: StepState) => void;
   /** No request may be spent on logs before that. */
   #blocked = 0;
 
-  constructor(workspace: Workspace, give: (chunk: Chunk) => void) {
+  /** `over`: everything of a step's log has been given. */
+  constructor(workspace: Workspace, give: (chunk: Chunk) => void, over: (step: StepState) => void) {
     this.#workspace = workspace;
     this.#give = give;
+    this.#over = over;
   }
 
   /** Leaves that run, or have run since the last look. Reused steps ran in another job; their log is not this job's news. */
@@ -99,24 +129,23 @@ export class JobLogs {
 
   /** Looks at every log that is due, longest unread first, as far as the allowance goes. Throws what a request threw, after the others. */
   async poll(now: number, allowance: Allowance, signal?: AbortSignal): Promise<void> {
-    const scarce = allowance.scarce(now);
-    // When requests are scarce a silent log stands back behind those that grow.
-    const turn = (log: StepLog) => log.looked + (scarce && log.silent ? silentWhenScarce : 0);
-    const due = [...this.#logs.values()].filter((log) => !log.finished && log.due <= now).sort((a, b) => turn(a) - turn(b));
+    const due = [...this.#logs.values()].filter((log) => !log.finished && log.due <= now);
+    const scarce = due.length > 0 && allowance.scarce(now);
+    due.sort((a, b) => a.turn(scarce) - b.turn(scarce));
     const chosen: StepLog[] = [];
     for (const log of due) {
-      if (scarce && log.silent && log.looked + silentWhenScarce > now) {
-        log.due = log.looked + silentWhenScarce;
+      const until = scarce ? log.standsBackUntil() : 0;
+      if (until > now) {
+        log.due = until;
         continue;
       }
-      const cost = (log.needsAddresses ? 1 : 0) + Math.max(1, log.tails.size);
+      const cost = Math.max(1, log.tails.size) + (log.needsAddresses && log.tails.size > 0 ? 1 : 0);
       if (!allowance.take(now)) {
         // All that are due wait for the next request together, so that the longest unread gets it.
         this.#blocked = now + allowance.wait(now);
         break;
       }
-      for (let more = 1; more < cost; more++) allowance.take(now);
-      log.looked = now;
+      if (cost > 1) allowance.spend(now, cost - 1);
       chosen.push(log);
     }
     const results = await Promise.allSettled(chosen.map((log) => this.#look(log, now, signal)));
@@ -124,25 +153,32 @@ export class JobLogs {
   }
 
   async #look(log: StepLog, now: number, signal?: AbortSignal): Promise<void> {
-    // Set first: a look that fails comes round again like any other.
-    log.due = now + this.#interval(log, now);
-    const over = log.step.phase !== 'active' && log.step.phase !== 'stalled';
-    const got = await this.#read(log, signal);
-    if (got > 0) log.lastData = now;
-    log.due = now + this.#interval(log, now);
-    if (over && got === 0) log.finished = true;
-  }
-
-  #interval(log: StepLog, now: number): number {
     let open = 0;
     for (const { finished } of this.#logs.values()) if (!finished) open += 1;
-    return logInterval(now - log.since, now - log.lastData, open);
+    const before = log.looked;
+    log.looked = now;
+    // Set first: a look that fails comes round again like any other.
+    log.due = now + logInterval(now - log.since, open);
+    const over = log.step.phase !== 'active' && log.step.phase !== 'stalled';
+    const news = await this.#read(log, now, signal);
+    if (news.bytes > 0) log.lastData = now;
+    log.rhythm.look(now, before, news.lines, news.age === undefined ? undefined : now - news.age);
+    if (over && news.bytes === 0) this.#finish(log);
   }
 
-  /** Reads what is new of one step; gives the number of bytes. */
-  async #read(log: StepLog, signal?: AbortSignal): Promise<number> {
+  #finish(log: StepLog): void {
+    log.finished = true;
+    this.#over(log.step);
+  }
+
+  /** Reads what is new of one step. */
+  async #read(log: StepLog, now: number, signal?: AbortSignal): Promise<News> {
+    // What the service wrote while it prepared the step gives way to the user's log when that is there.
+    const over = log.step.phase !== 'active';
+    if (!log.ofUser && log.tails.size > 0 && (over || now - log.addressed > longestUnread)) log.needsAddresses = true;
     if (log.needsAddresses) {
       const details = await readDetails(this.#workspace, log.step.logsOf, signal);
+      log.addressed = now;
       for (const name of logNames(details?.logFiles ?? {})) {
         const url = details?.logFiles[name] ?? '';
         const known = log.tails.get(name);
@@ -151,26 +187,31 @@ export class JobLogs {
       }
       log.needsAddresses = log.tails.size === 0;
     }
-    let got = 0;
-    for (const tail of log.tails.values()) {
+    const news: News = { bytes: 0, lines: 0 };
+    for (const [name, tail] of log.tails) {
       for (;;) {
         const piece = await this.#piece(tail, signal);
         if (piece === 'expired') {
           log.needsAddresses = true;
           break;
         }
-        if (piece.length === 0) break;
-        got += piece.length;
-        tail.offset += piece.length;
-        const text = tail.decoder.decode(piece, { stream: true });
-        if (text) this.#give({ step: log.step, text });
-        if (piece.length < pieceSize) break;
+        const { bytes, age } = piece;
+        if (bytes.length === 0) break;
+        news.bytes += bytes.length;
+        for (const byte of bytes) if (byte === 10) news.lines += 1;
+        // Text without a line end is news as well.
+        news.lines ||= 1;
+        if (age !== undefined) news.age = Math.min(age, news.age ?? age);
+        tail.offset += bytes.length;
+        const text = tail.decoder.decode(bytes, { stream: true });
+        if (text) this.#give({ step: log.step, text, ...(log.tails.size > 1 ? { file: name } : {}) });
+        if (bytes.length < pieceSize) break;
       }
     }
-    return got;
+    return news;
   }
 
-  async #piece(tail: Tail, signal?: AbortSignal): Promise<Buffer | 'expired'> {
+  async #piece(tail: Tail, signal?: AbortSignal): Promise<{ bytes: Buffer; age?: number } | 'expired'> {
     const { status, bytes, headers } = await this.#workspace.azure.request({
       method: 'GET',
       url: tail.url,
@@ -184,15 +225,16 @@ export class JobLogs {
       ...(signal ? { signal } : {}),
     });
     if (status === 401 || status === 403) return 'expired';
-    if (status === 404) return Buffer.alloc(0);
+    if (status === 404) return { bytes: Buffer.alloc(0) };
     if (status === 416) {
       const size = Number(/\/(\d+)$/.exec(headers['content-range'] ?? '')?.[1] ?? Number.NaN);
       // A shorter file is another file: the step was started again.
       if (size < tail.offset) tail.offset = 0;
-      return Buffer.alloc(0);
+      return { bytes: Buffer.alloc(0) };
     }
+    const age = Date.parse(headers['date'] ?? '') - Date.parse(headers['last-modified'] ?? '');
     // A server that knows no ranges sends the whole file.
-    return status === 200 ? bytes.subarray(tail.offset) : bytes;
+    return { bytes: status === 200 ? bytes.subarray(tail.offset) : bytes, ...(age >= 0 ? { age } : {}) };
   }
 
   /** After the end: everything that is still unread, of every leaf that ran. Best effort within the signal's time. */
@@ -203,8 +245,8 @@ export class JobLogs {
     const worker = async () => {
       for (let log = open[next++]; log; log = open[next++]) {
         log.needsAddresses ||= log.tails.size === 0;
-        while ((await this.#read(log, signal)) > 0);
-        log.finished = true;
+        while ((await this.#read(log, now, signal)).bytes > 0);
+        this.#finish(log);
       }
     };
     await Promise.all(Array.from({ length: 8 }, worker));

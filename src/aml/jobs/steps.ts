@@ -52,6 +52,8 @@ export class StepReader {
   readonly #workspace: Workspace;
   readonly #job: string;
   readonly #settled = new Map<string, StepState[]>();
+  /** Requests of the last `read`, without further pages. */
+  requests = 0;
 
   constructor(workspace: Workspace, job: string) {
     this.#workspace = workspace;
@@ -60,12 +62,14 @@ export class StepReader {
 
   /** All steps, in the order in which they were made; groups before what is in them. One request, and one for each group that goes on. */
   async read(signal?: AbortSignal): Promise<StepState[]> {
+    this.requests = 0;
     return this.#below(await historyBase(this.#workspace, signal), this.#job, '', 0, signal);
   }
 
   async #below(base: string, runId: string, prefix: string, depth: number, signal?: AbortSignal): Promise<StepState[]> {
     const settled = this.#settled.get(runId);
     if (settled) return settled;
+    this.requests += 1;
     const runs: RunBody[] = [];
     const request = {
       method: 'GET' as const,

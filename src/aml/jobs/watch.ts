@@ -17,7 +17,9 @@ export interface WatchSink {
   /** Some step is new or has changed. */
   steps(steps: readonly StepState[]): void;
   /** Foreign text of a step's log, as it came. */
-  text(step: StepState, text: string): void;
+  text(step: StepState, text: string, file?: string): void;
+  /** Everything of a step's log has been given. */
+  textEnd(step: StepState): void;
   notice(level: 'info' | 'warning', text: string): void;
 }
 
@@ -75,7 +77,11 @@ class Watch {
     this.#changed = this.#started;
     this.#job = first;
     this.#reader = new StepReader(workspace, first.name);
-    this.#logs = new JobLogs(workspace, ({ step, text }) => sink.text(step, text));
+    this.#logs = new JobLogs(
+      workspace,
+      ({ step, text, file }) => sink.text(step, text, file),
+      (step) => sink.textEnd(step),
+    );
     this.#allowance = new Allowance(this.#started);
     this.#parentHasSteps = !/^(command|spark)$/i.test(first.type);
     this.#jobDue = this.#started + jobInterval(0);
@@ -126,6 +132,7 @@ class Watch {
   }
 
   async #lookAtJob(now: number): Promise<void> {
+    this.#allowance.spend(now);
     const job = await readJob(this.workspace, this.#job.name, { signal: this.options.signal, retries: 2 });
     this.#jobDue = this.#nextJobLook(now);
     if (!job) {
@@ -164,6 +171,8 @@ class Watch {
   /** While steps are followed closely the job itself changes only after one of them. */
   #nextJobLook(now: number): number {
     const interval = jobInterval(now - this.#started);
+    // A job without steps is its own step, whose first line is waited for.
+    if (this.options.logs && !this.#parentHasSteps) return now + Math.min(interval, this.#stepsPause(now));
     const covered =
       this.options.logs && this.#parentHasSteps && this.#steps.some(({ group, phase }) => !group && phase === 'active');
     return now + (covered ? Math.max(interval, 150_000) : interval);
@@ -175,8 +184,14 @@ class Watch {
       this.#takeSteps([this.#itself(this.#job)], now);
       return;
     }
-    this.#stepsDue = now + stepsInterval(now - this.#changed);
-    this.#takeSteps(await this.#reader.read(this.options.signal), now);
+    this.#stepsDue = now + this.#stepsPause(now);
+    const steps = await this.#reader.read(this.options.signal);
+    this.#allowance.spend(now, this.#reader.requests);
+    this.#takeSteps(steps, now);
+  }
+
+  #stepsPause(now: number): number {
+    return stepsInterval(now - this.#changed, this.#allowance.scarce(now));
   }
 
   #takeSteps(steps: StepState[], now: number): void {
@@ -185,7 +200,7 @@ class Watch {
     if (picture !== this.#seen) {
       this.#seen = picture;
       this.#changed = now;
-      this.#stepsDue = Math.min(this.#stepsDue, now + stepsInterval(0));
+      this.#stepsDue = Math.min(this.#stepsDue, now + this.#stepsPause(now));
       // A step that has ended may be the last one.
       if (this.#parentHasSteps && !steps.some(({ group, phase }) => !group && phase === 'active')) this.#jobDue = now;
       if (steps.some(({ phase }) => phase === 'failed' || phase === 'canceled')) this.#jobDue = now;

@@ -23,12 +23,6 @@ interface Script {
   instead?(asked: Asked, age: number): Reply | undefined;
 }
 
-/** The longest time between two arrivals of a step's text. */
-function gap(told: { lines: { step: string; at: number }[] }, id: string, from: number, to: number): number {
-  const times = told.lines.filter(({ step, at }) => step === id && at >= from && at < to).map(({ at }) => at);
-  return Math.max(...times.map((at, n) => at - (times[n - 1] ?? at)));
-}
-
 describe('the wait for a job', () => {
   let server: TestServer;
   let script: Script;
@@ -127,6 +121,7 @@ describe('the wait for a job', () => {
         status: ({ status }) => told.statuses.push(status),
         steps: () => undefined,
         text: (step: StepState, text) => told.lines.push({ step: step.name, text, at: clock.now() - born }),
+        textEnd: () => undefined,
         notice: (_level, text) => told.notices.push(text),
       },
       { clock, signal: new AbortController().signal, logs: false, ...options },
@@ -169,30 +164,6 @@ describe('the wait for a job', () => {
         .map((line) => line.text)
         .join('');
       assert.equal(text, log(id, hour));
-    }
-    const longest = (from: number, to: number) => Math.max(...ids.map((id) => gap(told, id, from, to)));
-    // Less than ten seconds while the store of requests lasts; then what 1,200 an hour leave to each of five.
-    assert.ok(longest(0, 6 * minute) <= 9_500, `${longest(0, 6 * minute)} ms between two looks at first`);
-    assert.ok(longest(6 * minute, hour) <= 22_500, `${longest(6 * minute, hour)} ms between two looks later`);
-  });
-
-  it('gives the requests of silent steps to those that talk', async () => {
-    const ids = ['a', 'b', 'c', 'd', 'e'];
-    const talks = (id: string) => id < 'c';
-    const told = await watch(
-      {
-        status: (age) => (age < hour ? 'Running' : 'Completed'),
-        steps: (age) => ids.map((id) => ({ id, status: age < hour ? 'Running' : 'Completed' })),
-        log: (id, age) => `${id}\n`.repeat(Math.floor(Math.min(age, talks(id) ? hour : minute) / 5_000)),
-      },
-      { logs: true },
-    );
-    assert.ok(told.asked.length <= 1_200, `${told.asked.length} requests`);
-    for (const id of ids.filter(talks)) {
-      // Of five talkative steps each is read 201 times.
-      const looks = told.lines.filter(({ step }) => step === id).length;
-      assert.ok(looks >= 320, `${id}: ${looks} looks`);
-      assert.ok(gap(told, id, 0, hour) <= 18_000, `${id}: ${gap(told, id, 0, hour)} ms`);
     }
   });
 
