@@ -16,7 +16,7 @@ export interface ServiceErrorOptions {
   inner?: string[];
   headers?: Record<string, string>;
   component?: string;
-  /** messageFormat and messageParameters of the data envelope. */
+  /** messageFormat and messageParameters of the data envelope; the MFE envelope tells the first. */
   format?: { messageFormat: string; messageParameters: Record<string, string> };
 }
 
@@ -61,6 +61,16 @@ export function notFound(message: string, detail?: ErrorDetail): ServiceError {
 /** MFE's 400. `inner` e.g. `BadArgument`. */
 export function badRequest(message: string, details: ErrorDetail[] = [], inner: string[] = ['BadArgument']): ServiceError {
   return new ServiceError(400, 'UserError', message, { details, inner });
+}
+
+/** A body that the service cannot read: one detail a member, and how it says so (azure-ml-observed §0). */
+export function invalidBody(details: ErrorDetail[]): ServiceError {
+  const message = 'Request is invalid and/or missing fields.';
+  return new ServiceError(400, 'UserError', message, {
+    details,
+    inner: ['RequestInvalid'],
+    format: { messageFormat: message, messageParameters: {} },
+  });
 }
 
 export function conflict(message: string, inner: string[] = ['Conflict']): ServiceError {
@@ -132,6 +142,7 @@ export function errorBody(
         info('Location', where.location),
         info('Time', where.time),
         ...(inner ? [info('InnerError', chain(inner))] : []),
+        ...(error.options.format ? [info('MessageFormat', error.options.format.messageFormat)] : []),
       ],
     },
   };

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Answer, Ctx } from './context.js';
 import { ServiceError } from './errors.js';
+import { offset } from './clock.js';
 import type { Router } from './router.js';
 import type { Store, Tx } from './store.js';
 
@@ -49,7 +50,7 @@ export class Operations {
       style: options.style,
       location: options.location,
       subscriptionId: options.subscriptionId,
-      startTime: options.now.toISOString().replace('Z', '0000+00:00'),
+      startTime: offset(options.now.toISOString()),
       due: Number.isFinite(options.seconds) ? options.now.getTime() + options.seconds * 1000 : null,
     };
     tx.put(table, record.id, record);
@@ -134,7 +135,7 @@ export class Operations {
           name: call.params['id'],
           status,
           startTime: record?.startTime,
-          ...(done ? { endTime: new Date(record?.due ?? now()).toISOString().replace('Z', '+00:00') } : { percentComplete: 0 }),
+          ...(done ? { endTime: offset(new Date(record?.due ?? now()).toISOString()) } : { percentComplete: 0 }),
           ...(error ? { error } : {}),
         },
       };

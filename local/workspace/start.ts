@@ -6,8 +6,9 @@ import { registerAdmin } from './admin.js';
 import { armSurface } from './arm/index.js';
 import { Catalog } from './assets/catalog.js';
 import { assetsSurface } from './assets/routes.js';
+import { SystemClock } from './clock.js';
 import { buildConnection, type Connection } from './connection.js';
-import type { Clock, Ctx, Hooks, Log, Surface, WorkspaceRecord } from './context.js';
+import type { Ctx, Hooks, Log, Surface, WorkspaceRecord } from './context.js';
 import { discoverySurface } from './discovery.js';
 import { Faults } from './faults.js';
 import { writePrivate } from './files.js';
@@ -57,17 +58,6 @@ const quiet: Log = {
   warn: () => undefined,
   error: (message, error) => console.error(message, error ?? ''),
 };
-
-class SystemClock implements Clock {
-  now(): Date {
-    return new Date();
-  }
-  stamp(): string {
-    return this.now()
-      .toISOString()
-      .replace('Z', `${String(Number(process.hrtime.bigint() % 10_000n)).padStart(4, '0')}+00:00`);
-  }
-}
 
 interface Ports {
   api: number;

@@ -1,5 +1,5 @@
 /** Checks of names and bodies, worded as the service words them (azure-ml-observed §0). */
-import { badRequest, ServiceError } from './errors.js';
+import { badRequest, invalidBody } from './errors.js';
 import { schemaProblems } from './schema/check.js';
 
 /** A plain object, or `undefined`. */
@@ -30,10 +30,7 @@ export function propertiesOf(body: unknown, what: string, apiVersion: string): R
       : schemaProblems(definitions[what] ?? '', properties, apiVersion, JSON.stringify(body))
     : [{ code: 'RequestInvalid', message: `Required property 'properties' not found in JSON. Path '', line 1, position 1.` }];
   if (properties && !details.length) return properties;
-  throw new ServiceError(400, 'UserError', 'Request is invalid and/or missing fields.', {
-    details,
-    inner: ['BadArgument', 'RequestInvalid'],
-  });
+  throw invalidBody(details);
 }
 
 /** Definition of the schema for what a handler calls its body. */

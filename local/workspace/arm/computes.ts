@@ -1,4 +1,5 @@
 /** Computes: records whose node count limits how many jobs the engine runs at once (azure-ml-rest §4, azure-ml-observed §8). */
+import { offset } from '../clock.js';
 import type { Answer, Ctx, Principal, WorkspaceRecord } from '../context.js';
 import { badRequest, notBuilt, ServiceError } from '../errors.js';
 import { page } from '../assets/view.js';
@@ -68,7 +69,7 @@ function cluster(record: ComputeRecord, creating: boolean): Record<string, unkno
           preemptedNodeCount: 0,
         },
     allocationState: creating ? null : 'Steady',
-    ...(creating ? {} : { allocationStateTransitionTime: record.modifiedOn }),
+    ...(creating ? {} : { allocationStateTransitionTime: offset(record.modifiedOn) }),
     errors: null,
     remoteLoginPortPublicAccess: 'Enabled',
     osType: 'Linux',
@@ -126,8 +127,8 @@ function body(ctx: Ctx, ws: WorkspaceRecord, record: ComputeRecord, creating = f
     tags: record.tags ?? (creating ? null : {}),
     ...(record.identity === undefined ? {} : { identity: record.identity }),
     properties: {
-      createdOn: record.createdOn,
-      modifiedOn: record.modifiedOn,
+      createdOn: offset(record.createdOn),
+      modifiedOn: offset(record.modifiedOn),
       disableLocalAuth: false,
       description: record.description,
       resourceId: null,

@@ -4,14 +4,17 @@ import { badRequest, notFound, ServiceError } from '../errors.js';
 import { page } from '../assets/view.js';
 import type { Router } from '../router.js';
 import { accountSas } from '../storage/sas.js';
-import { datastoreKey, datastoreTable, type DatastoreRecord, type Datastores } from '../storage/datastores.js';
+import { datastoreKey, datastoreTable, maker, type DatastoreRecord, type Datastores } from '../storage/datastores.js';
 import { assetName, objectOf, propertiesOf } from '../validate.js';
 
 function body(ws: WorkspaceRecord, record: DatastoreRecord, apiVersion: string): Record<string, unknown> {
   const { description, tags, properties, isDefault, credentials, subscriptionId, resourceGroup, ...rest } = record.properties;
   // Where the account lies is told of the workspace's own stores, of others when it was sent.
   const own = rest['accountName'] === ws.account;
-  const { createdAt, lastModifiedAt = createdAt, ...people } = record.systemData;
+  const { createdAt, createdBy, createdByType, lastModifiedAt = createdAt } = record.systemData;
+  const { lastModifiedBy = createdBy, lastModifiedByType = createdByType } = record.systemData;
+  // Later versions do not tell who made the stores that came with the workspace, as recorded.
+  const creator = own && createdBy === maker && apiVersion >= '2024' ? {} : { createdBy, createdByType };
   return {
     id: `${ws.armId}/datastores/${record.name}`,
     name: record.name,
@@ -30,7 +33,7 @@ function body(ws: WorkspaceRecord, record: DatastoreRecord, apiVersion: string):
         : {}),
       ...rest,
     },
-    systemData: { createdAt, ...people, lastModifiedAt },
+    systemData: { createdAt, ...creator, lastModifiedAt, lastModifiedBy, lastModifiedByType },
   };
 }
 

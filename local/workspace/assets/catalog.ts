@@ -255,7 +255,7 @@ export class Catalog implements Assets {
       const key = `${ws.guid}/${hash}`;
       const known = tx.get<string>('anonymous', key);
       const found = known === undefined ? undefined : tx.get<AssetVersion>(assetTable, versionKey(ws, kind, name, known));
-      if (found) return { asset: this.#found(ws, found), created: true };
+      if (found) return { asset: this.#found(ws, asSent(found, source)), created: true };
       tx.put('anonymous', key, chosen);
       return this.store(tx, ws, kind, name, chosen, properties, by, source ? { source } : {});
     });
@@ -334,6 +334,14 @@ function staged(scope: Scope, kind: AssetKind, properties: Record<string, unknow
   const has = kind === 'models' || (scope.kind === 'workspace' && (kind === 'components' || kind === 'environments'));
   const first = kind === 'components' && properties['isAnonymous'] === true ? 'Logged' : 'Development';
   return has ? { ...properties, stage: properties['stage'] ?? first } : properties;
+}
+
+/** An equal component that was there is answered under its own id, its specification with the version that was sent, as recorded. */
+function asSent(found: AssetVersion, source: Record<string, unknown> | undefined): AssetVersion {
+  const version = source?.['version'];
+  if (version === undefined) return found;
+  const spec = objectOf(found.properties['componentSpec']);
+  return { ...found, properties: { ...found.properties, componentSpec: { ...spec, version } } };
 }
 
 function containerOf(asset: AssetVersion): ContainerRecord {

@@ -14,7 +14,7 @@ export function curatedNames(scope: Scope, kind: AssetKind): string[] | undefine
 /** A curated environment; the service has many versions of each, here every number stands for the same packages. */
 export function curatedAsset(scope: Scope, kind: AssetKind, name: string, version = '1'): AssetVersion | undefined {
   if (!isBuiltIn(scope, kind) || !/^[1-9]\d*$/.test(version) || !findRow(curated, name)) return undefined;
-  const stamp = '2024-01-01T00:00:00.0000000+00:00';
+  const stamp = '2024-01-01T00:00:00+00:00';
   return {
     kind,
     name,

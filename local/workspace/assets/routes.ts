@@ -1,7 +1,7 @@
 /** ARM routes of workspace assets: containers and versions of codes, components, data, environments and models; publish. */
 import { randomUUID } from 'node:crypto';
 import type { Answer, Ctx, Surface, WorkspaceCall } from '../context.js';
-import { badRequest, ServiceError } from '../errors.js';
+import { badRequest, invalidBody, ServiceError } from '../errors.js';
 import { share } from '../registries/share.js';
 import type { Router } from '../router.js';
 import { assetName, objectOf, propertiesOf } from '../validate.js';
@@ -143,9 +143,7 @@ function registerVersions(router: Router, ctx: Ctx, catalog: Catalog, kind: Asse
     const body = objectOf(call.body) ?? {};
     const text = (member: string): string => {
       if (typeof body[member] === 'string' && body[member]) return body[member];
-      throw badRequest('Request is invalid and/or missing fields.', [
-        { code: 'RequestInvalid', message: `The member '${member}' is required.`, target: member },
-      ]);
+      throw invalidBody([{ code: 'RequestInvalid', message: `The member '${member}' is required.`, target: member }]);
     };
     const operation = await share(
       ctx,

@@ -1,4 +1,5 @@
 /** How stored assets are answered: which members an api-version knows, list filters, paging. */
+import { createHash } from 'node:crypto';
 import type { Scope } from '../context.js';
 import { textOf } from '../validate.js';
 import type { Catalog, ContainerRecord } from './catalog.js';
@@ -79,12 +80,29 @@ export function versionBody(catalog: Catalog, asset: FoundAsset, apiVersion: str
     if (labelled && catalog.latest(asset.scope, asset.kind, asset.name)?.version === asset.version)
       properties['properties'] = { ...(properties['properties'] as object), 'azureml.labels': 'latest' };
   }
+  if (asset.kind === 'components') withGraphs(asset, properties, apiVersion);
   return {
     id: asset.id,
     name: asset.version,
     type: `${typeOf(asset.scope, asset.kind)}/versions`,
     properties,
     systemData: asset.kind === 'data' ? dated(asset.systemData) : asset.systemData,
+  };
+}
+
+/** Up to 2022-10-01 a pipeline component was answered with the ids of its graphs: opaque, and the same at every reading. */
+function withGraphs(asset: FoundAsset, properties: Record<string, unknown>, apiVersion: string): void {
+  const spec = properties['componentSpec'] as Record<string, unknown> | undefined;
+  if (spec?.['type'] !== 'pipeline' || !apiVersion.startsWith('2022')) return;
+  const id = (what: string): string =>
+    createHash('sha256')
+      .update(`${asset.id} ${what}`)
+      .digest('hex')
+      .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*$/, '$1-$2-$3-$4-$5');
+  properties['properties'] = {
+    ...(properties['properties'] as object),
+    'azureml.DatasetAccessModeGraphId': id('dataset'),
+    'azureml.AssetAccessModeGraphId': id('asset'),
   };
 }
 

@@ -105,7 +105,6 @@ export function findComponent(ctx: Ctx, ws: WorkspaceRecord, componentId: string
       404,
       'NotFound',
       `key: ${componentId}, Message: Not found component ${match?.[1] ?? componentId} (version: ${match?.[2] ?? ''}).`,
-      { target: componentId },
     );
   }
 }

@@ -1,5 +1,5 @@
 /** The definition of a run, as `rundata` shows it: a run configuration for what is a process, the job for a pipeline (azure-ml-observed.md §2). */
-import type { Json } from '../engine/json.js';
+import { asObject, type Json } from '../engine/json.js';
 import { historyType, parseShort } from '../engine/uris.js';
 import type { JobDocument } from './jobs.js';
 import type { RunDefinition, RunRecord } from './record.js';
@@ -63,11 +63,27 @@ function environmentBody(reference: string): Json {
   return { name: match?.[1] ?? short?.name ?? reference, version: match?.[2] ?? short?.version ?? null };
 }
 
+/** Outputs of a pipeline in its definition: PascalCase, the type as a number of which only that of a folder was seen. */
+function bindings(outputs: unknown): Json {
+  return Object.fromEntries(
+    Object.entries(asObject(outputs)).map(([name, raw]) => {
+      const { description = null, uri = null, mode = 'ReadWriteMount', jobOutputType } = asObject(raw);
+      const type = jobOutputType === 'uri_folder' ? { JobOutputType: 3 } : {};
+      return [name, { Description: description, Uri: uri, Mode: mode, ...type }];
+    }),
+  );
+}
+
 /** `runDefinition` of rundata. */
 export function definitionBody(run: RunRecord, document: JobDocument | undefined): Json {
   const jobType = document?.properties['jobType'];
   if (document && run.definition === undefined)
-    return { JobType: jobType, Jobs: document.properties['jobs'] ?? {}, Status: 'NotStarted' };
+    return {
+      JobType: jobType,
+      Jobs: document.properties['jobs'] ?? {},
+      OutputBindings: bindings(document.properties['outputs']),
+      Status: 'NotStarted',
+    };
   const { definition } = run;
   return {
     script: null,

@@ -85,8 +85,8 @@ export class JobRoutes {
     ctx.operations.ask('jd', () => 'done');
   }
 
-  #body(ws: WorkspaceRecord, document: JobDocument, run: RunRecord, apiVersion: string): Json {
-    return jobBody(this.#ctx, ws, document, run, shownStatus(this.#ctx, run), apiVersion);
+  #body(ws: WorkspaceRecord, document: JobDocument, run: RunRecord, apiVersion: string, made = false): Json {
+    return jobBody(this.#ctx, ws, document, run, shownStatus(this.#ctx, run), apiVersion, made);
   }
 
   async #put(call: WorkspaceCall): Promise<Answer> {
@@ -117,7 +117,7 @@ export class JobRoutes {
     return {
       status: 201,
       headers: { Location: `${ctx.urls.base}${ws.armId}/jobs/${name}?api-version=${call.apiVersion}` },
-      body: this.#body(ws, document, { ...stored, tags: run.tags, properties: run.properties }, call.apiVersion),
+      body: this.#body(ws, document, { ...stored, tags: run.tags, properties: run.properties }, call.apiVersion, true),
     };
   }
 
@@ -202,11 +202,12 @@ export class JobRoutes {
         lastModifiedBy: call.principal.name,
       };
       tx.put(jobTable, jobKey(stored), stored);
-      return { stored, run };
+      // The reply does not tell of this change yet, as recorded.
+      return { shown: { ...document, properties: stored.properties }, run };
     });
     if (!changed)
       throw badRequest(`${name} is not a job that can be changed here: it is the run of a step or of an MLflow client.`);
-    return { status: 200, body: this.#body(ws, changed.stored, changed.run, call.apiVersion) };
+    return { status: 200, body: this.#body(ws, changed.shown, changed.run, call.apiVersion) };
   }
 
   async #patch(call: WorkspaceCall): Promise<Answer> {

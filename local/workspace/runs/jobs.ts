@@ -1,6 +1,7 @@
 /** The ARM job: its document beside the run record, how a PUT completes and merges it, and how it is shown (azure-ml-observed.md §1). */
+import { offset } from '../clock.js';
 import type { Ctx, WorkspaceRecord } from '../context.js';
-import { ServiceError } from '../errors.js';
+import { invalidBody, ServiceError } from '../errors.js';
 import type { Reader } from './access.js';
 import { asObject, asText, either, type Json } from '../engine/json.js';
 import { lastSegment } from '../engine/uris.js';
@@ -83,8 +84,7 @@ export function checkMembers(properties: Json, apiVersion: string): void {
     check(asObject(value), outputs, typeName(asObject(value), 'jobOutputType', 'JobOutput'));
   for (const value of Object.values(asObject(properties['inputs'])))
     check(asObject(value), inputMembers, typeName(asObject(value), 'jobInputType', 'JobInput'));
-  if (details.length > 0)
-    throw new ServiceError(400, 'UserError', 'Request is invalid and/or missing fields.', { details, inner: ['BadArgument'] });
+  if (details.length > 0) throw invalidBody(details);
 }
 
 /** Texts by name; values that are not text become it, as the service does. */
@@ -154,15 +154,15 @@ function shownInputs(inputs: unknown): Json {
   );
 }
 
-function shownOutputs(outputs: unknown, withVersion: boolean): Json {
+/** `registered`: the members that tell under which name an output is registered; they come and go with the api-version. */
+function shownOutputs(outputs: unknown, registered: readonly string[]): Json {
   return Object.fromEntries(
     Object.entries(asObject(outputs)).map(([name, raw]) => [
       name,
       {
         description: null,
         uri: null,
-        assetName: null,
-        ...(withVersion && { assetVersion: null }),
+        ...Object.fromEntries(registered.map((member) => [member, null])),
         mode: 'ReadWriteMount',
         ...asObject(raw),
       },
@@ -176,7 +176,7 @@ function atLeast(apiVersion: string, date: string): boolean {
 }
 
 /** Services of a job: tracking and Studio (azure-ml-observed.md §1). */
-function servicesOf(ctx: Ctx, ws: WorkspaceRecord, name: string, own: unknown): Json {
+function servicesOf(ctx: Ctx, ws: WorkspaceRecord, name: string, own: unknown, early: boolean): Json {
   const service = (type: string, endpoint: string): Json => ({
     jobServiceType: type,
     port: null,
@@ -184,7 +184,7 @@ function servicesOf(ctx: Ctx, ws: WorkspaceRecord, name: string, own: unknown): 
     status: null,
     errorMessage: null,
     properties: null,
-    nodes: null,
+    ...(!early && { nodes: null }),
   });
   const host = ctx.urls.base.replace(/^https:\/\//, '');
   return {
@@ -202,7 +202,10 @@ function servicesOf(ctx: Ctx, ws: WorkspaceRecord, name: string, own: unknown): 
   };
 }
 
-/** A job as ARM answers it. `status` is given, because faults may hide the run's own. */
+/**
+ * A job as ARM answers it. `status` is given, because faults may hide the run's own. `made`: the reply to the PUT that made it, in which
+ * a job without a compute has none; later the service has filled it in.
+ */
 export function jobBody(
   ctx: Ctx,
   ws: WorkspaceRecord,
@@ -210,33 +213,40 @@ export function jobBody(
   run: RunRecord,
   status: string,
   apiVersion: string,
+  made = false,
 ): Json {
   const { properties } = document;
   const version = apiVersion || '2025-09-01';
   const newest = atLeast(version, '2025-01-01');
+  const early = !atLeast(version, '2022-06-01');
   const type = (asText(properties['jobType']) ?? '').toLowerCase();
+  const { '_azureml.ClusterName': cluster, ...added } = run.properties;
+  const computeId =
+    properties['computeId'] ?? (made || type === 'pipeline' ? null : `${ws.armId}/computes/${run.target ?? 'serverless'}`);
   const base: Json = {
     description: run.description ?? null,
     tags: run.tags,
-    properties: run.properties,
+    // The name of the cluster came with later versions.
+    properties: atLeast(version, '2023') && cluster !== undefined ? { ...added, '_azureml.ClusterName': cluster } : added,
     ...(newest && { parentJobName: null }),
     displayName: run.displayName,
     status,
     experimentName: run.experimentName,
-    services: servicesOf(ctx, ws, document.name, properties['services']),
-    computeId: properties['computeId'] ?? null,
+    services: servicesOf(ctx, ws, document.name, properties['services'], early),
+    computeId,
     isArchived: run.hidden,
     identity: properties['identity'] ?? null,
-    componentId: properties['componentId'] ?? null,
+    ...(version === '2022-02-01-preview' && { schedule: null }),
+    ...(!early && { componentId: properties['componentId'] ?? null }),
     ...(atLeast(version, '2023-04-01') && { notificationSetting: properties['notificationSetting'] ?? null }),
     jobType: properties['jobType'],
   };
-  const withVersion = version !== '2025-01-01-preview';
+  const registered = early ? [] : version === '2025-01-01-preview' ? ['assetName'] : ['assetName', 'assetVersion'];
   const inputs = shownInputs(properties['inputs']);
-  const outputs = shownOutputs(properties['outputs'], withVersion);
+  const outputs = shownOutputs(properties['outputs'], registered);
   const specific =
     type === 'command'
-      ? commandBody(properties, inputs, outputs, version)
+      ? commandBody(properties, inputs, outputs, version, computeId !== null)
       : type === 'pipeline'
         ? pipelineBody(properties, inputs, outputs)
         : {
@@ -254,25 +264,27 @@ export function jobBody(
   };
 }
 
-function commandBody(properties: Json, inputs: Json, outputs: Json, version: string): Json {
+function commandBody(properties: Json, inputs: Json, outputs: Json, version: string, placed: boolean): Json {
   const newest = atLeast(version, '2025-01-01');
+  const early = !atLeast(version, '2022-06-01');
   const resources = {
     instanceCount: 1,
     instanceType: null,
     properties: null,
-    shmSize: '2g',
-    dockerArgs: null,
+    ...(!early && { shmSize: '2g', dockerArgs: null }),
     ...(newest && { dockerArgsList: null }),
     ...asObject(properties['resources']),
   };
   const serverless = properties['computeId'] == null;
+  const queueSettings = properties['queueSettings']
+    ? nulls(asObject(properties['queueSettings']), serverless ? 'jobTier priority' : 'jobTier')
+    : serverless
+      ? { jobTier: 'Standard', priority: null }
+      : { jobTier: 'Null' };
   return {
     resources,
-    queueSettings: properties['queueSettings']
-      ? nulls(asObject(properties['queueSettings']), serverless ? 'jobTier priority' : 'jobTier')
-      : serverless
-        ? { jobTier: 'Standard', priority: null }
-        : { jobTier: 'Null' },
+    // The versions of 2022 tell of the queue only while no compute is known.
+    ...((!placed || atLeast(version, '2023')) && { queueSettings }),
     codeId: properties['codeId'] ?? null,
     command: properties['command'],
     environmentId: properties['environmentId'],
@@ -305,7 +317,7 @@ function pipelineBody(properties: Json, inputs: Json, outputs: Json): Json {
 /** `lastModified*` is absent until something changes. */
 export function systemData(document: JobDocument): Json {
   return {
-    createdAt: document.createdAt,
+    createdAt: offset(document.createdAt),
     createdBy: document.createdBy,
     createdByType: 'Application',
     ...(document.lastModifiedAt !== undefined && {

@@ -1,4 +1,5 @@
 /** Runs as run history shows them (azure-ml-observed.md §2). */
+import { offset } from '../clock.js';
 import type { Ctx, WorkspaceRecord } from '../context.js';
 import { artifactPlace } from '../engine/locate.js';
 import { type Json } from '../engine/json.js';
@@ -12,8 +13,7 @@ export function shownStatus(ctx: Ctx, run: RunRecord): string {
   return ctx.clock.now().getTime() - Date.parse(run.startedAt) < seconds * 1000 ? 'NotResponding' : run.status;
 }
 
-const stamp = (iso: string | undefined): string | null =>
-  iso === undefined ? null : iso.replace(/(\.\d{3})Z$/, '$10000+00:00').replace(/Z$/, '+00:00');
+const stamp = (iso: string | undefined): string | null => (iso === undefined ? null : offset(iso));
 
 /** `hh:mm:ss.fffffff`, null while it has not begun. */
 export function duration(run: RunRecord, now: Date): string | null {

@@ -15,6 +15,8 @@ export interface DatastoreRecord {
 }
 
 export const datastoreTable = 'datastores';
+/** Who made the stores that come with a workspace. */
+export const maker = 'amlops';
 export const datastoreKey = (ws: WorkspaceRecord, name: string): string => `${ws.guid}/${name.toLowerCase()}`;
 
 const long =
@@ -32,7 +34,7 @@ export class Datastores {
 
   /** The four datastores of a new workspace. */
   static seed(tx: Tx, ws: WorkspaceRecord, endpoint: string, createdAt: string): void {
-    const systemData = { createdAt, createdBy: 'amlops', createdByType: 'Application' };
+    const systemData = { createdAt, createdBy: maker, createdByType: 'Application' };
     const credentials = { credentialsType: ws.storageMode === 'keys' ? 'AccountKey' : 'None' };
     const add = (name: string, properties: Record<string, unknown>): void =>
       tx.put(datastoreTable, datastoreKey(ws, name), {
