@@ -22,6 +22,7 @@ import { Canceled, JobFailure, type Task, type Tree } from './types.js';
 
 interface Active {
   controller: AbortController;
+  stops: Tree['stops'];
   done: Promise<void>;
 }
 
@@ -113,12 +114,13 @@ export class Engine {
     const key = `${ws.guid}/${run.runId}`;
     const controller = new AbortController();
     setMaxListeners(0, controller.signal); // each node of the tree listens
-    const done = this.#runTree(ws, run, submission, principal, controller.signal)
+    const stops: Tree['stops'] = new Map();
+    const done = this.#runTree(ws, run, submission, principal, controller.signal, stops)
       .catch((error: unknown) => {
         this.#ctx.log.error(`Job ${run.runId} could not be ended`, error);
       })
       .finally(() => this.#active.delete(key));
-    this.#active.set(key, { controller, done });
+    this.#active.set(key, { controller, stops, done });
   }
 
   async #runTree(
@@ -127,6 +129,7 @@ export class Engine {
     submission: Submission,
     principal: Principal,
     signal: AbortSignal,
+    stops: Tree['stops'],
   ): Promise<void> {
     let token: Promise<string> | undefined;
     const tree: Tree = {
@@ -135,6 +138,7 @@ export class Engine {
       principal,
       rootRunId: run.runId,
       signal,
+      stops,
       folder: join(this.#folder, 'runs', ws.guid.slice(0, 8), run.runId),
       token: () =>
         (token ??= this.#ctx.issuer.mint(principal, 'https://management.azure.com', tokenSeconds).then((minted) => minted.token)),
@@ -175,7 +179,8 @@ export class Engine {
   }
 
   /**
-   * Asks for the end of a job and everything below it. Ended jobs stay as they are.
+   * Asks for the end of a job (or of one run in it) and everything below it. Ended runs stay as they are; one that has not ended yet
+   * ends as Canceled from here on (`finish`).
    * @returns false when there is nothing to cancel
    */
   async cancel(ws: WorkspaceRecord, runId: string): Promise<boolean> {
@@ -197,7 +202,8 @@ export class Engine {
         );
     });
     const active = this.#active.get(`${ws.guid}/${run.rootRunId}`);
-    if (active) active.controller.abort();
+    const working = run.runId === run.rootRunId ? active?.controller : active?.stops.get(run.runId);
+    if (working) working.abort();
     // A run without an engine behind it (an MLflow client's) has nothing that would end it.
     else
       await store.write((tx) => updateRun(tx, ws.guid, run.runId, (record) => this.#endRecord(record, 'Canceled'), clock.now()));

@@ -9,7 +9,7 @@ import type { BlobPlace } from '../storage/types.js';
 import { definitionOf, onCluster } from './describe.js';
 import type { RunRecord, RunStatus } from '../runs/record.js';
 import { directUri, fetchInput, segment, snapshotOf } from './inputs.js';
-import { amend, enter } from './life.js';
+import { amend, enter, unlessCanceled } from './life.js';
 import { pumpLog } from './log.js';
 import { markOf, runProcess } from './process.js';
 import { registerOutput } from './register.js';
@@ -59,7 +59,7 @@ async function environmentOf(task: Task, shared: Shared, reference: string): Pro
     shared.environments.set(key, pending);
     pending.catch(() => undefined);
   }
-  return (await pending).built;
+  return (await unlessCanceled(pending, task.signal)).built;
 }
 
 function stopIfCanceled(signal: AbortSignal): void {
@@ -322,6 +322,7 @@ async function storeOutputs(task: Task, outputs: Files['outputs']): Promise<Map<
     });
   }
   for (const [name, { target }] of outputs) {
+    stopIfCanceled(task.signal); // what was cancelled registers nothing
     const value = stored.get(name);
     if (target.assetName === undefined || !value) continue;
     if (!empty.has(name)) await registerOutput(task, name, target, value.uri);

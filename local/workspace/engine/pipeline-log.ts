@@ -1,18 +1,19 @@
-/** `logs/azureml/executionlogs.txt` of a pipeline: what its steps did when, as the client streams it. */
+/** The log of a run that is no process: what its steps or trials did when, as the client streams it. */
 import { artifactPlace } from './locate.js';
 import { amend } from './life.js';
 import type { Task } from './types.js';
 
-const name = 'logs/azureml/executionlogs.txt';
-
 export class PipelineLog {
   readonly #task: Task;
+  readonly #name: string;
   #text = '';
   #writing: Promise<void> | undefined;
   #listed = false;
 
-  constructor(task: Task) {
+  /** `name`: the file that clients look for, of a pipeline or of a sweep (`azureml-logs/hyperdrive.txt`). */
+  constructor(task: Task, name = 'logs/azureml/executionlogs.txt') {
     this.#task = task;
+    this.#name = name;
   }
 
   /** Adds a line; lines that come while one is written go together. */
@@ -28,10 +29,10 @@ export class PipelineLog {
     while (this.#text !== '') {
       const text = this.#text;
       this.#text = '';
-      await tree.ctx.storage.append(artifactPlace(tree.ws, run.dataContainerId, name), Buffer.from(text));
+      await tree.ctx.storage.append(artifactPlace(tree.ws, run.dataContainerId, this.#name), Buffer.from(text));
       if (this.#listed) continue;
       this.#listed = true;
-      await amend(tree, run.runId, (record) => (record.logFiles = [name]));
+      await amend(tree, run.runId, (record) => (record.logFiles = [this.#name]));
     }
   }
 

@@ -1,9 +1,11 @@
 /** Pipelines: each node starts as soon as what it is bound to is there. */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { tree as runsOf } from '../runs/access.js';
 import { newRun, type RunRecord } from '../runs/record.js';
 import { execute, type Shared } from './execute.js';
-import { addChild, amend, enter, finish } from './life.js';
+import { addChild, amend, enter, finish, stoppable } from './life.js';
 import { PipelineLog } from './pipeline-log.js';
 import { computeOf, nodeInputs, nodeTargets, settingsOf, type Level, type PipelineSettings } from './level.js';
 import { parallelCommand } from './parallel.js';
@@ -44,7 +46,8 @@ export async function runPipeline(
   await enter(task, 'Running', (record) => {
     if (record.kind === 'Pipeline') record.properties[stages] = stagesText(record, 'Running');
   });
-  const failed: string[] = [];
+  let failed = 0;
+  let canceled = 0;
   const log = new PipelineLog(task);
   log.add(`Running ${plan.nodes.length} steps.`);
   let broken: unknown;
@@ -82,7 +85,8 @@ export async function runPipeline(
           },
           (error: unknown) => {
             if (!(error instanceof JobFailure) && !(error instanceof Canceled)) broken ??= error;
-            failed.push(node.name);
+            if (error instanceof Canceled) canceled++;
+            else failed++;
             log.add(
               error instanceof Canceled ? `Step '${node.name}' was canceled.` : `Step '${node.name}' failed: ${firstLine(error)}`,
             );
@@ -103,10 +107,12 @@ export async function runPipeline(
   await log.flush();
   if (broken !== undefined) throw broken as Error;
   if (task.signal.aborted) throw new Canceled();
-  if (failed.length > 0)
+  if (failed > 0)
     throw new JobFailure('Pipeline has some failed steps. See child run or execution logs for more details.', 'UserError', {
       innerCode: 'PipelineStepsFailed',
     });
+  if (canceled > 0) throw new Canceled(); // a step of its own
+  if (task.run.kind === 'Pipeline') await settle(task);
   await enter(task, 'Finalizing');
   const outputs = pipelineOutputs(level);
   await amend(task.tree, task.run.runId, (record) => {
@@ -119,6 +125,19 @@ export async function runPipeline(
       };
   });
   return { outputs };
+}
+
+/** Seconds that a pipeline takes although every step is reused (azure-ml-observed.md §1 and "Durations": 1 to 3). Until then it can be cancelled. */
+const reusedSeconds = 2;
+
+/** Lets a job of which nothing ran take its time: a client that submits and cancels finds it running, as with the service. @throws Canceled */
+async function settle({ tree, run, signal }: Task): Promise<void> {
+  const left = Date.parse(run.createdAt) + reusedSeconds * 1000 - tree.ctx.clock.now().getTime();
+  if (left <= 0) return;
+  const steps = runsOf(tree.ctx.store, tree.ws.guid, run.runId).filter(({ properties }) => 'StepType' in properties);
+  if (steps.some(({ properties }) => properties['azureml.isreused'] !== 'true')) return;
+  await sleep(left, undefined, { signal }).catch(() => undefined);
+  if (signal.aborted) throw new Canceled();
 }
 
 const stages = 'azureml.pipelines.stages';
@@ -219,13 +238,17 @@ function newStep(level: Level, node: NodePlan, compute: string | undefined): Run
 async function runNode(level: Level, node: NodePlan): Promise<RunOutcome> {
   const { tree } = level.task;
   const compute = computeOf(level, node);
-  const run = await addChild(tree, newStep(level, node, compute));
-  const task: Task = { ...level.task, run, compute };
+  const step = newStep(level, node, compute);
+  const { signal, forget } = stoppable(tree, step.runId, level.task.signal);
+  const run = await addChild(tree, step);
+  const task: Task = { ...level.task, run, compute, signal };
   try {
+    if (signal.aborted) throw new Canceled(); // between the choice of this step and its record
     const { outcome, key } = await perform(level, node, task);
-    await finish(tree, run.runId, { status: 'Completed' }, (tx) => {
+    const ended = await finish(tree, run.runId, { status: 'Completed' }, (tx) => {
       if (key !== undefined) rememberReusable(tx, tree.ws.guid, key, run.runId, outcome.outputs);
     });
+    if (ended?.status === 'Canceled') throw new Canceled();
     return outcome;
   } catch (error) {
     const canceled = error instanceof Canceled || (task.signal.aborted && !(error instanceof JobFailure));
@@ -233,8 +256,10 @@ async function runNode(level: Level, node: NodePlan): Promise<RunOutcome> {
       error instanceof JobFailure
         ? error.error
         : { code: 'ServiceError', message: error instanceof Error ? error.message : String(error) };
-    await finish(tree, run.runId, canceled ? { status: 'Canceled' } : { status: 'Failed', error: failure });
-    throw canceled ? new Canceled() : error;
+    const ended = await finish(tree, run.runId, canceled ? { status: 'Canceled' } : { status: 'Failed', error: failure });
+    throw ended?.status === 'Failed' ? error : new Canceled();
+  } finally {
+    forget();
   }
 }
 

@@ -4,9 +4,12 @@ import { setMaxListeners } from 'node:events';
 import { latestMetric } from '../runs/metrics.js';
 import { newRun, type RunRecord } from '../runs/record.js';
 import { execute, type Shared } from './execute.js';
-import { addChild, amend, enter, finish } from './life.js';
+import { readPolicy, type Policy } from './early.js';
+import { addChild, amend, enter, finish, stoppable } from './life.js';
 import { asObject, asText, either, type Json } from './json.js';
+import { PipelineLog } from './pipeline-log.js';
 import { points, readSearchSpace } from './search.js';
+import { Termination } from './termination.js';
 import { seconds } from './text.js';
 import {
   Canceled,
@@ -29,7 +32,7 @@ export interface SweepSpec {
   atOnce: number;
   /** Seconds for the whole sweep. */
   timeout?: number;
-  earlyTermination: boolean;
+  policy?: Policy;
 }
 
 /** Reads a sweep from a standalone job's properties or a pipeline node (either casing). @throws ServiceError 400, 501 */
@@ -47,6 +50,7 @@ export function readSweep(source: Json, trial: CommandSpec, name: string): Sweep
   const trialTimeout = limit('trial_timeout');
   const timeout = limit('timeout');
   const space = readSearchSpace(asObject(member('search_space')));
+  const policy = readPolicy(member('early_termination'));
   // Refusals of the algorithm come now, at submission, not with the first trial.
   points(space, algorithm, '').next();
   const timed = trialTimeout === undefined ? trial : { ...trial, timeout: seconds(trialTimeout) };
@@ -59,7 +63,7 @@ export function readSweep(source: Json, trial: CommandSpec, name: string): Sweep
     maximize: (asText(objective['goal']) ?? 'minimize').toLowerCase() === 'maximize',
     maxTrials: Number(limit('max_total_trials') ?? 100) || 100,
     atOnce: Number(limit('max_concurrent_trials') ?? 0) || Number(limit('max_total_trials') ?? 4) || 4,
-    earlyTermination: member('early_termination') != null,
+    ...(policy && { policy }),
     ...(timeout !== undefined && { timeout: seconds(timeout) }),
   };
 }
@@ -79,8 +83,9 @@ export async function runSweep(
   const { tree, run } = task;
   await enter(task, 'Running', (record) => {
     record.primaryMetric = sweep.metric;
-    if (sweep.earlyTermination) record.warnings.push('Early termination is not applied here: every trial runs to its end.');
   });
+  const log = new PipelineLog(task, 'azureml-logs/hyperdrive.txt');
+  log.add(`Sweep '${run.displayName}': at most ${sweep.maxTrials} trials, ${sweep.algorithm} sampling.`);
   const over = new AbortController();
   const timer =
     sweep.timeout === undefined
@@ -91,21 +96,38 @@ export async function runSweep(
   const signal = AbortSignal.any([task.signal, over.signal]);
   setMaxListeners(0, signal);
   const source = points(sweep.space, sweep.algorithm, sweep.seed);
-  const done: { run: RunRecord; outcome?: RunOutcome; value?: number; failure?: unknown }[] = [];
+  const done: Trial[] = [];
   let started = 0;
+  const judges = sweep.policy && new Termination(task, sweep.metric, sweep.maximize, sweep.policy, log);
   const worker = async (): Promise<void> => {
     while (started < sweep.maxTrials && !signal.aborted) {
       const next = source.next();
       if (next.done) return;
-      done.push(await runTrial(task, shared, sweep, started++, next.value, inputs, targets, signal));
+      const runId = `${run.runId}_${started++}`;
+      log.add(`Trial ${runId} starts with ${JSON.stringify(Object.fromEntries(next.value))}.`);
+      judges?.begin(runId);
+      const trial = await runTrial(task, shared, sweep, runId, next.value, inputs, targets, signal);
+      judges?.end(runId);
+      log.add(`Trial ${runId} ended as ${trial.run.status}${trial.value === undefined ? '' : ` with ${trial.value}`}.`);
+      done.push(trial);
     }
   };
   try {
     await Promise.all(Array.from({ length: Math.min(sweep.atOnce, sweep.maxTrials) }, worker));
   } finally {
     clearTimeout(timer);
+    await judges?.stop();
   }
-  if (task.signal.aborted) throw new Canceled();
+  if (over.signal.aborted)
+    log.add(`The sweep ran longer than its limit of ${sweep.timeout} seconds and is cancelled with its trials.`);
+  await log.flush();
+  if (over.signal.aborted)
+    await amend(
+      tree,
+      run.runId,
+      (record) => (record.cancelReason ??= `The sweep ran longer than its limit of ${sweep.timeout} seconds.`),
+    );
+  if (signal.aborted) throw new Canceled();
   const completed = done.filter(({ outcome }) => outcome !== undefined);
   if (completed.length === 0) {
     const first = done.find(({ failure }) => failure instanceof JobFailure)?.failure as JobFailure | undefined;
@@ -131,24 +153,34 @@ export async function runSweep(
   return outcome;
 }
 
+interface Trial {
+  run: RunRecord;
+  /** Of a trial that completed. */
+  outcome?: RunOutcome;
+  /** Last value of the primary metric. */
+  value?: number;
+  failure?: unknown;
+}
+
 async function runTrial(
   task: Task,
   shared: Shared,
   sweep: SweepSpec,
-  index: number,
+  runId: string,
   point: Map<string, string>,
   inputs: ReadonlyMap<string, InputValue>,
   targets: ReadonlyMap<string, OutputTarget>,
   signal: AbortSignal,
-): Promise<{ run: RunRecord; outcome?: RunOutcome; value?: number; failure?: unknown }> {
+): Promise<Trial> {
   const { tree } = task;
   const { ctx, ws } = tree;
   const parameters = Object.fromEntries(point);
+  const stop = stoppable(tree, runId, signal);
   const child = await addChild(
     tree,
     newRun(
       {
-        runId: `${task.run.runId}_${index}`,
+        runId,
         runUuid: randomUUID(),
         workspace: ws.guid,
         rootRunId: tree.rootRunId,
@@ -157,7 +189,7 @@ async function runTrial(
         experimentName: task.run.experimentName,
         createdBy: task.run.createdBy,
         kind: 'Trial',
-        displayName: `${task.run.displayName}_${index}`,
+        displayName: `${task.run.displayName}_${runId.slice(task.run.runId.length + 1)}`,
         tags: { hyperparameters: JSON.stringify(parameters) },
         properties: { 'azureml.runsource': 'azureml.scriptrun' },
         ...(task.compute !== undefined && { target: task.compute }),
@@ -165,7 +197,7 @@ async function runTrial(
       ctx.clock.now(),
     ),
   );
-  const trial: Task = { ...task, run: child, signal };
+  const trial: Task = { ...task, run: child, signal: stop.signal };
   // Search-space values are also inputs of the same name: components read them as `${{inputs.x}}`.
   const all = new Map<string, InputValue>([
     ...inputs,
@@ -174,17 +206,20 @@ async function runTrial(
   try {
     const outcome = await execute(trial, shared, { ...sweep.trial, searchSpace: point }, all, targets);
     const ended = await finish(tree, child.runId, { status: 'Completed' });
+    if (ended?.status === 'Canceled') return { run: ended };
     const value = latestMetric(ctx.store, ws.guid, child.runId, sweep.metric)?.value;
     return { run: ended ?? child, outcome, ...(value !== undefined && !Number.isNaN(value) && { value }) };
   } catch (failure) {
-    const canceled = failure instanceof Canceled || signal.aborted;
+    const canceled = failure instanceof Canceled || stop.signal.aborted;
     const known = failure instanceof JobFailure;
-    await finish(
+    const ended = await finish(
       tree,
       child.runId,
       canceled ? { status: 'Canceled' } : { status: 'Failed', ...(known && { error: failure.error }) },
     );
     if (!known && !canceled) throw failure;
-    return { run: child, failure };
+    return { run: ended ?? child, failure };
+  } finally {
+    stop.forget();
   }
 }

@@ -104,6 +104,8 @@ export interface RunRecord {
   lastModifiedAt: string;
   createdBy: Principal;
   cancelRequested?: boolean;
+  /** Why it was cancelled, when the service itself did it (run history's `cancelationReason`). */
+  cancelReason?: string;
   /** ARM `isArchived`, run history `hidden`. */
   hidden: boolean;
   /** MLflow `lifecycle_stage: deleted`. */

@@ -172,7 +172,7 @@ export function runBody(ctx: Ctx, ws: WorkspaceRecord, run: RunRecord, withOutpu
     lastModifiedBy: run.kind === 'Step' && !reused ? service(run.createdBy) : person(run.createdBy),
     lastModifiedUtc: stamp(run.lastModifiedAt),
     duration: took,
-    cancelationReason: null,
+    cancelationReason: run.cancelReason ?? null,
     currentAttemptId: null,
     runId: run.runId,
     parentRunId: run.parentRunId ?? null,

@@ -294,4 +294,73 @@ describe('engine', function () {
     assert.deepEqual(JSON.parse(best?.['tags'].hyperparameters as string), { x: '2' });
     assert.equal(await jobs.output('swept', 'model', 'm.txt'), '2');
   });
+
+  it('ends the trials of a sweep that its policy says, and takes the best of those that finished', async () => {
+    // Trials that lag would go on for ever: only the policy can end them.
+    const script = [
+      'import mlflow, sys, time',
+      'good = sys.argv[1] == "3"',
+      'for i in range(3 if good else 100000):',
+      '    mlflow.log_metric("accuracy", 0.9 if good else 0.1 * int(sys.argv[1]), step=i)',
+      '    time.sleep(0.2)',
+    ].join('\n');
+    const codeId = await jobs.code({ 'trial.py': `${script}\n` });
+    const sweep = (earlyTermination: object): Record<string, unknown> => ({
+      jobType: 'Sweep',
+      samplingAlgorithm: { samplingAlgorithmType: 'Grid' },
+      searchSpace: { x: ['choice', [[1, 2, 3]]] },
+      objective: { goal: 'maximize', primaryMetric: 'accuracy' },
+      limits: { jobLimitsType: 'Sweep', maxTotalTrials: 3, maxConcurrentTrials: 3 },
+      earlyTermination,
+      trial: { command: 'python trial.py ${{search_space.x}}', codeId, environmentId: jobs.environment },
+    });
+    const policies = {
+      bandit: { policyType: 'Bandit', slackFactor: 0.1, evaluationInterval: 1, delayEvaluation: 2 },
+      truncation: { policyType: 'TruncationSelection', truncationPercentage: 70, evaluationInterval: 1, delayEvaluation: 2 },
+    };
+    for (const [name, policy] of Object.entries(policies)) {
+      assert.equal((await jobs.submit(name, sweep(policy))).status, 201);
+      const ended = await jobs.until(name);
+      assert.equal(ended.status, 'Completed', JSON.stringify(ended.error));
+      const trials = await jobs.children(name);
+      const ends = Object.values(trials).map(({ status, cancelationReason }) => [
+        status,
+        /policy: at interval \d+ /.test(String(cancelationReason)),
+      ]);
+      assert.deepEqual(ends.sort(), [
+        ['Canceled', true],
+        ['Canceled', true],
+        ['Completed', false],
+      ]);
+      const best = Object.values(trials).find(({ status }) => status === 'Completed');
+      assert.equal(ended.properties.best_child_run_id, best?.runId);
+      assert.match(await jobs.log(name, 'azureml-logs/hyperdrive.txt'), /is terminated by the policy: at interval/);
+    }
+    const wrong = await jobs.submit('no-policy', sweep({ policyType: 'Sudden' }));
+    assert.equal(wrong.status, 400, wrong.text);
+  });
+
+  it('cancels one run of a tree alone', async () => {
+    const nodes = [await jobs.node('long', 'sleep 600'), await jobs.node('short', 'echo short')];
+    await jobs.pipeline('partly', nodes, { settings: { continue_on_step_failure: true } });
+    while ((await jobs.children('partly'))['long']?.status !== 'Running') await sleep(50);
+    const { long } = await jobs.children('partly');
+    assert.equal((await jobs.ask('POST', `/jobs/${String(long?.runId)}/cancel`)).status, 202);
+    assert.equal((await jobs.until('partly')).status, 'Canceled');
+    const children = await jobs.children('partly');
+    assert.deepEqual([children['long']?.status, children['short']?.status], ['Canceled', 'Completed']);
+
+    await jobs.submit('picked', {
+      jobType: 'Sweep',
+      samplingAlgorithm: { samplingAlgorithmType: 'Grid' },
+      searchSpace: { x: ['choice', [[0, 600]]] },
+      objective: { goal: 'minimize', primaryMetric: 'm' },
+      limits: { jobLimitsType: 'Sweep', maxTotalTrials: 2, maxConcurrentTrials: 2 },
+      trial: { command: 'sleep ${{search_space.x}}', environmentId: jobs.environment },
+    });
+    while ((await jobs.children('picked'))['picked_1']?.status !== 'Running') await sleep(50);
+    await jobs.ask('POST', '/jobs/picked_1/cancel');
+    assert.equal((await jobs.until('picked')).status, 'Completed');
+    assert.deepEqual([(await jobs.until('picked_0')).status, (await jobs.until('picked_1')).status], ['Completed', 'Canceled']);
+  });
 });
