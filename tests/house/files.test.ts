@@ -1,13 +1,12 @@
 /** What every file of the house keeps to: readable in one sitting, nothing of a machine or a registry in it, nothing done on import. */
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { trackedFiles } from '../support/tracked.js';
 
 const root = join(import.meta.dirname, '..', '..');
-const tracked = execFileSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' })
-  .split('\0')
-  .filter((file) => file && existsSync(join(root, file)) && statSync(join(root, file)).isFile());
+const tracked = trackedFiles(root);
 const sources = tracked.filter((file) => /^(src|tasks|local|cli)\/.*\.ts$/.test(file));
 
 describe('files of the house', () => {

@@ -1,17 +1,17 @@
 /** Links of the pages lead to files that are there. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { trackedFiles } from '../support/tracked.js';
 
 const root = join(import.meta.dirname, '..', '..');
 
 describe('pages', () => {
   it('link to files of the repository that exist', () => {
-    const pages = execFileSync('git', ['ls-files', '-z', '*.md'], { cwd: root, encoding: 'utf8' }).split('\0').filter(Boolean);
+    const pages = trackedFiles(root).filter((file) => file.endsWith('.md'));
     assert.ok(pages.length > 10);
     const wrong: string[] = [];
-    for (const page of pages.filter((file) => existsSync(join(root, file)))) {
+    for (const page of pages) {
       const text = readFileSync(join(root, page), 'utf8').replace(/```[\s\S]*?```|`[^`\n]*`/g, '');
       for (const [, target] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
         if (!target || /^([a-z]+:|#)/i.test(target)) continue;

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { cp, mkdir, readdir, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { headOf } from '../../../src/aml/compile/git.js';
 
 export interface SourceFacts {
   branch: string;
@@ -22,12 +23,14 @@ async function git(folder: string, ...args: string[]): Promise<string | undefine
   });
 }
 
-/** Branch, commit and name of the repository; without git the branch is main and the commit is zeros. */
+/** Branch, commit and name of the repository; outside a work tree the branch is main and the commit is zeros. */
 export async function sourceFacts(root: string): Promise<SourceFacts> {
   const commit = (await git(root, 'rev-parse', 'HEAD'))?.trim();
+  // A machine without git: the work tree's files still tell what is checked out, though not whether it was changed.
+  const head = commit ? undefined : headOf(root);
   const none = {
-    branch: 'refs/heads/main',
-    commit: '0'.repeat(40),
+    branch: head && head.branch !== 'HEAD' ? `refs/heads/${head.branch}` : 'refs/heads/main',
+    commit: head?.commit ?? '0'.repeat(40),
     repository: basename(root),
     message: '',
     dirty: false,

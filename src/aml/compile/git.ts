@@ -40,6 +40,12 @@ export function gitProperties(
   return Object.fromEntries(Object.entries(found).filter((entry): entry is [string, string] => entry[1] !== undefined));
 }
 
+/** What is checked out at `folder`, as the work tree's files tell; `undefined` outside a work tree. `branch` is `HEAD` when detached. */
+export function headOf(folder: string): { branch: string; commit?: string } | undefined {
+  const repository = findRepository(folder);
+  return repository && readHead(repository);
+}
+
 const clean = (value: string | undefined): string | undefined =>
   value === undefined || value.trim() === '' ? undefined : value.trim();
 
