@@ -187,6 +187,11 @@ export function sendFailure(error: unknown, operation: string, url: string, atte
   } else if (/CERT|SELF_SIGNED|UNABLE_TO_(VERIFY|GET)_|TLS|SSL/.test(code)) {
     advice =
       "The server's certificate is not trusted here. If a proxy of your company inspects the traffic, give the agent its CA (configure it with --sslcacert); if the address is wrong, correct it.";
+  } else if (code === 'ProxyCredentials') {
+    advice = `The proxy asks for other credentials (Agent.ProxyUsername, Agent.ProxyPassword). ${byStatus(407, '')}`;
+  } else if (code === 'ProxyForbids') {
+    advice =
+      "The agent's proxy does not let this host through: ask its owner to allow it, or add the host to the agent's .proxybypass.";
   } else if (code === 'ENOTFOUND') {
     advice =
       "The name does not resolve on this agent: check its spelling, the agent's DNS, and private DNS zones when the resource has a private endpoint.";

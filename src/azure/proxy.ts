@@ -47,9 +47,10 @@ class TunnelAgent extends Agent {
         return;
       }
       socket.destroy();
-      const advice =
-        response.statusCode === 407 ? ' (it asks for other credentials: Agent.ProxyUsername, Agent.ProxyPassword)' : '';
-      fail(new Error(`the proxy ${this.#proxy.host} refused the way to ${target}: HTTP ${response.statusCode}${advice}`));
+      const said = `the proxy ${this.#proxy.host} refused the way to ${target}: HTTP ${response.statusCode}`;
+      // 407 and 403 are its answer; anything else may be its trouble, and is tried again.
+      const code = response.statusCode === 407 ? 'ProxyCredentials' : response.statusCode === 403 ? 'ProxyForbids' : undefined;
+      fail(Object.assign(new Error(said), code ? { code } : {}));
     });
     tunnel.once('error', (error) => fail(Object.assign(error, { message: `proxy ${this.#proxy.host}: ${error.message}` })));
     tunnel.end();

@@ -113,7 +113,11 @@ export class Tokens {
     });
     const text = response.bytes.toString('utf8');
     if (response.status === 200) return parse(text);
-    throw signInFailure(connection, response.status, text);
+    const failure = signInFailure(connection, response.status, text);
+    const end = this.#certificate?.notAfter;
+    if (end === undefined || end > this.#http.clock.now()) throw failure;
+    const advice = `The certificate of the service connection expired on ${new Date(end).toISOString().slice(0, 10)}. Upload a new one to the app registration, and set it in the service connection.`;
+    throw new Failure(failure.message, { ...failure.details, advice });
   }
 
   /** Reference task-contract C.1: IMDS, api-version 2018-02-01. The reply carries numbers as text. */

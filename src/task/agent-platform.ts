@@ -4,7 +4,7 @@
  */
 import { resolve } from 'node:path';
 import { Writable } from 'node:stream';
-import * as agent from 'azure-pipelines-task-lib/task.js';
+import type * as TaskLibrary from 'azure-pipelines-task-lib/task.js';
 import { TaskCommand } from 'azure-pipelines-task-lib/taskcommand.js';
 import { systemClock } from '../azure/azure.js';
 import { sanitize, sanitizeInline } from './sanitize.js';
@@ -19,14 +19,17 @@ export interface AgentPlatform extends Platform {
   flush(): Promise<void>;
 }
 
-export function agentPlatform(cancelled: AbortSignal): AgentPlatform {
+/** The library is loaded here and not above: while it loads, it says the passwords of proxy and client certificate in debug lines. */
+export async function agentPlatform(cancelled: AbortSignal): Promise<AgentPlatform> {
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
-  agent.setStdStream(silent);
-  agent.setErrStream(silent);
+  const voice = await import('azure-pipelines-task-lib/internal.js');
+  voice._setStdStream(silent);
+  voice._setErrStream(silent);
+  const agent = await import('azure-pipelines-task-lib/task.js');
   // Its handlers would write a second task.complete and let the process run on; the host has its own.
   process.removeAllListeners('uncaughtException');
   process.removeAllListeners('unhandledRejection');
-  return new Agent(cancelled);
+  return new Agent(agent, cancelled);
 }
 
 const secretShape = /[\r\n]+/;
@@ -35,40 +38,47 @@ class Agent implements AgentPlatform {
   readonly clock = systemClock;
   readonly #known = new Set<string>();
   #raised = false;
-  readonly #verbose = agent.getVariable('System.Debug')?.toLowerCase() === 'true';
+  readonly #agent: typeof TaskLibrary;
+  readonly #verbose: boolean;
 
-  constructor(readonly cancelled: AbortSignal) {}
+  constructor(
+    agent: typeof TaskLibrary,
+    readonly cancelled: AbortSignal,
+  ) {
+    this.#agent = agent;
+    this.#verbose = agent.getVariable('System.Debug')?.toLowerCase() === 'true';
+  }
 
   get temp(): string {
-    return agent.getVariable('Agent.TempDirectory') ?? process.cwd();
+    return this.#agent.getVariable('Agent.TempDirectory') ?? process.cwd();
   }
 
   input(name: string): string | undefined {
-    return agent.getInput(name)?.trim() || undefined;
+    return this.#agent.getInput(name)?.trim() || undefined;
   }
 
   pathInput(name: string): string | undefined {
     const value = this.input(name);
     if (value === undefined) return undefined;
     // The agent turns an empty path into the repository's root (reference task-contract B.5).
-    const roots = ['Build.SourcesDirectory', 'System.DefaultWorkingDirectory'].map((root) => agent.getVariable(root));
+    const roots = ['Build.SourcesDirectory', 'System.DefaultWorkingDirectory'].map((root) => this.#agent.getVariable(root));
     return roots.some((root) => root !== undefined && resolve(root) === resolve(value)) ? undefined : value;
   }
 
   variable(name: string): string | undefined {
-    return agent.getVariable(name) || undefined;
+    return this.#agent.getVariable(name) || undefined;
   }
 
   /** Reference task-contract B.5: keys are upper-case in the environment; the library keeps the authorization in its vault. */
   endpoint(id: string): ServiceEndpoint | undefined {
-    const url = agent.getEndpointUrl(id, true);
-    const scheme = agent.getEndpointAuthorizationScheme(id, true);
+    const url = this.#agent.getEndpointUrl(id, true);
+    const scheme = this.#agent.getEndpointAuthorizationScheme(id, true);
     if (!url || !scheme) return undefined;
     const parameters: Record<string, string> = {};
-    for (const [key, value] of Object.entries(agent.getEndpointAuthorization(id, true)?.parameters ?? {}))
+    for (const [key, value] of Object.entries(this.#agent.getEndpointAuthorization(id, true)?.parameters ?? {}))
       parameters[key.toLowerCase()] = value;
     for (const key of authorizationKeys) {
-      const value = agent.getEndpointAuthorizationParameter(id, key, true);
+      const value = this.#agent.getEndpointAuthorizationParameter(id, key, true);
       if (value) parameters[key] = value;
     }
     const data: Record<string, string> = {};
@@ -133,7 +143,7 @@ class Agent implements AgentPlatform {
 
   /** The agent links paths below the repository's root; others stay as they are. */
   #belowRoot(path: string): string {
-    const root = agent.getVariable('Build.SourcesDirectory') ?? agent.getVariable('System.DefaultWorkingDirectory');
+    const root = this.#agent.getVariable('Build.SourcesDirectory') ?? this.#agent.getVariable('System.DefaultWorkingDirectory');
     return repositoryPath(root, path);
   }
 

@@ -17,7 +17,7 @@ export async function main<Inputs>(task: Task<Inputs>): Promise<void> {
   const cancel = new AbortController();
   // Parallel requests all listen to it; Node would warn of a leak, in the user's log.
   setMaxListeners(0, cancel.signal);
-  const platform = agentPlatform(cancel.signal);
+  const platform = await agentPlatform(cancel.signal);
   const stop = () => {
     if (cancel.signal.aborted) return;
     cancel.abort(new Cancelled());
