@@ -1,9 +1,8 @@
 /** Checks of jobs and nodes at submission, worded as the service words its refusals. */
 import type { Ctx, WorkspaceRecord } from '../context.js';
 import { ServiceError } from '../errors.js';
-import { environmentExists } from './environment/resolve.js';
+import { checkEnvironment } from './environment/resolve.js';
 import { asObject, asText, either, type Json } from './json.js';
-import { lastSegment } from './uris.js';
 
 const refused: Record<string, string> = {
   spark: 'Spark steps need a Spark pool',
@@ -37,6 +36,16 @@ export function checkPath(uri: string | undefined, where: string): void {
     throw invalid(`The path '${uri}' leaves its folder.`, where);
 }
 
+/** What is missing is worded as everywhere in the service; `target` says whose it is. */
+async function atPlace<T>(where: string, look: () => T | Promise<T>): Promise<T> {
+  try {
+    return await look();
+  } catch (error) {
+    if (!(error instanceof ServiceError)) throw error;
+    throw new ServiceError(error.status, error.code, error.message, { ...error.options, target: where });
+  }
+}
+
 /** Checks that hold for anything with an environment, code and a command. */
 export async function checkCommand(
   ctx: Ctx,
@@ -45,20 +54,10 @@ export async function checkCommand(
   spec: { environment?: string | undefined; code?: string | undefined },
 ): Promise<void> {
   if (!spec.environment) throw invalid(`${where} names no environment.`, where);
-  if (!(await environmentExists(ctx, ws, spec.environment)))
-    throw new ServiceError(
-      404,
-      'UserError',
-      `${where}: environment ${spec.environment.replace(/^azureml:(?=\/subscriptions|[\w])/, '')} was not found.`,
-      {
-        details: [
-          { code: 'EnvironmentNotFound', message: `Environment ${lastSegment(spec.environment)} was not found.`, target: where },
-        ],
-        inner: ['NotFoundError'],
-      },
-    );
+  await atPlace(where, () => checkEnvironment(ctx, ws, spec.environment ?? ''));
   if (spec.code) {
-    const code = ctx.assets.resolve(ws, spec.code.replace(/^azureml:(?=\/)/, ''), 'codes');
+    const reference = spec.code.replace(/^azureml:(?=\/)/, '');
+    const code = await atPlace(where, () => ctx.assets.resolve(ws, reference, 'codes'));
     checkPath(asText(code.properties['codeUri']), where);
   }
 }

@@ -20,8 +20,16 @@ export async function registerOutput(task: Task, output: string, target: OutputT
       await ctx.assets.put(ws, 'data', name, target.assetVersion, properties, principal.name);
     }
   } catch (error) {
-    if (error instanceof ServiceError)
-      throw new JobFailure(`Output '${output}' could not be registered as '${name}': ${error.message}`);
-    throw error;
+    if (!(error instanceof ServiceError)) throw error;
+    const taken = target.assetVersion !== undefined && error.options.inner?.includes('AssetPathImmutable');
+    const asset = `${modelTypes.has(target.type) ? 'model' : 'data asset'} '${name}'`;
+    throw new JobFailure(
+      taken
+        ? `Output '${output}' could not be registered as version ${target.assetVersion} of ${asset}: that version is there and holds the output of ` +
+            `another run, and versions cannot be changed (${error.message}). Leave the version out, then the next one is taken, or name a new one.`
+        : `Output '${output}' could not be registered as ${asset}: ${error.message}`,
+      'UserError',
+      { innerCode: 'OutputRegistrationFailed' },
+    );
   }
 }

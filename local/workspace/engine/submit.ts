@@ -29,9 +29,9 @@ export function checkCompute(ctx: Ctx, ws: WorkspaceRecord, computeId: string | 
   const name = lastSegment(computeId.replace(/^azureml:/, ''));
   if (/^serverless$/i.test(name)) return undefined;
   if (compute(ctx, ws, name)) return name;
-  throw new ServiceError(400, 'UserError', `Compute '${name}' was not found in workspace '${ws.name}'.`, {
+  // Worded so in Azure/AML-Kubernetes#118.
+  throw new ServiceError(400, 'UserError', `Unknown compute target '${name}'.`, {
     target: where,
-    details: [{ code: 'ComputeNotFound', message: `Unknown compute target '${name}'.`, target: where }],
     inner: ['BadArgument', 'ArgumentInvalid'],
   });
 }

@@ -5,7 +5,6 @@ import { parse } from 'yaml';
 import { Failure } from '../../../../src/azure/errors.js';
 import { ensureVenv, findPython, readBuildLog, type Venv } from '../../../python.js';
 import type { Ctx, WorkspaceRecord } from '../../context.js';
-import { ServiceError } from '../../errors.js';
 import { JobFailure } from '../types.js';
 import { parseReference, parseShort } from '../uris.js';
 import { loosen, readConda, type Requirements } from './conda.js';
@@ -145,17 +144,11 @@ export function curatedName(ws: { name: string }, reference: string): string | u
   return parsed.kind === 'unknown' ? parseShort(reference)?.name : undefined;
 }
 
-/** True when the reference leads somewhere, without reading what is there. */
-export async function environmentExists(ctx: Ctx, ws: WorkspaceRecord, reference: string): Promise<boolean> {
+/** Whether there is such an environment. @throws ServiceError 404 as the service words it */
+export async function checkEnvironment(ctx: Ctx, ws: WorkspaceRecord, reference: string): Promise<void> {
   const name = curatedName(ws, reference);
-  if (name !== undefined && findRow([...(await readUserTables(ctx.world.root)).environments, ...curated], name)) return true;
-  try {
+  if (name === undefined || !findRow([...(await readUserTables(ctx.world.root)).environments, ...curated], name))
     ctx.assets.resolve(ws, reference, 'environments');
-    return true;
-  } catch (error) {
-    if (error instanceof ServiceError && error.status === 404) return false;
-    throw error;
-  }
 }
 
 const tracking = /^(mlflow|mlflow-skinny|azureml-mlflow)\b(?!-)/i;

@@ -177,6 +177,13 @@ describe('engine', function () {
     assert.equal((await jobs.until('maker')).status, 'Completed');
     const asset = await jobs.ask('GET', '/data/answers/versions/7');
     assert.match(String(asset.json.properties.dataUri), /paths\/azureml\/maker\/table/);
+    // Versions cannot be changed: the same version for the output of another run fails the job, as every refused registration does.
+    await jobs.command('maker-again', 'echo 43 > ${{outputs.table}}/t.csv', {
+      outputs: { table: { jobOutputType: 'uri_folder', assetName: 'answers', assetVersion: '7' } },
+    });
+    const again = await jobs.until('maker-again');
+    assert.equal(again.status, 'Failed');
+    assert.match(String(again.error.error.message), /'table' .* version 7 of data asset 'answers': .* the next one is taken/);
     await jobs.command(
       'reader',
       'cat ${{inputs.a}}/t.csv ${{inputs.b}}; echo ${{inputs.c}}; chmod -v +w ${{inputs.b}} >/dev/null && touch ${{inputs.b}}',
