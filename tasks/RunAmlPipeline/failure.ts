@@ -2,7 +2,7 @@
 import { dirname, resolve } from 'node:path';
 import type { Workspace } from '../../src/aml/workspace.js';
 import { failureDigest, firstFailed, type Digest } from '../../src/aml/jobs/digest.js';
-import { logTail } from '../../src/aml/jobs/logs.js';
+import { logTail } from '../../src/aml/jobs/tail.js';
 import { StepReader } from '../../src/aml/jobs/steps.js';
 import type { Platform } from '../../src/task/platform.js';
 import type { Inputs } from './inputs.js';
@@ -24,7 +24,9 @@ export async function digestFailure(inputs: Inputs, workspace: Workspace, platfo
   const digest = await failureDigest(workspace, job, report.steps, folders, signal);
   if (inputs.streamLogs === 'failed') await printLog(workspace, platform, report, digest);
   platform.info('');
-  platform.info(`Step ${digest.step} failed first. Cause: ${digest.cause}.`);
+  platform.info(
+    digest.itself ? `The job failed. Cause: ${digest.cause}.` : `Step ${digest.step} failed first. Cause: ${digest.cause}.`,
+  );
   platform.info(digest.message);
   platform.info(digest.advice);
   if (digest.lines.length > 0) {
@@ -34,7 +36,7 @@ export async function digestFailure(inputs: Inputs, workspace: Workspace, platfo
   if (job.studioUrl) platform.info(`Studio: ${job.studioUrl}`);
   platform.issue({
     type: 'error',
-    message: `Step ${digest.step} (${digest.cause}): ${digest.place?.text || digest.message}`,
+    message: `${digest.itself ? 'The job' : `Step ${digest.step}`} (${digest.cause}): ${digest.message}`,
     code: digest.cause.replaceAll(' ', '-'),
     ...(digest.place ? { sourcePath: digest.place.path, line: digest.place.line } : {}),
   });

@@ -111,7 +111,14 @@ export function markdown(report: Report): string {
     lines.push(`| studio | [open](${encodeURI(decodeURI(job.studioUrl)).replace(/[()]/g, encodeURIComponent)}) |`);
   lines.push('');
   if (digest) {
-    lines.push(`### Failed in ${md(digest.step)}: ${digest.cause}`, '', md(digest.message), '', md(digest.advice), '');
+    lines.push(
+      digest.itself ? `### Failed: ${digest.cause}` : `### Failed in ${md(digest.step)}: ${digest.cause}`,
+      '',
+      md(digest.message),
+      '',
+      md(digest.advice),
+      '',
+    );
     if (digest.place) lines.push(`At ${md(digest.place.path)}, line ${digest.place.line}.`, '');
     if (digest.lines.length > 0) {
       // An indented block cannot be left from inside.

@@ -201,7 +201,8 @@ async function explain(
     case 'failed': {
       const digest = await (await import('./failure.js')).digestFailure(inputs, workspace, platform, report);
       report.digest = digest;
-      return failed(`Job ${job.name} failed in step ${digest.step} (${digest.cause}): ${digest.message}`);
+      const where = digest.itself ? '' : ` in step ${digest.step}`;
+      return failed(`Job ${job.name} failed${where} (${digest.cause}): ${digest.message}`);
     }
     case 'canceled':
       return failed(`Job ${job.name} was cancelled in Azure, not by this pipeline.`);

@@ -1,9 +1,9 @@
 /** Why a job failed, in one look (issue "Failure digest"): the leaf that failed first, the class of its cause, its last lines, a place in the repository. */
 import type { Workspace } from '../workspace.js';
-import { logTail } from './logs.js';
+import { logTail } from './tail.js';
 import { readDetails, type RunError, type StepState } from './steps.js';
 import type { JobState } from './job.js';
-import { findPlace, type Place } from './traceback.js';
+import { findPlace, telling, type Place } from './traceback.js';
 
 export type Cause =
   | 'user code'
@@ -21,6 +21,8 @@ export interface Digest {
   /** Name of the step; the job's when it has none that failed. */
   step: string;
   runId: string;
+  /** No step of the job, but the job itself. */
+  itself: boolean;
   cause: Cause;
   /** The service's own words, or the exception's last line. */
   message: string;
@@ -29,7 +31,7 @@ export interface Digest {
   advice: string;
 }
 
-/** First match wins: the specific before the general. Looked for in error codes and message, then in the last log lines. */
+/** First match wins: the specific before the general. `error`: the service's codes and own words; `log`: what the program said at its end. */
 const causes: { cause: Cause; error: RegExp; log?: RegExp }[] = [
   {
     cause: 'environment build',
@@ -39,8 +41,9 @@ const causes: { cause: Cause; error: RegExp; log?: RegExp }[] = [
   },
   {
     cause: 'out of memory',
-    error: /out ?of ?memory|OOM|exit(?:ed)?(?: with)?(?: code)?:? ?137|exit code -9\b|memory limit/i,
-    log: /\bMemoryError\b|CUDA out of memory|OutOfMemoryError|oom-kill|Cannot allocate memory|^Killed$/m,
+    error:
+      /out ?of ?memory|\bOOM(?:Killed)?\b|exit(?:ed)?(?: with)?(?: status)?(?: code)?:? ?(?:137|-9)\b|memory limit|\bSIGKILL\b|KilledBySystemSignal/i,
+    log: /\bMemoryError\b|CUDA out of memory|OutOfMemoryError|oom-kill|Cannot allocate memory|(?:^|\s\d+ )Killed(?:$|\s)/m,
   },
   {
     cause: 'time limit',
@@ -76,7 +79,7 @@ const causes: { cause: Cause; error: RegExp; log?: RegExp }[] = [
 ];
 
 const advices: Record<Cause, string> = {
-  'user code': "The step's own program ended with an error; the lines below are the last that it wrote.",
+  'user code': "The step's own program ended with an error; look at the last lines that it wrote.",
   'environment build':
     'The environment could not be built. Check the names and versions in its conda or pip file, and that the build may reach the package index.',
   'missing data':
@@ -85,30 +88,37 @@ const advices: Record<Cause, string> = {
     'The identity that the job runs with lacks a right. Data of identity-based datastores needs "Storage Blob Data Reader" for the compute\'s identity, or for the user.',
   quota:
     "The subscription's quota or the region's capacity does not suffice. Ask for quota, or choose another VM size or region.",
-  'out of memory': 'The step needed more memory than its node has. Choose a larger VM size, or process the data in parts.',
+  'out of memory':
+    'The step needed more memory than there was: mostly the system ends such a process from outside (SIGKILL, code 137). Choose a larger VM size, or process the data in parts.',
   'time limit': 'The step ran longer than its limit (`limits.timeout`). Raise it if the work is right.',
   cancelled: 'Somebody or something cancelled the step; the activity log of the workspace names who.',
   infrastructure: 'The service or its compute had a fault. Running the stage again starts a new attempt.',
   unknown: 'The service gave no reason; see the link.',
 };
 
-/** Pure part: class of a failure from the run's error and its last lines. */
-export function causeOf(error: RunError | undefined, lines: readonly string[], status: string): Cause {
-  const words = error ? [...error.codes, error.message].join(' ') : '';
-  const log = lines.join('\n');
-  const traceback = log.includes('Traceback (most recent call last)');
-  for (const { cause, error: inError, log: inLog } of causes) {
-    // What the program said about itself is more telling than a general "UserError".
-    if (cause === 'user code' ? inError.test(words) || traceback : inError.test(words)) return refine(cause, log);
-    if (inLog?.test(log) && (cause !== 'permission' || !/PermissionError/.test(log) || traceback)) return cause;
-  }
-  return /cancel/i.test(status) ? 'cancelled' : 'unknown';
+const longestMessage = 600;
+
+/** A user's process ended: what the service adds to that is the end of the program's own text, no words of the service. */
+const processEnd = /User process .*?(exited with (?:status )?code -?\d+|was ended by \w+)/s;
+
+function ownWords(error: RunError | undefined): string {
+  const message = error?.message ?? '';
+  return processEnd.test(message) ? (message.split(/\bError: |Traceback \(most recent/)[0] ?? '') : message;
 }
 
-/** "Exited with 1" is the general word; the log may know better. */
-function refine(cause: Cause, log: string): Cause {
-  if (cause !== 'user code') return cause;
-  return causes.find(({ log: inLog, cause: known }) => known !== 'user code' && inLog?.test(log))?.cause ?? cause;
+/** Pure part: class of a failure from the run's error and its last lines. */
+export function causeOf(error: RunError | undefined, lines: readonly string[], status: string): Cause {
+  const own = ownWords(error);
+  const words = error ? [...error.codes, own].join(' ') : '';
+  const rest = (error?.message ?? '').slice(own.length).split(/\r?\n/);
+  const all = lines.length > 0 ? lines : rest;
+  const [raised] = telling(all);
+  // An exception is what the program died of; what it said before may be about anything.
+  const said = raised?.exception ? [raised.exception, ...raised.more].join('\n') : all.slice(-30).join('\n');
+  const general = causes.find(({ error: inError }) => inError.test(words))?.cause;
+  if (general !== undefined && general !== 'user code') return general;
+  const known = causes.find(({ log }) => log?.test(said))?.cause;
+  return known ?? general ?? (raised ? 'user code' : /cancel/i.test(status) ? 'cancelled' : 'unknown');
 }
 
 /** The leaf that failed first: the others failed or were cancelled because of it. */
@@ -119,13 +129,15 @@ export function firstFailed(steps: readonly StepState[]): StepState | undefined 
   return (leaves.length > 0 ? leaves : failed).sort((a, b) => order(a) - order(b))[0];
 }
 
-/** The last line of a Python traceback (`ValueError: …`), where there is one. */
-function exceptionLine(lines: readonly string[]): string | undefined {
-  const at = lines.findLastIndex((line) => line.includes('Traceback (most recent call last)'));
-  if (at < 0) return undefined;
-  return lines
-    .slice(at + 1)
-    .find((line) => /^[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)?(:|$)/.test(line) && !line.startsWith(' '));
+/** What happened, in one line that says more than "exited with 1". */
+function said(error: RunError | undefined, lines: readonly string[], exception: string | undefined): string | undefined {
+  const message = error?.message ?? '';
+  const end = processEnd.exec(message);
+  const [first] = message.split(/\r?\n/);
+  if (exception) return end || !first ? exception : `${first} ${exception}`;
+  if (!end) return first;
+  const last = lines.findLast((line) => line.trim() !== '') ?? message.slice(ownWords(error).length).replace(/^Error: /, '');
+  return `The program ${end[1]}${last.trim() ? `; its last line: ${last.trim()}` : ''}`;
 }
 
 /**
@@ -153,18 +165,18 @@ export async function failureDigest(
     trouble.push(`(the rest could not be read: ${failed instanceof Error ? failed.message : String(failed)})`);
   }
   // The service often repeats the end of the log in its message.
-  const told = error?.message.split(/\r?\n/) ?? [];
-  const traced = lines.some((line) => line.includes('Traceback (most recent call last)')) ? lines : told;
+  const told = (error?.message ?? '').replace(/\bError: (?=Traceback)/g, '').split(/\r?\n/);
+  const traced = telling(lines).length > 0 ? lines : told;
   const cause = causeOf(error, lines, step?.status ?? job.status);
   const place = await findPlace(traced, folders);
-  const exception = exceptionLine(traced);
-  const said =
-    cause === 'user code' ? (exception ?? told[0]) : told.length > 1 && exception ? `${told[0]} ${exception}` : told[0];
+  const exception = place?.text || telling(traced)[0]?.exception;
+  const message = said(error, lines, exception)?.trim().slice(0, longestMessage);
   return {
     step: step?.name ?? job.displayName,
     runId,
+    itself: runId === job.name,
     cause,
-    message: (said ?? exception)?.trim() || `The service gave no message (${step?.status ?? job.status}).`,
+    message: message || `The service gave no message (${step?.status ?? job.status}).`,
     lines: [...lines.slice(-40), ...trouble],
     ...(place ? { place } : {}),
     advice: advices[cause],

@@ -17,19 +17,83 @@ interface Frame {
   source: string;
 }
 
+/** One traceback of a log. */
+export interface Traceback {
+  frames: Frame[];
+  /** `ValueError: bad`; '' when the log ends before it. */
+  exception: string;
+  /** The exception's further lines: services put their codes there. */
+  more: string[];
+}
+
 const most = 20_000;
 const skipped = new Set(['.git', 'node_modules', '__pycache__', '.venv', 'venv', '.amlops', '.tox', 'site-packages']);
+const header = /^(.*?)(\+ Exception Group )?Traceback \(most recent call last\)/;
+const exceptionPattern = /^[A-Za-z_][\w.]*(:|$)/;
 
-/** Frames of the last traceback, innermost last. */
-export function frames(lines: readonly string[]): Frame[] {
-  const start = lines.findLastIndex((line) => line.includes('Traceback (most recent call last)'));
-  if (start < 0) return [];
-  const found: Frame[] = [];
-  for (let at = start + 1; at < lines.length; at++) {
-    const match = /^\s*File "([^"]+)", line (\d+)/.exec(lines[at] ?? '');
-    if (match) found.push({ file: match[1] ?? '', line: Number(match[2]), source: (lines[at + 1] ?? '').trim() });
-  }
+/**
+ * All tracebacks, in the log's order: plain ones, those of exception groups (`  | `) and of ranks that write into one log (`[rank0]: `), and
+ * syntax errors of the script itself, which have no header.
+ */
+export function tracebacks(lines: readonly string[]): Traceback[] {
+  const found: Traceback[] = [];
+  lines.forEach((line, at) => {
+    const start = header.exec(line);
+    if (start) {
+      const lead = start[1] ?? '';
+      const body = bodyOf(lines.slice(at + 1), start[2] ? `${lead}| ` : lead);
+      const traceback = parse(body);
+      if (traceback.frames.length > 0 || traceback.exception) found.push(traceback);
+      return;
+    }
+    const syntax = /^(.*?)(?:SyntaxError|IndentationError|TabError): /.exec(line);
+    if (!syntax || /\w$/.test(syntax[1] ?? '')) return;
+    const lead = syntax[1] ?? '';
+    const from = lines
+      .slice(0, at)
+      .findLastIndex((one, n) => n >= at - 5 && one.startsWith(lead) && /^\s*File "/.test(one.slice(lead.length)));
+    const traceback = from < 0 ? undefined : parse(lines.slice(from, at + 1).map((one) => one.slice(lead.length)));
+    if (traceback && !found.some(({ exception }) => exception === traceback.exception)) found.push(traceback);
+  });
   return found;
+}
+
+/** What belongs to one traceback: other ranks' lines in between do not. */
+function bodyOf(rest: readonly string[], lead: string): string[] {
+  if (lead === '' || !rest.slice(0, 50).some((line) => line.startsWith(lead))) return [...rest];
+  return rest.filter((line) => line.startsWith(lead)).map((line) => line.slice(lead.length));
+}
+
+function parse(body: readonly string[]): Traceback {
+  const frames: Frame[] = [];
+  for (let at = 0; at < body.length; at++) {
+    const line = body[at] ?? '';
+    const frame = /^\s+File "([^"]+)", line (\d+)/.exec(line);
+    if (frame) frames.push({ file: frame[1] ?? '', line: Number(frame[2]), source: (body[at + 1] ?? '').trim() });
+    else if (/^\S/.test(line)) {
+      const exception = exceptionPattern.test(line) ? line.trim() : '';
+      const more = body.slice(at + 1, at + 10);
+      const end = more.findIndex((one) => header.test(one));
+      return { frames, exception, more: end < 0 ? more : more.slice(0, end) };
+    }
+  }
+  return { frames, exception: '', more: [] };
+}
+
+/** Launchers report in an exception of their own that a process of theirs has failed. */
+const ofLaunchers = /\b(?:ChildFailedError|CalledProcessError|ProcessExitedException|ProcessRaisedException)\b/;
+
+/**
+ * Those that may explain the end, the most telling first: the last, but where it was first raised (a worker's exception is raised again in the
+ * process that waits for it), and a launcher's own after the others.
+ */
+export function telling(lines: readonly string[]): Traceback[] {
+  const all = tracebacks(lines);
+  const order = all
+    .toReversed()
+    .map((one) => all.find(({ exception }) => exception !== '' && exception === one.exception) ?? one);
+  const own = order.filter(({ exception }) => !ofLaunchers.test(exception));
+  return [...new Set([...own, ...order])];
 }
 
 /**
@@ -39,18 +103,19 @@ export function frames(lines: readonly string[]): Frame[] {
 export async function findPlace(lines: readonly string[], folders: readonly string[]): Promise<Place | undefined> {
   const root = folders[0];
   if (!root) return undefined;
-  const wanted = frames(lines).filter(({ file }) => !/site-packages|dist-packages|[/\\]lib[/\\]python\d|^</.test(file));
-  if (wanted.length === 0) return undefined;
-  const names = new Set(wanted.map(({ file }) => baseName(file)));
+  const own = ({ file }: Frame) => !/site-packages|dist-packages|[/\\]lib[/\\]python\d|^</.test(file);
+  const all = telling(lines).map(({ frames, exception }) => ({ frames: frames.filter(own), exception }));
+  const names = new Set(all.flatMap(({ frames }) => frames.map(({ file }) => baseName(file))));
+  if (names.size === 0) return undefined;
   const files = await filesNamed(root, names);
   const near = folders.at(-1) ?? root;
-  const text = lines.findLast((line) => /^[A-Za-z_][\w.]*(Error|Exception)\b/.test(line)) ?? '';
-  for (const frame of wanted.reverse()) {
-    const candidates = files.filter((file) => baseName(file) === baseName(frame.file));
-    candidates.sort((a, b) => score(b, frame.file, near) - score(a, frame.file, near));
-    for (const file of candidates) {
-      if (!(await holds(file, frame))) continue;
-      return { path: toSlash(relative(root, file)), line: frame.line, text };
+  for (const { frames, exception } of all) {
+    for (const frame of frames.reverse()) {
+      const candidates = files.filter((file) => baseName(file) === baseName(frame.file));
+      candidates.sort((a, b) => score(b, frame.file, near) - score(a, frame.file, near));
+      for (const file of candidates) {
+        if (await holds(file, frame)) return { path: toSlash(relative(root, file)), line: frame.line, text: exception };
+      }
     }
   }
   return undefined;

@@ -42,6 +42,26 @@ describe('failure digest', () => {
       ['infrastructure', error('An internal fault', 'ServiceError'), []],
       ['user code', error("User process '/bin/bash' exited with status code 1"), traceback('ValueError: bad')],
       ['user code', undefined, traceback('ZeroDivisionError: division by zero')],
+      // The service repeats the program's words; they are not the service's. Nor is what was said before the end.
+      [
+        'user code',
+        error("Execution failed. User process 'x' exited with status code 1. Error: ValueError: quota, OOM, timed out"),
+        traceback('ValueError: quota, OOM, timed out'),
+      ],
+      [
+        'user code',
+        error('exited with status code 1'),
+        traceback('FileNotFoundError: a', 'caught', ...traceback('ValueError: boom')),
+      ],
+      ['user code', error('exited with status code 1'), traceback('ValueError: from the include, boom')],
+      ['out of memory', error("User process 'x' was ended by SIGKILL. Error: "), ['step 4']],
+      ['out of memory', error('exited with status code 1'), ['bash: line 1:  4711 Killed                  python train.py']],
+      [
+        'permission',
+        error('exited with status code 1'),
+        traceback('HttpResponseError: no', 'ErrorCode:AuthorizationPermissionMismatch'),
+      ],
+      ['quota', error('Job failed with error: 403 not enough cores', 'UserError', 'ResourceQuotaExceeded'), []],
       ['unknown', undefined, []],
     ];
     for (const [cause, given, lines] of cases)
@@ -107,6 +127,40 @@ describe('failure digest', () => {
     );
     assert.equal(await findPlace(['no traceback'], [root]), undefined);
     assert.equal(await findPlace(traceback('  File "/x/gone.py", line 1, in <module>', '    boom()'), [root]), undefined);
+  });
+
+  it('reads the tracebacks of groups, ranks, workers and of scripts that do not even parse', async () => {
+    const root = mkdtempSync(join(tmpdir(), 'amlops-trace-'));
+    writeFileSync(join(root, 'work.py'), 'def work():\n    raise OSError("w")\nwork()\n');
+    const frame = (line: number, text: string, file = 'work.py') => [`  File "/wd/${file}", line ${line}, in x`, `    ${text}`];
+    const inner = traceback(...frame(2, 'raise OSError("w")'), 'OSError: w');
+    const place = { path: 'work.py', line: 2, text: 'OSError: w' };
+    // A worker's exception is raised again in its parent.
+    assert.deepEqual(await findPlace([...inner, '', ...traceback(...frame(3, 'work()'), 'OSError: w')], [root]), place);
+    // Wrapped in another: where the last was raised.
+    const outer = traceback(...frame(3, 'work()'), 'RuntimeError: wrapped');
+    assert.equal((await findPlace([...inner, '', ...outer], [root]))?.line, 3);
+    const launcher = traceback(...frame(9, 'run()', 'torch/site-packages/run.py'), 'torch.distributed.ChildFailedError: x');
+    assert.deepEqual(await findPlace([...inner, ...launcher], [root]), place);
+    // Ranks that write into one log.
+    const ranks = inner.flatMap((line) => [`[rank0]: ${line}`, '[rank1]:   File "/elsewhere.py", line 1, in y']);
+    assert.deepEqual(await findPlace(ranks, [root]), place);
+    const group = [
+      '  + Exception Group Traceback (most recent call last):',
+      ...frame(3, 'work()').map((line) => `  | ${line}`),
+      '  | ExceptionGroup: many (1 sub-exception)',
+      '  +-+---------------- 1 ----------------',
+      ...inner.map((line) => `    | ${line}`),
+      '    +------------------------------------',
+    ];
+    assert.deepEqual(await findPlace(group, [root]), place);
+    const syntax = ['  File "/wd/work.py", line 1', '    def work():', '            ^', 'SyntaxError: invalid syntax'];
+    assert.deepEqual(await findPlace(['started', ...syntax], [root]), {
+      path: 'work.py',
+      line: 1,
+      text: 'SyntaxError: invalid syntax',
+    });
+    assert.equal(await findPlace(['SyntaxError: said by somebody'], [root]), undefined);
   });
 
   it('no name of an output leads out of its folder', () => {
