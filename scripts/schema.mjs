@@ -14,6 +14,8 @@ const roots = [
   'DataVersionBaseProperties',
   'DatastoreProperties',
   'ScheduleProperties',
+  'WorkspaceProperties',
+  'RegistryProperties',
 ].filter((name) => name !== 'DataVersionProperties');
 // A job in a schedule, an invocation and a monitor are checked by others, or not at all.
 const opaque = new Set(['JobBaseProperties', 'EndpointScheduleActionEndpointInvocationDefinition', 'MonitorDefinition']);
@@ -33,6 +35,9 @@ const more = {
     'provisioningState stage autoDeleteSetting intellectualProperty defaultDeploymentTemplate allowedDeploymentTemplates systemMetadata system_metadata originAssetId',
   DatastoreProperties: 'isDefault intellectualProperty subscriptionId resourceGroup',
   ScheduleProperties: 'provisioningState isEnabled',
+  WorkspaceProperties:
+    'workspaceId tenantId provisioningState creationTime notebookInfo privateLinkCount mlFlowTrackingUri serviceProvisionedResourceGroup linkedModelInventoryArmId sdkTelemetryAppInsightsKey sasGetterUri storageHnsEnabled privateEndpointConnections ipAllowlist networkAcls allowRoleAssignmentOnRG softDeleteEnabled allowRecoverSoftDeletedWorkspace softDeletedAt scheduledPurgeDate EnableSoftwareBillOfMaterials existingWorkspaces agentsEndpointUri keyVaultIdentity',
+  RegistryProperties: 'registryId managedResourceGroupTags registryPrivateEndpointConnections',
   TriggerBase: '',
 };
 

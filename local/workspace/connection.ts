@@ -48,8 +48,10 @@ export function buildConnection(ctx: Ctx, world: StoredWorld, keyFile: string): 
     if (!found) throw new Error(`No secret of ${name}.`);
     return found;
   };
+  // A workspace that a request made has no principals of its own: who made it, uses it.
+  const owner = (ws: WorkspaceRecord): string => ws.owner ?? `arm-${ws.name}`;
   const connections = (ws: WorkspaceRecord): ServiceConnection[] =>
-    [`arm-${ws.name}`, `arm-${ws.name}-read`].map((name) => {
+    (ws.owner === undefined ? [`arm-${ws.name}`, `arm-${ws.name}-read`] : []).map((name) => {
       const { clientId, secret } = secretOf(name);
       return {
         name,
@@ -63,7 +65,7 @@ export function buildConnection(ctx: Ctx, world: StoredWorld, keyFile: string): 
         role: name.endsWith('-read') ? 'Reader' : 'Contributor',
       };
     });
-  const main = secretOf(`arm-${first.name}`);
+  const main = secretOf(owner(first));
   const registry = world.registries().find((entry) => entry.regions[0] !== '*');
   return {
     resourceManager: base,
@@ -84,7 +86,7 @@ export function buildConnection(ctx: Ctx, world: StoredWorld, keyFile: string): 
     subscriptionId: first.subscriptionId,
     resourceGroup: first.resourceGroup,
     workspaces: workspaces.map((ws) => {
-      const { clientId, secret } = secretOf(`arm-${ws.name}`);
+      const { clientId, secret } = secretOf(owner(ws));
       return {
         name: ws.name,
         resourceGroup: ws.resourceGroup,

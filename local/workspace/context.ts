@@ -9,7 +9,7 @@ import type { Latency } from './latency.js';
 import type { Operations } from './operations.js';
 import type { Router } from './router.js';
 import type { Storage } from './storage/types.js';
-import type { Store } from './store.js';
+import type { Store, Tx } from './store.js';
 import type { TokenIssuer } from './identity/issuer.js';
 
 /** A workspace or a registry: both have a place in ARM, a region and a storage account. */
@@ -29,6 +29,25 @@ export interface ScopeRecord {
   account: string;
   createdAt: string;
   tags: Record<string, string>;
+  /** Made by a request: the connection whose principal sent it. */
+  owner?: string;
+  /** Made by a request: epoch milliseconds until which it is shown as being made. */
+  creatingUntil?: number;
+}
+
+/** A storage account: of a workspace or registry, or of one that was deleted (its data stays, as in Azure). */
+export interface StorageAccount {
+  name: string;
+  subscriptionId: string;
+  resourceGroup: string;
+  location: string;
+  storageMode: 'keys' | 'identity';
+}
+
+export interface ResourceGroup {
+  subscriptionId: string;
+  name: string;
+  location: string;
 }
 
 export interface WorkspaceRecord extends ScopeRecord {
@@ -82,6 +101,13 @@ export interface World {
   workspaceByGuid(guid: string): WorkspaceRecord | undefined;
   registry(name: string): RegistryRecord | undefined;
   principal(clientId: string): Principal | undefined;
+  /** Groups of everything that is or was there. */
+  resourceGroups(): ResourceGroup[];
+  storageAccounts(): StorageAccount[];
+  /** What a workspace that is made now does with account keys, unless it says itself. */
+  readonly storageMode: 'keys' | 'identity';
+  /** One transaction that may change workspaces, registries, accounts and roles; all parts have seen it when it resolves. */
+  change<R>(body: (tx: Tx) => R): Promise<R>;
 }
 
 /** Reads the time; the only clock of the workspace (so that tests and `--latency` can move it). */
@@ -103,6 +129,8 @@ export interface Hooks {
   jobOutput?: (ws: WorkspaceRecord, job: string, output: string) => Promise<string | undefined>;
   /** True when a job of that name exists (runs). */
   jobExists?: (ws: WorkspaceRecord, job: string) => boolean;
+  /** Cancels every job of a workspace and waits until it has ended (runs). */
+  endJobs?: (ws: WorkspaceRecord) => Promise<void>;
   /** Checks and completes the job definition of a schedule (runs). */
   completeJob?: (ws: WorkspaceRecord, job: Record<string, unknown>) => Record<string, unknown>;
 }

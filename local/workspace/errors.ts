@@ -35,11 +35,15 @@ export class ServiceError extends Error {
 }
 
 /** The resource is not there, said by the gateway. `type` e.g. `onlineEndpoints`. */
-export function resourceNotFound(resource: string, resourceGroup: string): ServiceError {
+export function resourceNotFound(
+  resource: string,
+  resourceGroup: string,
+  provider = 'Microsoft.MachineLearningServices',
+): ServiceError {
   return new ServiceError(
     404,
     'ResourceNotFound',
-    `The Resource 'Microsoft.MachineLearningServices/${resource}' under resource group '${resourceGroup}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix`,
+    `The Resource '${provider}/${resource}' under resource group '${resourceGroup}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix`,
     { envelope: 'gateway' },
   );
 }

@@ -3,7 +3,7 @@
  * as done), so a restart neither loses nor repeats it.
  */
 import { randomUUID } from 'node:crypto';
-import type { Answer, Ctx } from './context.js';
+import type { Answer, Call, Ctx } from './context.js';
 import { ServiceError } from './errors.js';
 import { offset } from './clock.js';
 import type { Router } from './router.js';
@@ -12,7 +12,7 @@ import type { Store, Tx } from './store.js';
 export interface OperationRecord {
   id: string;
   /** Address shape of the poll: see `path`. */
-  style: 'mfe' | 'assetstore' | 'environment' | 'compute';
+  style: 'mfe' | 'assetstore' | 'environment' | 'compute' | 'workspace' | 'registry';
   location: string;
   subscriptionId: string;
   startTime: string;
@@ -22,6 +22,8 @@ export interface OperationRecord {
 }
 
 const table = 'operations';
+/** Resources with poll addresses of their own. */
+const resources = new Set<string>(['compute', 'workspace', 'registry']);
 
 export class Operations {
   readonly #store: Store;
@@ -83,7 +85,7 @@ export class Operations {
 
   /** Where the state is read: `Azure-AsyncOperation`. */
   statusUrl(record: Pick<OperationRecord, 'id' | 'style' | 'location' | 'subscriptionId'>, apiVersion: string): string {
-    const kind = record.style === 'compute' ? 'computeOperationsStatus' : 'mfeOperationsStatus';
+    const kind = resources.has(record.style) ? `${record.style}OperationsStatus` : 'mfeOperationsStatus';
     return `${this.#base()}/subscriptions/${record.subscriptionId}/providers/Microsoft.MachineLearningServices/locations/${record.location}/${kind}/${record.id}?api-version=${apiVersion}${record.style === 'compute' ? '&service=new' : ''}`;
   }
 
@@ -91,7 +93,7 @@ export class Operations {
   resultUrl(record: Pick<OperationRecord, 'id' | 'style' | 'location' | 'subscriptionId'>, apiVersion: string): string {
     if (record.style === 'assetstore') return `${this.#base()}/assetstore/v1.0/operations/${record.id}`;
     if (record.style === 'environment') return `${this.#base()}/environment/v1.0/operations/${record.id}`;
-    return `${this.#base()}/subscriptions/${record.subscriptionId}/providers/Microsoft.MachineLearningServices/locations/${record.location}/mfeOperationResults/${record.id}?api-version=${apiVersion}`;
+    return `${this.#base()}/subscriptions/${record.subscriptionId}/providers/Microsoft.MachineLearningServices/locations/${record.location}/${resources.has(record.style) ? record.style : 'mfe'}OperationResults/${record.id}?api-version=${apiVersion}`;
   }
 
   #state(
@@ -140,7 +142,7 @@ export class Operations {
         },
       };
     });
-    router.public('GET', `${prefix}/mfeOperationResults/:id`, 'read', (call): Answer => {
+    const result = (call: Call): Answer => {
       const { state, error } = this.#state(call.params['id'] ?? '', now());
       if (state === 'running')
         return {
@@ -153,12 +155,14 @@ export class Operations {
         };
       if (error) throw new ServiceError(400, error.code, error.message);
       return { status: 200 };
-    });
-    router.public('GET', `${prefix}/computeOperationsStatus/:id`, 'read', (call): Answer => {
-      const { state, error } = this.#state(call.params['id'] ?? '', now());
-      if (state === 'running') return { body: { status: 'InProgress' } };
-      return { body: error ? { status: 'Failed', error } : { status: 'Succeeded', percentComplete: 100 } };
-    });
+    };
+    for (const kind of ['mfe', ...resources]) router.public('GET', `${prefix}/${kind}OperationResults/:id`, 'read', result);
+    for (const kind of resources)
+      router.public('GET', `${prefix}/${kind}OperationsStatus/:id`, 'read', (call): Answer => {
+        const { state, error } = this.#state(call.params['id'] ?? '', now());
+        if (state === 'running') return { body: { status: 'InProgress' } };
+        return { body: error ? { status: 'Failed', error } : { status: 'Succeeded', percentComplete: 100 } };
+      });
     for (const [path, done] of [
       ['/assetstore/v1.0/operations/:id', 204],
       ['/environment/v1.0/operations/:id', 200],

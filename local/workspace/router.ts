@@ -120,9 +120,13 @@ export class Router {
       `${options.prefix ?? ''}${registryPath}${path}`,
       { ...options, envelope: options.envelope ?? 'mfe' },
       (call) => {
-        const { resourceGroup = '', registry: name = '' } = call.params;
+        const { subscriptionId = '', resourceGroup = '', registry: name = '' } = call.params;
         const registry = this.#context.world.registry(name);
-        if (!registry) throw path === '' ? resourceNotFound(`registries/${name}`, resourceGroup) : parentNotFound(name);
+        const elsewhere =
+          registry?.subscriptionId.toLowerCase() !== subscriptionId.toLowerCase() ||
+          registry.resourceGroup.toLowerCase() !== resourceGroup.toLowerCase();
+        if (!registry || ((options.prefix ?? '') === '' && elsewhere))
+          throw path === '' ? resourceNotFound(`registries/${name}`, resourceGroup) : parentNotFound(name);
         const need = access ?? (call.method === 'GET' || call.method === 'HEAD' ? 'read' : 'write');
         this.#rights.check(call.principal, registry.armId, need, `registries${path.replace(/\/:[^/]+/g, '')}`);
         return handler({ ...call, registry });

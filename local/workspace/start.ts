@@ -91,6 +91,11 @@ export async function startWorkspace(options: WorkspaceOptions): Promise<Workspa
     const rights = new Rights(store, issuer, world);
     const guard = (): GuardState => guardState(world, rights, issuer);
     rights.onChange = () => azurite.setGuard(guard());
+    world.onChange = async () => {
+      rights.refresh();
+      azurite.setGuard(guard());
+      await azurite.setAccounts(accountList(world));
+    };
 
     const app = makeServer(files);
     undo.push(() => app.close());
@@ -144,9 +149,9 @@ export async function startWorkspace(options: WorkspaceOptions): Promise<Workspa
     registerAdmin(router, ctx, { world, rights, blobs: azurite });
     const surfaces: Surface[] = [
       discoverySurface,
-      armSurface(datastores, rights),
+      armSurface(datastores, rights, storage),
       assetsSurface,
-      registriesSurface,
+      registriesSurface(rights),
       ...optionalSurfaces(),
     ];
     for (const surface of surfaces) await surface.register(router, ctx);
@@ -194,8 +199,8 @@ function federationIssuer(world: StoredWorld): string {
 }
 
 function handedOut(world: StoredWorld, account: string): string | undefined {
-  const scope = world.scopeOfAccount(account);
-  if (scope?.kind === 'workspace' && scope.storageMode === 'identity') return undefined;
+  const known = world.storageAccounts().find(({ name }) => name === account);
+  if (known?.storageMode === 'identity') return undefined;
   return world.accountKeys().get(account);
 }
 
@@ -204,23 +209,16 @@ function accountList(world: StoredWorld): string {
 }
 
 function guardState(world: StoredWorld, rights: Rights, issuer: TokenIssuer): GuardState {
-  const accounts = [...world.workspaces(), ...world.registries()];
+  const accounts = world.storageAccounts();
   const roles: GuardState['roles'] = [{ objectId: world.service.objectId, account: '*', write: true }];
   for (const principal of world.principals())
     for (const entry of accounts) {
-      const resource = `/subscriptions/${entry.subscriptionId}/resourceGroups/${entry.resourceGroup}/providers/Microsoft.Storage/storageAccounts/${entry.account}`;
+      const resource = `/subscriptions/${entry.subscriptionId}/resourceGroups/${entry.resourceGroup}/providers/Microsoft.Storage/storageAccounts/${entry.name}`;
       const held = rights.roles(principal, resource).filter((role) => role.startsWith('Storage Blob'));
       if (held.length)
-        roles.push({
-          objectId: principal.objectId,
-          account: entry.account,
-          write: held.includes('Storage Blob Data Contributor'),
-        });
+        roles.push({ objectId: principal.objectId, account: entry.name, write: held.includes('Storage Blob Data Contributor') });
     }
-  const identityOnly = world
-    .workspaces()
-    .filter((entry) => entry.storageMode === 'identity')
-    .map((entry) => entry.account);
+  const identityOnly = accounts.filter((entry) => entry.storageMode === 'identity').map((entry) => entry.name);
   return { identityOnly, roles, jwk: issuer.jwks.keys[0] ?? {}, issuer: `https://sts.windows.net/${world.tenantId}/` };
 }
 

@@ -65,6 +65,14 @@ export class Store {
     return await this.#root.transaction(() => body(tx));
   }
 
+  /** Removes what stands below `prefix` in every table. */
+  async removeBelow(prefix: string): Promise<void> {
+    const tables = [...this.#root.getKeys()].filter((name): name is string => typeof name === 'string');
+    await this.write((tx) => {
+      for (const table of tables) for (const { key } of this.entries(table, { prefix })) tx.remove(table, key);
+    });
+  }
+
   async close(): Promise<void> {
     await this.#root.close();
   }

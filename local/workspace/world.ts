@@ -6,8 +6,9 @@ import { Failure } from '../../src/azure/errors.js';
 import { newKey, type KeyMaterial } from './identity/issuer.js';
 import type { Assignment } from './identity/rights.js';
 import type { StoredPrincipal } from './identity/signin.js';
-import type { RegistryRecord, Scope, WorkspaceRecord, World } from './context.js';
+import type { RegistryRecord, ResourceGroup, Scope, StorageAccount, WorkspaceRecord, World } from './context.js';
 import type { Store, Tx } from './store.js';
+import { accountKey, accountOf, registryRecord, workspaceRecord } from './world-records.js';
 
 export interface WorldOptions {
   /** Names, each with `@region` when it is to be elsewhere than the registry. */
@@ -32,20 +33,16 @@ interface Secret {
 const location = 'eastus';
 const namePattern = /^[a-zA-Z0-9][a-zA-Z0-9_-]{1,32}$/;
 
-/** Storage account names are 3 to 24 lower-case letters and digits, unique per state folder. */
-function accountName(prefix: string, name: string, guid: string): string {
-  const plain = name
-    .toLowerCase()
-    .replace(/[^a-z0-9]/g, '')
-    .slice(0, 10);
-  return `${prefix}${plain}${guid.replaceAll('-', '').slice(0, 8)}`;
-}
-
 export class StoredWorld implements World {
   readonly root: string;
   readonly caFile: string;
   readonly #store: Store;
   readonly identity: Identity;
+  storageMode: 'keys' | 'identity' = 'keys';
+  /** Told after every `change`: roles and the blob service look again. Resolves when they have. */
+  onChange: () => Promise<void> = () => Promise.resolve();
+  #former: StorageAccount[] = [];
+  #groups: ResourceGroup[] = [];
   #workspaces: WorkspaceRecord[] = [];
   #registries: RegistryRecord[] = [];
   readonly #principals = new Map<string, StoredPrincipal>();
@@ -74,6 +71,7 @@ export class StoredWorld implements World {
       identity = made;
     }
     const world = new StoredWorld(root, caFile, store, identity);
+    world.storageMode = options.storage;
     await world.#complete(options);
     world.#load();
     return world;
@@ -82,44 +80,32 @@ export class StoredWorld implements World {
   async #complete(options: WorldOptions): Promise<void> {
     await this.#store.write((tx) => {
       const now = new Date().toISOString();
+      // What was deleted stays so; only a world without any workspace begins anew.
+      const none = tx.entries('workspaces').length === 0;
+      const gone = (kind: string, name: string) => !none && tx.get('removed', `${kind}/${name.toLowerCase()}`) !== undefined;
       options.workspaces.forEach((entry, index) => {
         const [name = '', region = location] = entry.split('@');
-        if (tx.get('workspaces', name.toLowerCase())) return;
+        if (tx.get('workspaces', name.toLowerCase()) || gone('workspaces', name)) return;
         this.#addWorkspace(tx, name, region, index, options.storage, now);
       });
       for (const [name, made] of [
         [options.registry, 0],
         ['azureml', 1],
       ] as const) {
-        if (tx.get('registries', name.toLowerCase())) continue;
+        if (tx.get('registries', name.toLowerCase()) || gone('registries', name)) continue;
         this.#addRegistry(tx, name, made, now);
       }
     });
   }
 
   #addWorkspace(tx: Tx, name: string, region: string, index: number, storageMode: 'keys' | 'identity', createdAt: string): void {
-    const guid = randomUUID();
     const subscriptionId = this.identity.subscriptions[index === 0 ? 0 : 1];
     const resourceGroup = `rg-${name}`;
-    const record: WorkspaceRecord = {
-      kind: 'workspace',
-      index,
-      name,
-      subscriptionId,
-      resourceGroup,
-      location: region,
-      guid,
-      armId: `/subscriptions/${subscriptionId}/resourceGroups/${resourceGroup}/providers/Microsoft.MachineLearningServices/workspaces/${name}`,
-      account: accountName('st', name, guid),
-      createdAt,
-      tags: {},
-      blobContainer: `azureml-blobstore-${guid}`,
-      storageMode,
-    };
+    const record = workspaceRecord({ index, name, subscriptionId, resourceGroup, location: region, storageMode, createdAt });
     tx.put('workspaces', name.toLowerCase(), record);
-    tx.put('accounts', record.account, randomBytes(64).toString('base64'));
-    const account = `/subscriptions/${subscriptionId}/resourceGroups/${resourceGroup}/providers/Microsoft.Storage/storageAccounts/${record.account}`;
+    tx.put('accounts', record.account, accountKey());
     const group = `/subscriptions/${subscriptionId}/resourceGroups/${resourceGroup}`;
+    const account = `${group}/providers/Microsoft.Storage/storageAccounts/${record.account}`;
     this.#addPrincipal(tx, `arm-${name}`, [
       { role: 'Contributor', scope: group },
       { role: 'Storage Blob Data Contributor', scope: account },
@@ -131,25 +117,17 @@ export class StoredWorld implements World {
   }
 
   #addRegistry(tx: Tx, name: string, builtIn: 0 | 1, createdAt: string): void {
-    const guid = randomUUID();
-    const subscriptionId = this.identity.subscriptions[0];
-    const resourceGroup = `rg-${name}`;
-    const record: RegistryRecord = {
-      kind: 'registry',
+    const record = registryRecord({
       index: builtIn,
       name,
-      subscriptionId,
-      resourceGroup,
+      subscriptionId: this.identity.subscriptions[0],
+      resourceGroup: `rg-${name}`,
       location,
-      guid,
-      armId: `/subscriptions/${subscriptionId}/resourceGroups/${resourceGroup}/providers/Microsoft.MachineLearningServices/registries/${name}`,
-      account: accountName('reg', name, guid),
       createdAt,
-      tags: {},
       regions: builtIn ? ['*'] : [location],
-    };
+    });
     tx.put('registries', name.toLowerCase(), record);
-    tx.put('accounts', record.account, randomBytes(64).toString('base64'));
+    tx.put('accounts', record.account, accountKey());
     for (const { value } of tx.entries<StoredPrincipal>('principals'))
       this.#assign(tx, value.clientId, [
         { role: builtIn || value.name.endsWith('-read') ? 'Reader' : 'Contributor', scope: record.armId },
@@ -186,6 +164,8 @@ export class StoredWorld implements World {
         .sort((a, b) => a.index - b.index);
     this.#workspaces = read<WorkspaceRecord>('workspaces');
     this.#registries = read<RegistryRecord>('registries');
+    this.#former = this.#store.entries<StorageAccount>('storageAccounts').map(({ value }) => value);
+    this.#groups = this.#store.entries<ResourceGroup>('resourceGroups').map(({ value }) => value);
     for (const { value } of this.#store.entries<StoredPrincipal>('principals')) this.#principals.set(value.clientId, value);
     for (const { key, value } of this.#store.entries<string>('accounts')) this.#keys.set(key, value);
     // The workspaces' own identity: what the engine and asset resolution act as.
@@ -240,8 +220,28 @@ export class StoredWorld implements World {
   accountKeys(): ReadonlyMap<string, string> {
     return this.#keys;
   }
-  scopeOfAccount(account: string): Scope | undefined {
-    return [...this.#workspaces, ...this.#registries].find((entry) => entry.account === account);
+  resourceGroups(): ResourceGroup[] {
+    const found = new Map<string, ResourceGroup>();
+    const of = ({ subscriptionId, resourceGroup, location: region }: Scope) => ({
+      subscriptionId,
+      name: resourceGroup,
+      location: region,
+    });
+    for (const group of [...this.#groups, ...[...this.#workspaces, ...this.#registries].map(of)])
+      found.set(`${group.subscriptionId}/${group.name.toLowerCase()}`, group);
+    return [...found.values()];
+  }
+  storageAccounts(): StorageAccount[] {
+    const found = new Map(this.#former.map((entry) => [entry.name, entry]));
+    for (const scope of [...this.#workspaces, ...this.#registries])
+      if (!found.has(scope.account)) found.set(scope.account, accountOf(scope));
+    return [...found.values()];
+  }
+  async change<R>(body: (tx: Tx) => R): Promise<R> {
+    const result = await this.#store.write(body);
+    this.#load();
+    await this.onChange();
+    return result;
   }
   secret(connection: string): Secret | undefined {
     return this.#store.get<Secret>('secrets', connection);

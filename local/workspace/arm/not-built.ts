@@ -39,6 +39,7 @@ export function registerNotBuilt(router: Router): void {
   }
   for (const [method, action] of [
     ['POST', 'prepareNotebook'],
+    ['POST', 'provisionManagedNetwork'],
     ['GET', 'usages'],
     ['GET', 'privateEndpointConnections'],
     ['GET', 'privateLinkResources'],

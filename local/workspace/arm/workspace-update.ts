@@ -1,8 +1,8 @@
 /** What may change of a workspace (Workspaces_Update), and what can be truly said of one: diagnosis, keys in step (azure-ml-rest §4). */
-import type { Ctx, WorkspaceRecord } from '../context.js';
+import type { Ctx, Principal, WorkspaceRecord } from '../context.js';
 import { badRequest, notBuilt } from '../errors.js';
 import type { Router } from '../router.js';
-import { objectOf, textOf } from '../validate.js';
+import { objectOf, textMap, textOf } from '../validate.js';
 import { workspaceBody } from './workspaces.js';
 
 /** Changed members of a workspace, by its GUID. */
@@ -13,17 +13,17 @@ export interface WorkspaceSettings {
   lastModifiedBy: string;
 }
 
-const table = 'workspaceSettings';
+export const workspaceSettingsTable = 'workspaceSettings';
 /** Descriptive members: changing them changes nothing else. */
 const free = new Set(['description', 'friendlyName', 'imageBuildCompute']);
 
 /** What was changed of a workspace since it was made. */
 export function workspaceSettings(ctx: Ctx, ws: WorkspaceRecord): WorkspaceSettings | undefined {
-  return ctx.store.get<WorkspaceSettings>(table, ws.guid);
+  return ctx.store.get<WorkspaceSettings>(workspaceSettingsTable, ws.guid);
 }
 
 /** True when what was sent is there already: clients send back what they got, without what only the service sets. */
-function there(sent: unknown, now: unknown): boolean {
+export function there(sent: unknown, now: unknown): boolean {
   if (sent === null || sent === undefined) return true;
   const object = objectOf(sent);
   if (object) return Object.entries(object).every(([name, value]) => there(value, objectOf(now)?.[name]));
@@ -31,54 +31,43 @@ function there(sent: unknown, now: unknown): boolean {
   return textOf(sent).toLowerCase() === textOf(now).toLowerCase();
 }
 
-/** Text values of `tags`, which replace the old ones. */
-function tagsOf(sent: unknown): Record<string, string> {
-  const tags = objectOf(sent);
-  if (!tags || Object.values(tags).some((value) => typeof value !== 'string'))
-    throw badRequest('tags must be an object of texts.');
-  return tags as Record<string, string>;
+/** Changes what a body asks for, in the words of `operation`. Throws 400, and 501 for what cannot be changed here. */
+export async function changeWorkspace(
+  ctx: Ctx,
+  ws: WorkspaceRecord,
+  sent: unknown,
+  principal: Principal,
+  operation = 'Workspaces_Update',
+): Promise<void> {
+  const body = objectOf(sent);
+  if (!body) throw badRequest('The body must be a JSON object with tags or properties.');
+  const now = workspaceBody(ctx, ws, '');
+  const before = workspaceSettings(ctx, ws);
+  const changed: Record<string, unknown> = {};
+  for (const [member, value] of Object.entries(objectOf(body['properties']) ?? {})) {
+    if (there(value, objectOf(now['properties'])?.[member])) continue;
+    if (!free.has(member)) throw notBuilt(`${operation} of properties.${member}`);
+    if (typeof value !== 'string') throw badRequest(`properties.${member} must be a text.`);
+    changed[member] = value;
+  }
+  for (const member of ['identity', 'sku', 'kind'])
+    if (!there(body[member], now[member])) throw notBuilt(`${operation} of ${member}`);
+  const tags = body['tags'] == null ? before?.tags : textMap(body['tags'], 'tags');
+  await ctx.store.write((tx) =>
+    tx.put(workspaceSettingsTable, ws.guid, {
+      ...(tags ? { tags } : {}),
+      properties: { ...before?.properties, ...changed },
+      lastModifiedAt: ctx.clock.stamp(),
+      lastModifiedBy: principal.name,
+    } satisfies WorkspaceSettings),
+  );
 }
 
 export function registerWorkspaceUpdate(router: Router, ctx: Ctx): void {
-  router.workspace('PATCH', '', 'write', async (call) => {
-    const { ws, apiVersion, principal } = call;
-    const body = objectOf(call.body);
-    if (!body) throw badRequest('The body must be a JSON object with tags or properties.');
-    const now = workspaceBody(ctx, ws, '');
-    const before = workspaceSettings(ctx, ws);
-    const changed: Record<string, unknown> = {};
-    for (const [member, value] of Object.entries(objectOf(body['properties']) ?? {})) {
-      if (there(value, objectOf(now['properties'])?.[member])) continue;
-      if (!free.has(member)) throw notBuilt(`Workspaces_Update of properties.${member}`);
-      if (typeof value !== 'string') throw badRequest(`properties.${member} must be a text.`);
-      changed[member] = value;
-    }
-    for (const member of ['identity', 'sku', 'kind'])
-      if (!there(body[member], now[member])) throw notBuilt(`Workspaces_Update of ${member}`);
-    const tags = body['tags'] == null ? before?.tags : tagsOf(body['tags']);
-    await ctx.store.write((tx) =>
-      tx.put(table, ws.guid, {
-        ...(tags ? { tags } : {}),
-        properties: { ...before?.properties, ...changed },
-        lastModifiedAt: ctx.clock.stamp(),
-        lastModifiedBy: principal.name,
-      } satisfies WorkspaceSettings),
-    );
+  router.workspace('PATCH', '', 'write', async ({ ws, apiVersion, principal, body }) => {
+    await changeWorkspace(ctx, ws, body, principal);
     return { body: workspaceBody(ctx, ws, apiVersion) };
   });
-  for (const [method, operation] of [
-    ['PUT', 'Workspaces_CreateOrUpdate'],
-    ['DELETE', 'Workspaces_Delete'],
-  ] as const)
-    // Whether the workspace is there does not matter: none is made or removed while the server runs.
-    router.public(
-      method,
-      '/subscriptions/:subscriptionId/resourceGroups/:resourceGroup/providers/Microsoft.MachineLearningServices/workspaces/:workspace',
-      'write',
-      () => {
-        throw notBuilt(`${operation} (workspaces are named at the start: amlops up --workspaces)`);
-      },
-    );
   router.workspace('POST', '/diagnose', 'write', () => {
     const looked = [
       'userDefinedRouteResults',
@@ -95,12 +84,4 @@ export function registerWorkspaceUpdate(router: Router, ctx: Ctx): void {
   });
   // The workspace reads its keys where they are: they are never out of step.
   router.workspace('POST', '/resyncKeys', 'write', () => ({ status: 200 }));
-  router.public(
-    'PUT',
-    '/subscriptions/:sub/resourceGroups/:group/providers/Microsoft.Resources/deployments/:name',
-    'write',
-    () => {
-      throw notBuilt('Deployments_CreateOrUpdate (workspaces are named at the start: amlops up --workspaces)');
-    },
-  );
 }

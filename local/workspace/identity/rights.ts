@@ -57,6 +57,11 @@ export class Rights {
     this.#changed();
   }
 
+  /** Reads the assignments again. */
+  refresh(): void {
+    this.#cache = undefined;
+  }
+
   #changed(): void {
     this.#cache = undefined;
     this.onChange();
@@ -129,20 +134,22 @@ export class Rights {
     access: Access,
     operation: string,
     name: string,
+    kind: 'workspaces' | 'registries' = 'workspaces',
   ): void {
-    const all = [...this.#world.workspaces(), ...this.#world.registries()];
-    const inSubscription = all.filter((entry) => entry.subscriptionId.toLowerCase() === subscriptionId.toLowerCase());
+    const inSubscription = this.#world
+      .resourceGroups()
+      .filter((entry) => entry.subscriptionId.toLowerCase() === subscriptionId.toLowerCase());
     if (!inSubscription.length)
       throw new ServiceError(404, 'SubscriptionNotFound', `The subscription '${subscriptionId}' could not be found.`, {
         envelope: 'gateway',
       });
-    const inGroup = inSubscription.filter((entry) => entry.resourceGroup.toLowerCase() === resourceGroup.toLowerCase());
-    if (!inGroup.length)
+    const [found] = inSubscription.filter((entry) => entry.name.toLowerCase() === resourceGroup.toLowerCase());
+    if (!found)
       throw new ServiceError(404, 'ResourceGroupNotFound', `Resource group '${resourceGroup}' could not be found.`, {
         envelope: 'gateway',
       });
-    const group = `/subscriptions/${inGroup[0]?.subscriptionId}/resourceGroups/${inGroup[0]?.resourceGroup}`;
-    if (!inGroup.some((entry) => entry.name.toLowerCase() === name.toLowerCase()))
-      this.check(principal, `${group}/providers/Microsoft.MachineLearningServices/workspaces/${name}`, access, operation);
+    const group = `/subscriptions/${found.subscriptionId}/resourceGroups/${found.name}`;
+    if (kind === 'registries' || !this.#world.workspace(subscriptionId, resourceGroup, name))
+      this.check(principal, `${group}/providers/Microsoft.MachineLearningServices/${kind}/${name}`, access, operation);
   }
 }

@@ -1,26 +1,30 @@
 /** Registries: the resource in ARM, its assets on both planes, upload and download references, import (azure-ml-rest §3.2, azure-ml-observed §9). */
 import { randomUUID } from 'node:crypto';
 import type { Answer, Ctx, RegistryRecord, Surface } from '../context.js';
-import { badRequest, notBuilt, notFound, ServiceError } from '../errors.js';
+import { badRequest, notFound, ServiceError } from '../errors.js';
+import type { Rights } from '../identity/rights.js';
 import type { Router } from '../router.js';
 import { assetName, objectOf } from '../validate.js';
 import type { Catalog } from '../assets/catalog.js';
 import type { AssetKind } from '../assets/types.js';
 import { registerRegistryAssets, type RegistryCall } from './assets.js';
+import { registerRegistryLifecycle } from './lifecycle.js';
 import { lowerId, share } from './share.js';
 
 const mfe = '/mferp/managementfrontend';
 
-export const registriesSurface: Surface = {
-  name: 'registries',
-  register(router, ctx) {
-    registerResource(router, ctx);
-    for (const prefix of ['', mfe] as const) registerRegistryAssets(router, ctx, prefix);
-    registerUploads(router, ctx);
-    registerDownloads(router, ctx);
-    registerImport(router, ctx);
-  },
-};
+export function registriesSurface(rights: Rights): Surface {
+  return {
+    name: 'registries',
+    register(router, ctx) {
+      registerResource(router, ctx, rights);
+      for (const prefix of ['', mfe] as const) registerRegistryAssets(router, ctx, prefix);
+      registerUploads(router, ctx);
+      registerDownloads(router, ctx);
+      registerImport(router, ctx);
+    },
+  };
+}
 
 function resource(ctx: Ctx, registry: RegistryRecord): Record<string, unknown> {
   const group = `/subscriptions/${registry.subscriptionId}/resourceGroups/azureml-rg-${registry.name}`;
@@ -53,29 +57,13 @@ function resource(ctx: Ctx, registry: RegistryRecord): Record<string, unknown> {
         acrDetails: [],
       })),
     },
-    systemData: { createdAt: registry.createdAt, createdBy: 'amlops', createdByType: 'Application' },
+    systemData: { createdAt: registry.createdAt, createdBy: registry.owner ?? 'amlops', createdByType: 'Application' },
   };
 }
 
-function registerResource(router: Router, ctx: Ctx): void {
+function registerResource(router: Router, ctx: Ctx, rights: Rights): void {
   router.registry('GET', '', 'read', ({ registry }) => ({ body: resource(ctx, registry) }));
-  for (const [method, operation] of [
-    ['PUT', 'Registries_CreateOrUpdate'],
-    ['PATCH', 'Registries_Update'],
-    ['DELETE', 'Registries_Delete'],
-  ] as const)
-    // Whether the registry is there does not matter: none is made, changed or removed while the server runs.
-    router.public(
-      method,
-      '/subscriptions/:subscriptionId/resourceGroups/:resourceGroup/providers/Microsoft.MachineLearningServices/registries/:registry',
-      'write',
-      () => {
-        throw notBuilt(`${operation} (the registry is named at the start: amlops up --registry)`);
-      },
-    );
-  router.registry('POST', '/removeRegions', 'write', () => {
-    throw notBuilt('Registries_RemoveRegions');
-  });
+  registerRegistryLifecycle(router, ctx, rights, (registry) => resource(ctx, registry));
   const list = (path: string) =>
     router.public('GET', `${path}/providers/Microsoft.MachineLearningServices/registries`, 'read', ({ params, principal }) => {
       const shown = ctx.world.registries().filter((registry) => {

@@ -3,7 +3,7 @@ import type { Ctx, Surface } from '../context.js';
 import { Engine } from '../engine/engine.js';
 import { outputUri } from '../engine/locate.js';
 import type { Router } from '../router.js';
-import { getRun } from './access.js';
+import { activeRuns, getRun } from './access.js';
 import { HistoryRoutes } from './history-routes.js';
 import { JobRoutes } from './job-routes.js';
 import { notifyEnd } from './webhook.js';
@@ -18,6 +18,12 @@ export function runsSurface(): Surface {
       engine.onEnd = (ws, run) => void notifyEnd(ctx, ws, run);
       ctx.hooks.jobExists = (ws, job) => getRun(ctx.store, ws.guid, job) !== undefined;
       ctx.hooks.jobOutput = (ws, job, output) => Promise.resolve(outputUri(ctx, ws, job, output));
+      ctx.hooks.endJobs = async (ws) => {
+        const open = activeRuns(ctx.store).filter((run) => run.workspace === ws.guid);
+        const roots = new Set(open.map((run) => run.rootRunId));
+        for (const root of roots) await engine?.cancel(ws, root);
+        for (const root of roots) await engine?.ended(ws, root);
+      };
       new JobRoutes(ctx, engine).register(router);
       new HistoryRoutes(ctx, engine).register(router);
     },

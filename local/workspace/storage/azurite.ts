@@ -103,13 +103,22 @@ export class Azurite {
     this.#send({ kind: 'guard', guard });
   }
 
+  /** Every account with its key, `account:key;account:key`, when one was added; resolves when requests to it are served. */
+  async setAccounts(accounts: string): Promise<void> {
+    await this.#ask((id) => ({ kind: 'accounts', id, accounts }));
+  }
+
   /** The faults that were injected so far; `set` (a checked specification) replaces what is injected from now on. */
   async faults(set?: string): Promise<Injected[]> {
+    return await this.#ask((id) => ({ kind: 'faults', id, ...(set === undefined ? {} : { set }) }));
+  }
+
+  async #ask(message: (id: number) => ParentMessage): Promise<Injected[]> {
     if (!this.#child?.connected) return [];
     const id = (this.#asked += 1);
     return await new Promise((resolve) => {
       this.#waiting.set(id, resolve);
-      this.#send({ kind: 'faults', id, ...(set === undefined ? {} : { set }) });
+      this.#send(message(id));
     });
   }
 

@@ -31,6 +31,8 @@ export interface StartMessage {
 export type ParentMessage =
   | StartMessage
   | { kind: 'guard'; guard: GuardState }
+  /** All accounts, when one was added. Answered with `injected`. */
+  | { kind: 'accounts'; id: number; accounts: string }
   /** Asks what was injected; with `set` it then begins anew with that specification. */
   | { kind: 'faults'; id: number; set?: string }
   | { kind: 'stop' };
@@ -41,6 +43,7 @@ export type WorkerMessage =
 
 interface BlobServer {
   httpServer: Server;
+  accountDataStore: { refresh(): void };
   start(): Promise<void>;
   close(): Promise<void>;
 }
@@ -164,7 +167,13 @@ const tell = (message: WorkerMessage): void => void process.send?.(message);
 process.on('message', (message: ParentMessage) => {
   if (message.kind === 'stop') stop();
   else if (message.kind === 'guard') setGuard(message.guard);
-  else if (message.kind === 'faults') {
+  else if (message.kind === 'accounts') {
+    process.env['AZURITE_ACCOUNTS'] = message.accounts;
+    void server?.then((running) => {
+      running.accountDataStore.refresh();
+      tell({ kind: 'injected', id: message.id, injected: faults.injected });
+    });
+  } else if (message.kind === 'faults') {
     if (message.set !== undefined) faults.set(message.set);
     tell({ kind: 'injected', id: message.id, injected: faults.injected });
   } else {

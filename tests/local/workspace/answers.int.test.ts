@@ -297,16 +297,6 @@ describe('answers of the embedded workspace', () => {
       await said('PATCH', '?api-version=2024-10-01', { properties: { publicNetworkAccess: 'Disabled' } }),
       /^501 .* Workspaces_Update of properties\.publicNetworkAccess\.$/,
     );
-    const group = scope.slice(0, scope.lastIndexOf('/'));
-    assert.match(
-      await said('PUT', `${group}/other?api-version=2024-10-01`, { location: 'eastus' }),
-      /^501 .* Workspaces_CreateOrUpdate /,
-    );
-    assert.match(await said('DELETE', '?api-version=2024-10-01'), /^501 .* Workspaces_Delete /);
-    assert.match(
-      await said('PUT', `${group.replace(/workspaces$/, 'registries')}/other?api-version=2024-10-01`, {}),
-      /^501 .* Registries_CreateOrUpdate /,
-    );
     assert.deepEqual((await call('POST', '/diagnose?api-version=2024-10-01', {})).json.value.storageAccountResults, []);
   });
 });

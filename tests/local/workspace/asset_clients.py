@@ -24,12 +24,18 @@ from azure.ai.ml.entities import (  # noqa: E402
     ComputeInstance,
     Data,
     Environment,
+    Hub,
     JobSchedule,
     Model,
     RecurrencePattern,
     RecurrenceTrigger,
+    Registry,
     SasTokenConfiguration,
     Workspace,
+)
+from azure.ai.ml.entities._registry.registry_support_classes import (  # noqa: E402
+    RegistryRegionDetails,
+    SystemCreatedStorageAccount,
 )
 from azure.core.exceptions import HttpResponseError  # noqa: E402
 from azure.identity import ClientSecretCredential  # noqa: E402
@@ -116,7 +122,19 @@ settings = ml.workspaces.get(workspace["name"])
 settings.description, settings.tags = "text", {"a": "b"}
 assert ml.workspaces.begin_update(settings).result().tags == {"a": "b"}
 assert ml.workspaces.get(workspace["name"]).description == "text"
-refused(lambda: ml.workspaces.begin_create(Workspace(name="other", location="eastus")).result(), "does not implement")
+made = ml.workspaces.begin_create(Workspace(name="other", location="eastus", tags={"a": "b"})).result()
+assert made.storage_account and made.tags["a"] == "b", made
+other = MLClient(credential, workspace["subscriptionId"], workspace["resourceGroup"], "other", **cloud)
+other.data.create_or_update(Data(name="table", path=folder + "/data.csv", type="uri_file"))
+assert other.data.get("table", label="latest").version == "1"
+ml.workspaces.begin_delete("other", delete_dependent_resources=False, permanently_delete=True).result()
+assert "other" not in [found.name for found in ml.workspaces.list()]
+refused(lambda: ml.workspaces.begin_create(Hub(name="hub", location="eastus")).result(), "does not implement")
+regions = [RegistryRegionDetails(location="eastus", storage_config=SystemCreatedStorageAccount(False, "standard_lrs"))]
+ml.registries.begin_create(Registry(name="own", location="eastus", replication_locations=regions)).result()
+assert "own" in [found.name for found in ml.registries.list()]
+ml.registries.begin_delete(name="own").result()
+refused(lambda: ml.registries.get("own"), "not found")
 refused(lambda: list(ml.connections.list()), "WorkspaceConnections_List")
 
 key, sas = AccountKeyConfiguration(account_key="QQ=="), SasTokenConfiguration(sas_token="?sv=x")
