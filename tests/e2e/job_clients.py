@@ -2,38 +2,21 @@
 
 import contextlib
 import io
-import json
 import os
-import socket
-import sys
 import tempfile
 import threading
 import time
 
-connection = json.load(open(sys.argv[1], encoding="utf8"))
-for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
-    os.environ[name] = connection["ca"]
-os.environ["AZURE_ML_DISABLE_ON_DISK_CACHE"] = "true"
-os.environ["AZUREML_RUN_POLLING_INTERVAL_MIN"] = os.environ["AZUREML_RUN_POLLING_INTERVAL_MAX"] = "1"
-real = socket.getaddrinfo
-socket.getaddrinfo = lambda host, *rest, **more: real("127.0.0.1" if str(host).endswith(".localhost") else host, *rest, **more)
+from local_azure import client
 
-from azure.ai.ml import Input, MLClient, Output, command, dsl  # noqa: E402
+os.environ["AZUREML_RUN_POLLING_INTERVAL_MIN"] = os.environ["AZUREML_RUN_POLLING_INTERVAL_MAX"] = "1"
+
+from azure.ai.ml import Input, Output, command, dsl  # noqa: E402
 from azure.ai.ml.entities import Environment  # noqa: E402
 from azure.ai.ml.exceptions import JobException  # noqa: E402
 from azure.ai.ml.sweep import BanditPolicy, Choice  # noqa: E402
-from azure.identity import ClientSecretCredential  # noqa: E402
 
-credential = ClientSecretCredential(
-    connection["tenantId"],
-    connection["clientId"],
-    connection["clientSecret"],
-    authority=connection["authority"],
-    disable_instance_discovery=True,
-)
-cloud = {"cloud": "Emulator", "cloud_metadata": connection["metadata"], "enable_telemetry": False, "show_progress": False}
-workspace = connection["workspaces"][0]
-ml = MLClient(credential, workspace["subscriptionId"], workspace["resourceGroup"], workspace["name"], **cloud)
+ml = client()
 ml.environments.create_or_update(Environment(name="plain", image="python:3.11"))
 plain = {"environment": "plain@latest", "compute": "cpu-cluster"}
 

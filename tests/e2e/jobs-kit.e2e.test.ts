@@ -1,45 +1,20 @@
-/** The client kit's job script: azure-ai-ml submits, streams, downloads, cancels, archives against `amlops up`. */
+/** Jobs with the unmodified azure-ai-ml against `amlops up`: the client kit's script when it is there, and our own. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { clientKit, clientVenv } from '../support/client-kit.js';
+import { passKit, runClient } from '../support/client-kit.js';
 import { startUp, type Running } from '../support/workspace.js';
 
 describe('client kit: jobs', function () {
   this.timeout(600_000);
-  let up: Running | undefined;
-  after(() => up?.stop());
-
+  let up: Running;
   before(async () => (up = await startUp({ args: ['--workspaces', 'dev'] })));
+  after(async () => await up?.stop());
 
-  it('passes every check', async function () {
-    if (!clientKit) {
-      console.log('      skipped: ../shared/clients is not there');
-      this.skip();
-    }
-    const venv = await clientVenv();
-    assert.ok(up);
-    const { stdout } = await promisify(execFile)(venv.python, [join(clientKit, 'aml_sdk_jobs.py'), '--connection', up.file], {
-      cwd: up.state,
-      maxBuffer: 16 * 1024 * 1024,
-    }).catch((error: unknown) => error as { stdout: string });
-    assert.deepEqual(
-      stdout.split('\n').filter((line) => line.startsWith('FAIL')),
-      [],
-    );
-    assert.match(stdout, /^\d+ passed, 0 failed$/m);
+  it('submits, streams, downloads, cancels, archives: every check passes', async function () {
+    await passKit(this, 'aml_sdk_jobs.py', up);
   });
 
   it('serves what users write themselves: streams, downloads, reuse, sweeps', async () => {
-    const { python } = await clientVenv();
-    assert.ok(up);
-    const { stdout } = await promisify(execFile)(python, [join(import.meta.dirname, 'job_clients.py'), up.file], {
-      cwd: up.state,
-      maxBuffer: 16 * 1024 * 1024,
-    }).catch((error: unknown) => {
-      throw new Error(`${(error as { stdout: string }).stdout}\n${(error as { stderr: string }).stderr.slice(-3000)}`);
-    });
-    assert.match(stdout, /^done$/m);
+    assert.match(await runClient(join(import.meta.dirname, 'job_clients.py'), [up.file], up.state), /^done$/m);
   });
 });

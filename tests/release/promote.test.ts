@@ -2,29 +2,13 @@ import assert from 'node:assert/strict';
 import { assertApplicable } from '../../src/release/applicable.js';
 import { compileGate, type Metrics } from '../../src/release/gate.js';
 import { planPromotion, type Planned, type PromotionPorts, type PromotionRequest } from '../../src/release/plan.js';
-import type { ApprovalFacts, RunFacts } from '../../src/release/ports.js';
+import type { ApprovalFacts } from '../../src/release/ports.js';
 import { applyPlan } from '../../src/release/promote.js';
 import { Refusal } from '../../src/release/refusal.js';
 import { planRollback } from '../../src/release/rollback.js';
-import { Crash, MemoryWorld, random, settled, type MemoryPlace, type Schedule } from '../support/memory-release.js';
+import { Crash, MemoryWorld, random, runFacts, settled, type MemoryPlace, type Schedule } from '../support/memory-release.js';
 
-const run = (runId: string, stageAttempt = 1): RunFacts => ({
-  collectionUri: 'https://dev.azure.com/org/',
-  organization: 'org',
-  project: 'p',
-  pipeline: 'ml',
-  definitionId: '1',
-  runId,
-  runNumber: `2026.${runId}`,
-  runUrl: `https://dev.azure.com/org/p/_build/results?buildId=${runId}`,
-  stage: 'prod',
-  stageAttempt,
-  job: 'promote',
-  repository: 'r',
-  branch: 'refs/heads/main',
-  commit: 'c0ffee',
-  requestedBy: 'A',
-});
+const run = (runId: string, stageAttempt = 1) => runFacts(runId, { stageAttempt });
 const approved: ApprovalFacts = {
   readable: true,
   approvals: [

@@ -1,11 +1,9 @@
 /** A model on its way to production as users send it: built tasks through the agent's harness, against embedded workspaces. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { clientVenv } from '../support/client-kit.js';
+import { runClient } from '../support/client-kit.js';
 import { amlops, task, type TaskEnded } from '../support/task-cli.js';
 import { startUp, type Running } from '../support/workspace.js';
 
@@ -134,9 +132,8 @@ for (const storage of ['keys', 'identity'] as const)
 
     /** The official client sees every version, tag and file. */
     const readBack = async (digest: string) => {
-      const venv = await clientVenv();
-      const args = [join(import.meta.dirname, 'readback.py'), up.file, 'dev=m:1', 'test=m:1', 'registry:shared=m:1'];
-      const { stdout } = await promisify(execFile)(venv.python, args, { maxBuffer: 64 * 1024 * 1024 });
+      const versions = ['dev=m:1', 'test=m:1', 'registry:shared=m:1'];
+      const stdout = await runClient(join(import.meta.dirname, 'readback.py'), [up.file, ...versions]);
       const lines = stdout.split('\n').filter((line) => line.startsWith('{'));
       const seen = lines.map(
         (line) => JSON.parse(line) as { digest: string; tags: Record<string, string>; properties: Record<string, string> },

@@ -3,35 +3,10 @@
 import hashlib
 import json
 import os
-import socket
 import sys
 import tempfile
 
-connection = json.load(open(sys.argv[1], encoding="utf8"))
-for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
-    os.environ[name] = connection["ca"]
-os.environ["AZURE_ML_DISABLE_ON_DISK_CACHE"] = "true"
-real = socket.getaddrinfo
-socket.getaddrinfo = lambda host, *rest, **more: real("127.0.0.1" if str(host).endswith(".localhost") else host, *rest, **more)
-
-from azure.ai.ml import MLClient  # noqa: E402
-from azure.identity import ClientSecretCredential  # noqa: E402
-
-cloud = {"cloud": "Emulator", "cloud_metadata": connection["metadata"], "enable_telemetry": False, "show_progress": False}
-
-
-def client(place):
-    entry = next((w for w in connection["workspaces"] if w["name"] == place), connection["workspaces"][0])
-    credential = ClientSecretCredential(
-        connection["tenantId"],
-        entry["clientId"],
-        entry["clientSecret"],
-        authority=connection["authority"],
-        disable_instance_discovery=True,
-    )
-    if place.startswith("registry:"):
-        return MLClient(credential, registry_name=place[9:], **cloud)
-    return MLClient(credential, entry["subscriptionId"], entry["resourceGroup"], entry["name"], **cloud)
+from local_azure import client
 
 
 def digest(folder):

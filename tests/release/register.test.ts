@@ -1,27 +1,10 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { registerModel, type Registration } from '../../src/release/register.js';
-import type { RunFacts } from '../../src/release/ports.js';
 import { Refusal } from '../../src/release/refusal.js';
-import { MemoryWorld, type Schedule } from '../support/memory-release.js';
+import { MemoryWorld, runFacts, type Schedule } from '../support/memory-release.js';
 
-const run = (runId: string): RunFacts => ({
-  collectionUri: 'https://dev.azure.com/org/',
-  organization: 'org',
-  project: 'p',
-  pipeline: 'ml',
-  definitionId: '1',
-  runId,
-  runNumber: runId,
-  runUrl: `https://dev.azure.com/org/p/_build/results?buildId=${runId}`,
-  stage: 's',
-  stageAttempt: 1,
-  job: 'j',
-  repository: 'r',
-  branch: 'refs/heads/main',
-  commit: `commit${runId}`,
-  requestedBy: 'A',
-});
+const run = (runId: string) => runFacts(runId, { commit: `commit${runId}` });
 /** A build that registers `bytes`; `place` tells the same bytes at another address apart (the outputs of two jobs). */
 const build = (runId: string, bytes: string, place = '', version?: string): Registration => ({
   name: 'm',

@@ -3,7 +3,15 @@ import { createHash } from 'node:crypto';
 import { modelDigest, type FileDigest } from '../../src/release/digest.js';
 import type { Metrics } from '../../src/release/gate.js';
 import type { PromotionPorts } from '../../src/release/plan.js';
-import type { ModelFiles, ModelVersion, ModelWriter, Place, RegistryWriter, ReleaseStore } from '../../src/release/ports.js';
+import type {
+  ModelFiles,
+  ModelVersion,
+  ModelWriter,
+  Place,
+  RegistryWriter,
+  ReleaseStore,
+  RunFacts,
+} from '../../src/release/ports.js';
 import { verifyRecords } from '../../src/release/verify.js';
 
 export class Crash extends Error {}
@@ -234,3 +242,23 @@ export function settled(home: MemoryPlace, model: string): { champion: string | 
   const champion = pointer && (JSON.parse(pointer.bytes.toString()) as { champion: { modelId: string } }).champion.modelId;
   return { champion, records: records.length, problems: problems.map(({ file, message }) => `${file} ${message}`) };
 }
+
+/** What is known of run `runId`; `more` where a test looks at it. */
+export const runFacts = (runId: string, more: Partial<RunFacts> = {}): RunFacts => ({
+  collectionUri: 'https://dev.azure.com/org/',
+  organization: 'org',
+  project: 'p',
+  pipeline: 'ml',
+  definitionId: '1',
+  runId,
+  runNumber: `2026.${runId}`,
+  runUrl: `https://dev.azure.com/org/p/_build/results?buildId=${runId}`,
+  stage: 'prod',
+  stageAttempt: 1,
+  job: 'promote',
+  repository: 'r',
+  branch: 'refs/heads/main',
+  commit: 'c0ffee',
+  requestedBy: 'A',
+  ...more,
+});

@@ -1,5 +1,5 @@
 /** Runs `amlops` commands and built tasks as a user would: the built CLI, a connection file, a result file. */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,29 +21,54 @@ export interface Moments {
   cancelWhen?: (out: () => string) => Promise<void>;
 }
 
-/** Runs a command to its end, or to the end that `moments` give it. */
-export async function amlops(args: string[], moments: Moments = {}): Promise<Ended> {
-  const { killAfter, killWhen, cancelWhen } = moments;
+/** A command that is under way. */
+export interface Started {
+  child: ChildProcessWithoutNullStreams;
+  /** What it said so far. */
+  out: () => string;
+  err: () => string;
+  /** Its exit code, when it has ended and all that it said is there (or was killed: what it started may hold its output open). */
+  ended: Promise<number | null>;
+}
+
+/** Starts a command in `cwd`. `group`: it leads a process group, which a signal can reach as a whole; `input`: there is somebody to answer. */
+export function startAmlops(args: string[], options: { cwd?: string; group?: boolean; input?: boolean } = {}): Started {
   const child = spawn(process.execPath, [cli, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: killAfter !== undefined || killWhen !== undefined,
+    detached: options.group ?? false,
+    ...(options.cwd !== undefined && { cwd: options.cwd }),
   });
+  if (!options.input) child.stdin.end();
   let out = '';
   let err = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+  const ended = new Promise<number | null>((resolve) => {
+    child.once('close', resolve);
+    child.once('exit', (code, signal) => {
+      if (signal === 'SIGKILL') resolve(code);
+    });
+  });
+  return { child, ended, out: () => out, err: () => err };
+}
+
+/** Runs a command to its end, or to the end that `moments` give it. */
+export async function amlops(args: string[], moments: Moments & { cwd?: string } = {}): Promise<Ended> {
+  const { killAfter, killWhen, cancelWhen, cwd } = moments;
+  const { child, ended, out, err } = startAmlops(args, {
+    group: killAfter !== undefined || killWhen !== undefined,
+    ...(cwd !== undefined && { cwd }),
+  });
   const kill = () => {
     // The whole group: the task's own process dies with the command that runs it.
     if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, 'SIGKILL');
   };
   const timer = killAfter === undefined ? undefined : setTimeout(kill, killAfter);
-  const closed = new Promise<number | null>((resolve) => child.once('close', resolve));
-  const over = closed.then(() => 'over' as const);
-  if (killWhen && (await Promise.race([killWhen(() => out), over])) !== 'over') kill();
-  if (cancelWhen && (await Promise.race([cancelWhen(() => out), over])) !== 'over') child.kill('SIGINT');
-  const code = await closed;
+  const over = ended.then(() => 'over' as const);
+  if (killWhen && (await Promise.race([killWhen(out), over])) !== 'over') kill();
+  if (cancelWhen && (await Promise.race([cancelWhen(out), over])) !== 'over') child.kill('SIGINT');
+  const code = await ended;
   clearTimeout(timer);
-  return { code, out, err };
+  return { code, out: out(), err: err() };
 }
 
 export interface TaskEnded extends Ended {

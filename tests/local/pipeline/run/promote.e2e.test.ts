@@ -3,7 +3,6 @@
  * runs at the same approval where the newer one is approved first. The workspace lives in this process, the runs do not always.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,6 +11,7 @@ import { agentEndpoints } from '../../../../local/agent/local-connections.js';
 import { readConnectionFile } from '../../../../local/connection-file.js';
 import type { ApprovalAnswer, ApprovalQuestion, Connected } from '../../../../local/pipeline/run/types.js';
 import { startWorkspace, type Workspace } from '../../../../local/workspace/start.js';
+import { startAmlops } from '../../../support/task-cli.js';
 import { Bench, type Ran } from './support.js';
 
 const repository = join(import.meta.dirname, '..', '..', '..', '..');
@@ -69,19 +69,7 @@ describe('promotion through amlops run', function () {
       environmentsText: environments,
       ...options,
     });
-  const amlops = (...args: string[]) => {
-    const child = spawn(process.execPath, [join(repository, 'bin', 'amlops.mjs'), ...args], {
-      cwd: bench.root,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      detached: true,
-    });
-    let out = '';
-    let err = '';
-    child.stdout.on('data', (part) => (out += String(part)));
-    child.stderr.on('data', (part) => (err += String(part)));
-    const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-    return { child, ended, out: () => out, err: () => err };
-  };
+  const amlops = (...args: string[]) => startAmlops(args, { cwd: bench.root, group: true });
   const champion = async (): Promise<{ version: string; text: string }> => {
     const asked = amlops('why', '--connection', file, '--workspace', 'prod', '--model', 'fraud', '--json');
     const code = await asked.ended;

@@ -1,10 +1,10 @@
 /** Runs that end badly: a failed job, a cancel, a killed process; and running again as the next attempt of the same run. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ProjectDocument, RunDocument } from '../../../../local/pipeline/devops/types.js';
+import { startAmlops } from '../../../support/task-cli.js';
 import { Bench } from './support.js';
 
 const pipeline = (marks: string): string => `
@@ -152,29 +152,8 @@ stages:
     bench.write('environments.yml', 'environments:\n- name: aml-prod\n  approvals:\n  - approvers: [local user]\n');
     const state = join(bench.folder, 'state');
     const start = (...more: string[]) => {
-      const cli = join(import.meta.dirname, '..', '..', '..', '..', 'bin', 'amlops.mjs');
-      const args = [
-        'run',
-        'azure-pipelines.yml',
-        '--state',
-        state,
-        '--environments',
-        'environments.yml',
-        '--from',
-        join(bench.folder, 'tasks'),
-        '--json',
-        ...more,
-      ];
-      const child = spawn(process.execPath, [cli, ...args], {
-        cwd: bench.root,
-        stdio: ['pipe', 'pipe', 'pipe'],
-      });
-      let out = '';
-      let err = '';
-      child.stdout.on('data', (part) => (out += String(part)));
-      child.stderr.on('data', (part) => (err += String(part)));
-      const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
-      return { child, ended, out: () => out, err: () => err };
+      const place = ['--state', state, '--environments', 'environments.yml', '--from', join(bench.folder, 'tasks'), '--json'];
+      return startAmlops(['run', 'azure-pipelines.yml', ...place, ...more], { cwd: bench.root, input: true });
     };
     const first = start('--approve', 'all');
     await until(() => existsSync(join(marks, 'half')));

@@ -3,7 +3,6 @@
  * (and a rerun that is approved), a cancel in the middle of the training. What prod holds afterwards is asked of prod itself.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,6 +15,7 @@ import { readConnectionFile } from '../../../../local/connection-file.js';
 import type { RunDocument } from '../../../../local/pipeline/devops/types.js';
 import type { ApprovalAnswer, ApprovalQuestion, RunOutcome } from '../../../../local/pipeline/run/types.js';
 import { startWorkspace, type Workspace } from '../../../../local/workspace/start.js';
+import { amlops, startAmlops, type Ended } from '../../../support/task-cli.js';
 import { Bench, type Ran } from './support.js';
 
 const repository = join(import.meta.dirname, '..', '..', '..', '..');
@@ -90,24 +90,7 @@ describe('the whole path, when somebody says no', function () {
       ...options,
     });
   };
-  const start = (...args: string[]) => {
-    const child = spawn(process.execPath, [join(repository, 'bin', 'amlops.mjs'), ...args], {
-      cwd: bench.root,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      detached: true,
-    });
-    let out = '';
-    let err = '';
-    child.stdout.on('data', (part) => (out += String(part)));
-    child.stderr.on('data', (part) => (err += String(part)));
-    const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-    return { child, ended, out: () => out, err: () => err };
-  };
-  const command = async (...args: string[]): Promise<{ code: number | null; out: string; err: string }> => {
-    const { ended, out, err } = start(...args);
-    const code = await ended;
-    return { code, out: out(), err: err() };
-  };
+  const command = (...args: string[]): Promise<Ended> => amlops(args, { cwd: bench.root });
   const versions = async (place: string): Promise<number> =>
     (await new WorkspaceModels(openFrom(file, place)).versions('fraud')).length;
   /** Prod as its own workspace tells it: no version, no record, no champion. */
@@ -185,9 +168,12 @@ describe('the whole path, when somebody says no', function () {
 
   it('Ctrl-C in the middle of the training: the job is cancelled too, later stages do not run, prod keeps its champion', async () => {
     bench.write('long.yml', pipeline('1 >= 1', 600));
-    const { child, ended, out, err } = start(
-      ...['run', 'long.yml', '--connection', file, '--environments', 'environments.yml', '--approve', 'all', '--json'],
-      ...['--state', join(bench.folder, 'cli'), '--repository', `aml=${repository}`],
+    const { child, ended, out, err } = startAmlops(
+      [
+        ...['run', 'long.yml', '--connection', file, '--environments', 'environments.yml', '--approve', 'all', '--json'],
+        ...['--state', join(bench.folder, 'cli'), '--repository', `aml=${repository}`],
+      ],
+      { cwd: bench.root, group: true },
     );
     for (let turn = 0; turn < 1200 && !/\| .*\bstarted\b/.test(err()); turn += 1) await sleep(100);
     process.kill(-(child.pid ?? 0), 'SIGINT');

@@ -1,19 +1,13 @@
 /** MLflow tracking of the embedded workspace: the real clients first, then what only raw requests show. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import type { Principal } from '../../../../local/workspace/context.js';
 import { mlflowSurface } from '../../../../local/workspace/mlflow/index.js';
 import { startWorkspace, type Workspace } from '../../../../local/workspace/start.js';
 import { askWith, type Ask } from '../../../support/ask.js';
-import { clientKit, clientVenv } from '../../../support/client-kit.js';
-
-const run = promisify(execFile);
-/** Python keeps what it compiled: the clients are thousands of files. */
-const env = { ...process.env, PYTHONDONTWRITEBYTECODE: '' };
+import { passKit, runClient } from '../../../support/client-kit.js';
 
 describe('MLflow tracking', function () {
   this.timeout(600_000);
@@ -42,11 +36,7 @@ describe('MLflow tracking', function () {
   });
 
   const client = async (mode: string, ...more: string[]): Promise<Record<string, unknown>> => {
-    const venv = await clientVenv();
-    const { stdout } = await run(venv.python, [join(import.meta.dirname, 'real_clients.py'), file, mode, token, ...more], {
-      maxBuffer: 64 * 1024 * 1024,
-      env,
-    });
+    const stdout = await runClient(join(import.meta.dirname, 'real_clients.py'), [file, mode, token, ...more]);
     return JSON.parse(/^SEEN (.*)$/m.exec(stdout)?.[1] ?? '{}') as Record<string, unknown>;
   };
 
@@ -82,13 +72,7 @@ describe('MLflow tracking', function () {
   });
 
   it('passes the client kit', async function () {
-    if (!clientKit) {
-      console.error('        skipped: ../shared/clients is not there');
-      return this.skip();
-    }
-    const venv = await clientVenv();
-    const { stdout } = await run(venv.python, [join(clientKit, 'mlflow_client.py'), '--connection', file], { env });
-    assert.match(stdout, /\d+ passed, 0 failed/);
+    await passKit(this, 'mlflow_client.py', { file, state: folder });
   });
 
   it('says what is wrong in MLflow’s words', async () => {

@@ -4,17 +4,13 @@ import os
 import sys
 import tempfile
 
-connection, mode = json.load(open(sys.argv[1], encoding="utf8")), sys.argv[2]
-for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
-    os.environ[name] = connection["ca"]
+from local_azure import connection
+
+mode = sys.argv[2]
 os.environ.update(MLFLOW_ENABLE_ASYNC_LOGGING="false", DO_NOT_TRACK="1", MLFLOW_HTTP_REQUEST_MAX_RETRIES="2")
 os.environ["MLFLOW_TRACKING_TOKEN"] = sys.argv[3]
 os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"] = connection["ca"]
 seen = {}
-
-import socket
-real = socket.getaddrinfo
-socket.getaddrinfo = lambda host, *a, **k: real("127.0.0.1" if isinstance(host, str) and host.endswith(".localhost") else host, *a, **k)
 
 
 def write(path, text):
