@@ -100,12 +100,11 @@ export async function proxyUpload(call: MlflowCall): Promise<Answer> {
   return { body: {} };
 }
 
+/** What is not there is deleted already: a client that lost the answer asks again. */
 export async function proxyDelete(call: MlflowCall): Promise<Answer> {
   const place = placeOf(call.ws, call.params['*'] ?? '', true);
-  let removed = await call.ctx.storage.remove(place);
-  for await (const { name } of call.ctx.storage.list({ ...place, path: `${place.path}/` })) {
-    removed = (await call.ctx.storage.remove({ ...place, path: name })) || removed;
-  }
-  if (!removed) throw missing(`No such artifact: '${call.params['*']}'`);
+  await call.ctx.storage.remove(place);
+  for await (const { name } of call.ctx.storage.list({ ...place, path: `${place.path}/` }))
+    await call.ctx.storage.remove({ ...place, path: name });
   return { body: {} };
 }

@@ -13,11 +13,18 @@ import { fromPairs, invalid, missing, need, objects, page, text, texts, type Han
 
 const show = (call: MlflowCall, model: LoggedModel): unknown => ({ model: showModel(model, artifactBase(call)) });
 
+/** Source: mlflow `utils/validation.py`. A part of `models:/…` addresses and of paths, so it must not look like more than one. */
+function checkModelName(name: string): string {
+  if (/[/:.%"']/.test(name))
+    throw invalid(`Invalid model name ('${name.slice(0, 100)}') provided. It cannot contain the characters / : . % " '`);
+  return safePath(name);
+}
+
 const create: Handler = async (call) => {
   const { fields, ws, ctx } = call;
   const experiment = await findExperiment(call, text(fields, 'experiment_id') ?? '0');
   const id = `m-${randomBytes(16).toString('hex')}`;
-  const name = safePath(text(fields, 'name') ?? id).replaceAll('/', '_');
+  const name = checkModelName(text(fields, 'name') ?? id);
   const sourceRunId = text(fields, 'source_run_id') ?? '';
   const run = sourceRunId === '' ? undefined : getRun(ctx.store, ws.guid, sourceRunId);
   if (sourceRunId !== '' && !run) throw missing(`Run '${sourceRunId}' not found`);
@@ -65,6 +72,7 @@ const search: Handler = (call) => {
   const { fields } = call;
   const conditions = parseFilter(text(fields, 'filter'));
   const ids = texts(fields, 'experiment_ids');
+  if (ids.length === 0) throw invalid('At least one experiment ID must be specified for searching.');
   // With datasets given, only metrics on one of them count.
   const datasets = objects(fields, 'datasets');
   const counts = ({ dataset, digest }: LoggedModel['metrics'][number]): boolean =>
@@ -106,7 +114,7 @@ const search: Handler = (call) => {
     };
   });
   const found = listModels(call)
-    .filter(({ experimentId }) => ids.length === 0 || ids.includes(experimentId))
+    .filter(({ experimentId }) => ids.includes(experimentId))
     .filter((model) => conditions.every((condition) => satisfies(valueOf(model, condition), condition)));
   const standard: Order = { entity: 'attribute', key: 'creation_timestamp', ascending: false };
   const { items, next } = page(sortBy(found, [...orders, standard], valueOf), fields, 50, 50_000);
@@ -148,6 +156,19 @@ export const loggedModelRoutes: [method: 'GET' | 'POST' | 'PATCH' | 'DELETE', pa
         delete model.tags[key];
       }),
   ],
-  ['POST', '/:model_id/params', (call) => change(call, (model) => Object.assign(model.params, fromPairs(call.fields, 'params')))],
+  [
+    'POST',
+    '/:model_id/params',
+    (call) =>
+      change(call, (model) => {
+        for (const [key, value] of Object.entries(fromPairs(call.fields, 'params'))) {
+          if ((model.params[key] ?? value) !== value)
+            throw invalid(
+              `Changing param values is not allowed: param '${key}' of model '${model.id}' is '${model.params[key]}'.`,
+            );
+          model.params[key] = value;
+        }
+      }),
+  ],
   ['GET', '/:model_id/artifacts/directories', directories],
 ];

@@ -9,6 +9,8 @@ import { missing, need, pairs, type MlflowCall } from './wire.js';
 export type Properties = Record<string, unknown>;
 export const record = (value: unknown): Record<string, string> => (value ?? {}) as Record<string, string>;
 export const string = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
+/** Property of the asset that holds what a client said as `run_link`. */
+export const runLink = 'mlflow.runLink';
 export const milliseconds = (iso: string | undefined): number => (iso === undefined ? 0 : Date.parse(iso));
 
 /** The service calls a version that was never moved `Development`; MLflow calls it `None`. */
@@ -44,6 +46,7 @@ export function showVersion(call: MlflowCall, asset: FoundAsset): Record<string,
     description: string(properties['description']) ?? '',
     source: downloadUri(call, asset),
     ...(runId === undefined ? {} : { run_id: runId }),
+    run_link: record(properties['properties'])[runLink] ?? '',
     status: 'READY',
     tags: pairs(record(properties['tags'])),
     aliases: aliases.filter(([, version]) => version === asset.version).map(([alias]) => alias),

@@ -3,12 +3,14 @@ import { getRun } from '../runs/access.js';
 import { getModel } from './logged-models-store.js';
 import { placeOf } from './places.js';
 import { editVersions, getRegistered, listRegistered, putRegistered, type Registered } from './registry-store.js';
+import { registryTags, tagSaid } from './registry-tags.js';
 import {
   downloadUri,
   findModel,
   findVersion,
   holds,
   latest,
+  runLink,
   milliseconds,
   record,
   showModel,
@@ -18,7 +20,7 @@ import {
   type Properties,
 } from './registry-view.js';
 import { parseFilter, parseOrder, sortBy, type Order } from './search-filter.js';
-import { fromPairs, invalid, missing, MlflowError, need, page, text, texts, type Handler, type MlflowCall } from './wire.js';
+import { invalid, missing, MlflowError, need, page, text, texts, type Handler, type MlflowCall } from './wire.js';
 
 const create: Handler = async (call) => {
   const name = need(call.fields, 'name');
@@ -30,7 +32,7 @@ const create: Handler = async (call) => {
   if (getRegistered(call, name) || call.ctx.assets.versions(call.ws, 'models', name)) {
     throw new MlflowError('RESOURCE_ALREADY_EXISTS', `Registered Model (name=${name}) already exists.`);
   }
-  const tags = fromPairs(call.fields, 'tags');
+  const tags = registryTags(call);
   notPrompt(tags);
   const at = call.time.toISOString();
   const model = {
@@ -89,7 +91,8 @@ function sourceOf(call: MlflowCall, source: string): { uri: string; runId?: stri
 const createVersion: Handler = async (call) => {
   const { fields, ctx, ws } = call;
   const name = need(fields, 'name');
-  notPrompt(fromPairs(fields, 'tags'));
+  const tags = registryTags(call);
+  notPrompt(tags);
   if (!getRegistered(call, name) && !ctx.assets.versions(ws, 'models', name))
     throw missing(`Registered Model with name=${name} not found`);
   const { uri, runId } = sourceOf(call, need(fields, 'source'));
@@ -97,12 +100,16 @@ const createVersion: Handler = async (call) => {
   const folder = place?.path.replace(/\/+$/, '');
   const mlflow = place && (await ctx.storage.head({ ...place, path: `${folder}/MLmodel` })) !== undefined;
   const job = text(fields, 'run_id') ?? runId;
+  // Of a copy, the run may be another workspace's: lineage that is told, not followed.
+  if (job !== undefined && !/^models:/.test(need(fields, 'source')) && !getRun(ctx.store, ws.guid, job))
+    throw missing(`Run '${job}' not found`);
+  const link = text(fields, 'run_link');
   const properties: Properties = {
     modelUri: uri,
     modelType: mlflow ? 'mlflow_model' : 'custom_model',
     description: text(fields, 'description') ?? null,
-    tags: fromPairs(fields, 'tags'),
-    properties: {},
+    tags,
+    properties: link === undefined ? {} : { [runLink]: link },
     ...(job && getRun(ctx.store, ws.guid, job) ? { jobName: job } : {}),
   };
   const { asset } = await ctx.assets.put(ws, 'models', name, undefined, properties, call.principal.name);
@@ -247,7 +254,8 @@ export const registryHandlers: Record<string, [methods: string, Handler]> = {
   'registered-models/set-tag': [
     'POST',
     async (call) => {
-      await change(call, (model) => (model.tags[need(call.fields, 'key')] = text(call.fields, 'value') ?? ''));
+      const [key, value] = tagSaid(call);
+      await change(call, (model) => (model.tags[key] = value));
       return {};
     },
   ],
@@ -283,7 +291,8 @@ export const registryHandlers: Record<string, [methods: string, Handler]> = {
   'model-versions/set-tag': [
     'POST',
     async (call) => {
-      await changeVersion(call, (_, tags) => (tags[need(call.fields, 'key')] = text(call.fields, 'value') ?? ''));
+      const [key, value] = tagSaid(call);
+      await changeVersion(call, (_, tags) => (tags[key] = value));
       return {};
     },
   ],

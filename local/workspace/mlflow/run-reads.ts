@@ -1,6 +1,6 @@
 /** What MLflow clients read of runs: one, many by a filter, the history of a metric. */
 import { getExperimentByName, listRuns } from '../runs/access.js';
-import { latestMetrics, metricHistory } from '../runs/metrics.js';
+import { latestMetric, metricHistory } from '../runs/metrics.js';
 import type { RunRecord } from '../runs/record.js';
 import { attributesOf, findRun, isDeleted, showRun, tagsOf } from './run-view.js';
 import { parseFilter, parseOrder, satisfies, sortBy, type Condition, type Order } from './search-filter.js';
@@ -11,18 +11,16 @@ const get: Handler = (call) => {
   return { run: showRun(call, findRun(call, id)) };
 };
 
-/** What a condition or an order clause looks at. Metrics are read once a run. */
+/** What a condition or an order clause looks at. A metric that an order asks for is read once a run, and only that one. */
 function valueReader(call: MlflowCall): (run: RunRecord, of: Pick<Order, 'entity' | 'key'>) => string | number | undefined {
-  const metrics = new Map<string, Map<string, number>>();
+  const metrics = new Map<string, Map<string, number | undefined>>();
   return (run, { entity, key }) => {
     switch (entity) {
       case 'metric': {
-        let known = metrics.get(run.runId);
-        if (!known) {
-          known = new Map(latestMetrics(call.ctx.store, call.ws.guid, run.runId).map((metric) => [metric.key, metric.value]));
-          metrics.set(run.runId, known);
-        }
-        return known.get(key);
+        const known = metrics.get(key) ?? new Map<string, number | undefined>();
+        metrics.set(key, known);
+        if (!known.has(run.runId)) known.set(run.runId, latestMetric(call.ctx.store, call.ws.guid, run.runId, key)?.value);
+        return known.get(run.runId);
       }
       case 'param':
         return run.params[key];
@@ -108,25 +106,46 @@ const historyBulk: Handler = (call) => {
   return { metrics: metrics.slice(0, limit) };
 };
 
-/** `GET metrics/get-history-bulk-interval`: the same thinned out evenly, first and last points kept. */
+/** Most points a run and most runs of one `get-history-bulk-interval` (mlflow `server/handlers.py`). */
+const interval = { points: 2500, runs: 100 };
+
+/** Evenly thinned out: the first of each of `most` parts of equal length, in place of the last one's the very last point. */
+function thinned<T>(all: T[], most: number): T[] {
+  if (all.length <= most) return all;
+  const [length, longer] = [Math.floor(all.length / most), all.length % most];
+  return Array.from({ length: most }, (_part, at) => {
+    const first = at * length + Math.min(at, longer);
+    return all[at === most - 1 ? all.length - 1 : first] as T;
+  });
+}
+
+/** `GET metrics/get-history-bulk-interval`: the same by step and thinned out evenly, first and last points kept. */
 const historyInterval: Handler = (call) => {
   const key = need(call.fields, 'metric_key');
-  const most = whole(call.fields, 'max_results') ?? 320;
-  if (most < 1) throw invalid(`Invalid value ${most} for parameter 'max_results' supplied. It must be a positive integer`);
-  const [from, to] = [whole(call.fields, 'start_step') ?? -Infinity, whole(call.fields, 'end_step') ?? Infinity];
-  const metrics = texts(call.fields, 'run_ids').flatMap((id) => {
-    const all = metricHistory(call.ctx.store, call.ws.guid, findRun(call, id).runId, key).filter(
-      ({ step }) => step >= from && step <= to,
+  const most = whole(call.fields, 'max_results') ?? interval.points;
+  if (most < 1 || most > interval.points) throw invalid(`max_results must be between 1 and ${interval.points}.`);
+  const [from, to] = [whole(call.fields, 'start_step'), whole(call.fields, 'end_step')];
+  if ((from === undefined) !== (to === undefined))
+    throw invalid('If either start step or end step are specified, both must be specified.');
+  if (from !== undefined && to !== undefined && from > to)
+    throw invalid(`end_step must be greater than start_step. Found start_step=${from} and end_step=${to}.`);
+  const ids = texts(call.fields, 'run_ids');
+  if (ids.length === 0) need(call.fields, 'run_ids');
+  if (ids.length > interval.runs)
+    throw invalid(
+      `GetMetricHistoryBulkInterval request must specify at most ${interval.runs} run_ids. Received ${ids.length} run_ids.`,
     );
-    const every = Math.max(1, Math.floor(all.length / most));
-    const kept =
-      all.length <= most
-        ? all
-        : all
-            .filter((_point, at) => at % every === 0)
-            .slice(0, most - 1)
-            .concat(all.slice(-1));
-    return kept.map(({ value, timestamp, step }) => ({ key, value: fromDouble(value), timestamp, step, run_id: id }));
+  const metrics = ids.flatMap((id) => {
+    const all = metricHistory(call.ctx.store, call.ws.guid, findRun(call, id).runId, key)
+      .filter(({ step }) => step >= (from ?? -Infinity) && step <= (to ?? Infinity))
+      .sort((a, b) => a.step - b.step || a.timestamp - b.timestamp);
+    return thinned(all, most).map(({ value, timestamp, step }) => ({
+      key,
+      value: fromDouble(value),
+      timestamp,
+      step,
+      run_id: id,
+    }));
   });
   return { metrics };
 };

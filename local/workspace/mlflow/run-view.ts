@@ -38,13 +38,16 @@ export const isDeleted = (reader: Reader, run: RunRecord): boolean =>
 export const artifactUri = (call: Pick<MlflowCall, 'base'>, run: RunRecord): string =>
   `${artifactBase(call)}/ExperimentRun/${run.dataContainerId}`;
 
+/** Who a run is by: the name that a client gave, else the principal's. */
+const userOf = (run: RunRecord): string => run.tags['mlflow.user'] ?? run.createdBy.name;
+
 /** Tags, with those that the service keeps as members of the run. */
 export function tagsOf(run: RunRecord): Record<string, string> {
   return {
     ...run.tags,
     'mlflow.runName': run.displayName,
     'mlflow.rootRunId': run.rootRunId,
-    'mlflow.user': run.tags['mlflow.user'] ?? run.createdBy.name,
+    'mlflow.user': userOf(run),
     ...(run.parentRunId === undefined ? {} : { 'mlflow.parentRunId': run.parentRunId }),
   };
 }
@@ -63,7 +66,7 @@ export function attributesOf(call: MlflowCall, run: RunRecord): Record<string, s
     created: startTime(run),
     end_time: endTime(run),
     artifact_uri: artifactUri(call, run),
-    user_id: run.createdBy.name,
+    user_id: userOf(run),
     experiment_id: run.experimentId,
   };
 }
@@ -80,7 +83,7 @@ export function runInfo(call: MlflowCall, run: RunRecord): unknown {
     run_uuid: run.runId,
     run_name: run.displayName,
     experiment_id: run.experimentId,
-    user_id: run.createdBy.name,
+    user_id: userOf(run),
     status: mlflowStatus(run),
     start_time: startTime(run),
     ...(end === undefined ? {} : { end_time: end }),

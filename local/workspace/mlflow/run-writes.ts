@@ -1,13 +1,13 @@
 /** What MLflow clients write into runs: runs themselves, params, metrics, tags, datasets (limits: mlflow `utils/validation.py`). */
 import { randomInt, randomUUID } from 'node:crypto';
 import { getRun, putRun, updateRun } from '../runs/access.js';
-import { appendMetrics, metricHistory } from '../runs/metrics.js';
+import { appendMetrics } from '../runs/metrics.js';
 import { newRun, type MetricPoint, type RunRecord, type RunStatus } from '../runs/record.js';
-import type { Tx } from '../store.js';
 import { findExperiment, mustBeActive } from './experiments.js';
-import { linkModels, logModelMetrics, type ModelMetric } from './logged-models-store.js';
+import { logModelMetrics, type ModelMetric } from './logged-models-store.js';
+import { live, logInputs, logOutputs, runId } from './run-inputs.js';
 import { linkParent } from './run-parent.js';
-import { findRun, isDeleted, runInfo, showRun } from './run-view.js';
+import { findRun, runInfo, showRun } from './run-view.js';
 import {
   checkKey,
   double,
@@ -24,19 +24,11 @@ import {
 } from './wire.js';
 
 const limits = { param: 6000, tag: 8000, metrics: 1000, params: 100, tags: 100, all: 1000 };
-const runId = (fields: Fields): string => text(fields, 'run_id') ?? need(fields, 'run_uuid');
 
 function checkSize(value: string, most: number, what: string): string {
-  if (value.length > most) throw invalid(`${what} value has length ${value.length}, which exceeds length limit of ${most}`);
+  const length = value.length > most ? [...value].length : value.length;
+  if (length > most) throw invalid(`${what} value has length ${length}, which exceeds length limit of ${most}`);
   return value;
-}
-
-/** A run that may be written to. */
-function live(tx: Pick<Tx, 'get' | 'entries'>, call: MlflowCall, id: string): RunRecord {
-  const run = getRun(tx, call.ws.guid, id);
-  if (!run) throw missing(`Run '${id}' not found`);
-  if (isDeleted(tx, run)) throw invalid(`The run ${id} must be in the 'active' state. Current state is deleted.`);
-  return run;
 }
 
 /** A tag that the service keeps as a member of the run goes there. */
@@ -78,6 +70,7 @@ const create: Handler = async (call) => {
   const experiment = await findExperiment(call, text(fields, 'experiment_id') ?? '0');
   mustBeActive(experiment);
   const tags = fromPairs(fields, 'tags');
+  for (const value of Object.values(tags)) checkSize(value, limits.tag, 'Tag');
   const { 'mlflow.parentRunId': parentRunId, 'mlflow.runName': tagged, 'mlflow.rootRunId': _root, ...others } = tags;
   const named = text(fields, 'run_name');
   if (named !== undefined && tagged !== undefined && named !== tagged)
@@ -85,7 +78,8 @@ const create: Handler = async (call) => {
       `Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values (run_name='${named}', mlflow.runName='${tagged}').`,
     );
   const started = whole(fields, 'start_time');
-  const user = text(fields, 'user_id');
+  // Clients that were told no user say this.
+  const user = text(fields, 'user_id') === 'unknown' ? undefined : text(fields, 'user_id');
   const run = await call.ctx.store.write((tx) => {
     const parent = parentRunId === undefined ? undefined : getRun(tx, ws.guid, parentRunId);
     if (parentRunId !== undefined && !parent) throw invalid(`The parent run '${parentRunId}' does not exist.`);
@@ -102,13 +96,13 @@ const create: Handler = async (call) => {
           createdBy: {
             objectId: principal.objectId,
             tenantId: principal.tenantId,
-            name: user ?? principal.name,
+            name: principal.name,
             type: 'Application',
           },
           displayName: named ?? tagged ?? aName(),
           status: 'Running',
           startedAt: (started ? new Date(started) : time).toISOString(),
-          tags: others,
+          tags: { ...(user === undefined ? {} : { 'mlflow.user': user }), ...others },
           ...(parent ? { parentRunId: parent.runId, rootRunId: parent.rootRunId } : {}),
         },
         time,
@@ -155,6 +149,11 @@ const update: Handler = async (call) => {
   return { run_info: runInfo(call, run ?? findRun(call, id)) };
 };
 
+function atLeastZero(value: number, name: string): number {
+  if (value < 0) throw invalid(`Invalid value ${value} for parameter '${name}' supplied: it must not be negative.`);
+  return value;
+}
+
 /** Metrics of one request, checked. */
 function readMetrics(entries: Fields[], time: Date): { points: ({ key: string } & MetricPoint)[]; ofModels: ModelMetric[] } {
   const ofModels: ModelMetric[] = [];
@@ -162,7 +161,7 @@ function readMetrics(entries: Fields[], time: Date): { points: ({ key: string } 
     const point = {
       key: checkKey(need(entry, 'key'), 'metric'),
       value: double(entry, 'value'),
-      timestamp: whole(entry, 'timestamp') ?? time.getTime(),
+      timestamp: atLeastZero(whole(entry, 'timestamp') ?? time.getTime(), 'timestamp'),
       step: whole(entry, 'step') ?? 0,
     };
     const model = text(entry, 'model_id');
@@ -208,19 +207,7 @@ async function log(call: MlflowCall, metrics: Fields[], params: Fields[], tags: 
       call.time,
     );
     // A client that logs a model says the run's metrics again, with the model's id: they are the model's then, and no second time the run's.
-    const again = new Set(
-      ofModels.filter((point) =>
-        metricHistory(tx, call.ws.guid, id, point.key).some(
-          ({ step, timestamp, value }) => step === point.step && timestamp === point.timestamp && Object.is(value, point.value),
-        ),
-      ),
-    );
-    appendMetrics(
-      tx,
-      call.ws.guid,
-      id,
-      points.filter((point) => ![...again].some(({ key, step }) => key === point.key && step === point.step)),
-    );
+    appendMetrics(tx, call.ws.guid, id, points);
     logModelMetrics(tx, call, id, ofModels);
   });
   return {};
@@ -232,50 +219,6 @@ const deleteTag: Handler = async (call) => {
     const run = live(tx, call, runId(call.fields));
     if (!(key in run.tags)) throw missing(`No tag with name: ${key} in run with id ${run.runId}`);
     updateRun(tx, call.ws.guid, run.runId, (record) => delete record.tags[key], call.time);
-  });
-  return {};
-};
-
-const logInputs: Handler = async (call) => {
-  const id = runId(call.fields);
-  const datasets = objects(call.fields, 'datasets');
-  const models = objects(call.fields, 'models');
-  await call.ctx.store.write((tx) => {
-    live(tx, call, id);
-    updateRun(
-      tx,
-      call.ws.guid,
-      id,
-      (run) => {
-        for (const input of datasets) {
-          const dataset = (input['dataset'] ?? {}) as Fields;
-          const [schema, profile] = [text(dataset, 'schema'), text(dataset, 'profile')];
-          const entry = {
-            name: need(dataset, 'name'),
-            digest: need(dataset, 'digest'),
-            sourceType: text(dataset, 'source_type') ?? 'unknown',
-            source: text(dataset, 'source') ?? '',
-            ...(schema === undefined ? {} : { schema }),
-            ...(profile === undefined ? {} : { profile }),
-            tags: fromPairs(input, 'tags'),
-          };
-          const same = run.datasets.findIndex(({ name, digest }) => name === entry.name && digest === entry.digest);
-          if (same < 0) run.datasets.push(entry);
-          else run.datasets[same] = { ...entry, tags: { ...run.datasets[same]?.tags, ...entry.tags } };
-        }
-      },
-      call.time,
-    );
-    linkModels(tx, call, id, 'inputs', models);
-  });
-  return {};
-};
-
-const logOutputs: Handler = async (call) => {
-  const id = runId(call.fields);
-  await call.ctx.store.write((tx) => {
-    live(tx, call, id);
-    linkModels(tx, call, id, 'outputs', objects(call.fields, 'models'));
   });
   return {};
 };

@@ -133,11 +133,11 @@ export const isNumeric = ({ entity, key }: { entity: string; key: string }): boo
 function check(entity: string, key: string, operator: string, value: Condition['value'], bad: (why: string) => Error): void {
   const allowed = isNumeric({ entity, key })
     ? ['=', '!=', '>', '>=', '<', '<=']
-    : ['=', '!=', 'LIKE', 'ILIKE', 'IN', 'NOT IN', 'IS NULL', 'IS NOT NULL'];
+    : ['=', '!=', 'LIKE', 'ILIKE', 'IN', 'NOT IN', ...(entity === 'dataset' ? [] : ['IS NULL', 'IS NOT NULL'])];
   if (!allowed.includes(operator) && !(entity === 'attribute' && key.startsWith('version')))
     throw bad(`${operator} cannot be used with ${entity} ${key}`);
   if (isNumeric({ entity, key }) && typeof value !== 'number') throw bad(`${entity} ${key} is compared with a number`);
-  if (!isNumeric({ entity, key }) && typeof value === 'number' && entity !== 'attribute')
+  if (!isNumeric({ entity, key }) && typeof value === 'number' && !(entity === 'attribute' && key.startsWith('version')))
     throw bad(`${entity} ${key} is compared with a quoted text`);
 }
 
@@ -183,7 +183,11 @@ export function parseOrder(clauses: string[], standard: Condition['entity'] = 'a
   return clauses.map((clause) => {
     const match = /^\s*(.+?)(?:\s+(asc|desc))?\s*$/i.exec(clause);
     if (!match) throw invalid(`Invalid order_by clause '${clause}'.`);
-    return { ...split(match[1] ?? '', standard), ascending: (match[2] ?? 'asc').toLowerCase() === 'asc' };
+    const said = match[1] ?? '';
+    // One key a clause; a key with blanks or commas is quoted.
+    if (/[\s,]/.test(said) && !/^(?:\w+\.)?(?:`[^`]*`|"[^"]*")$/.test(said))
+      throw invalid(`Invalid order_by clause '${clause}': one key, then ASC or DESC, is expected.`);
+    return { ...split(said, standard), ascending: (match[2] ?? 'asc').toLowerCase() === 'asc' };
   });
 }
 

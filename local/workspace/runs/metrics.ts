@@ -26,15 +26,36 @@ function isLater(a: MetricPoint, b: MetricPoint): boolean {
   return a.step !== b.step ? a.step > b.step : a.timestamp !== b.timestamp ? a.timestamp > b.timestamp : !(a.value < b.value);
 }
 
-/** Appends values of any number of metrics of one run. */
+/** Newer than everything up to `b`: no earlier value can be the same as this one. */
+const isNewer = (a: MetricPoint, b: MetricPoint): boolean => a.step > b.step || (a.step === b.step && a.timestamp > b.timestamp);
+
+/** How far back a value is looked for that may have been logged already. */
+const lookBack = 250;
+
+/**
+ * Appends values of any number of metrics of one run. A value with the step, time and number of one that is there is not written again
+ * (in MLflow's own store they are one row): a client that lost the answer sends all of it a second time. Only what is not newer than the
+ * newest can be a repetition, and it is looked for among the last values, so that a long history costs no more than a short one.
+ */
 export function appendMetrics(tx: Tx, workspace: string, runId: string, points: ({ key: string } & MetricPoint)[]): void {
   const prefix = prefixOf(workspace, runId);
   const latest = new Map<string, StoredLatest>();
+  const recent = new Map<string, Set<string>>();
   for (const { key, ...point } of points) {
     const name = prefix + encodeURIComponent(key);
     const last = latest.get(name) ?? tx.get<StoredLatest>('metrics.latest', name);
     const count = last?.count ?? 0;
     const stored: Stored = [toWire(point.value), point.timestamp, point.step];
+    if (last && !isNewer(point, toPoint(last.point))) {
+      if (String(stored) === String(last.point)) continue;
+      let known = recent.get(name);
+      if (!known) {
+        const range = { prefix: `${name}/`, reverse: true, limit: lookBack + 8 * points.length };
+        recent.set(name, (known = new Set(tx.entries<Stored>('metrics', range).map(({ value }) => String(value)))));
+      }
+      if (known.has(String(stored))) continue;
+    }
+    recent.get(name)?.add(String(stored));
     tx.put('metrics', `${name}/${String(count).padStart(10, '0')}`, stored);
     latest.set(name, { point: last && !isLater(point, toPoint(last.point)) ? last.point : stored, count: count + 1 });
   }

@@ -131,6 +131,63 @@ describe('MLflow in breadth', function () {
       (thin.metrics as { run_id: string; step: number }[]).filter(({ run_id }) => run_id === runs[1]).map(({ step }) => step),
       [0, 20, 40, 60, 99],
     );
+    const some = await ok(
+      'GET',
+      `metrics/get-history-bulk-interval?run_ids=${runs[0]}&metric_key=h&max_results=4&start_step=10&end_step=90`,
+    );
+    assert.deepEqual(
+      (some.metrics as { step: number }[]).map(({ step }) => step),
+      [10, 31, 51, 90],
+    );
+    const interval = `metrics/get-history-bulk-interval?run_ids=${runs[0]}&metric_key=h`;
+    for (const more of ['&start_step=1', '&start_step=2&end_step=1', '&max_results=0', '&max_results=2501'])
+      await refused('INVALID_PARAMETER_VALUE', 'GET', interval + more);
+  });
+
+  it('a value that is said again is there once, however far its batch reached', async () => {
+    const run = await begin(await experiment());
+    const point = (step: number, value = step) => ({ key: 'm', value, timestamp: 1, step });
+    const batch = { run_id: run, metrics: Array.from({ length: 600 }, (_point, step) => point(step)) };
+    for (const _again of [1, 2]) await ok('POST', 'runs/log-batch', batch);
+    await ok('POST', 'runs/log-batch', { run_id: run, metrics: [point(599), point(590), point(590, 4), point(590, 4), point(700)] });
+    const steps = ((await ok('GET', `metrics/get-history?run_id=${run}&metric_key=m`)).metrics as { step: number }[]).map(
+      ({ step }) => step,
+    );
+    assert.deepEqual([steps.length, ...steps.slice(-2)], [602, 590, 700]);
+    await refused('INVALID_PARAMETER_VALUE', 'POST', 'runs/log-metric', { run_id: run, key: 'm', value: 1, timestamp: -1 });
+    const emoji = { run_id: run, key: 'p', value: '\u{1F600}'.repeat(6000) };
+    await ok('POST', 'runs/log-parameter', emoji);
+    await refused('INVALID_PARAMETER_VALUE', 'POST', 'runs/log-parameter', { ...emoji, key: 'q', value: 'x'.repeat(6001) });
+  });
+
+  it('a dataset stays as it was first said, and has lengths', async () => {
+    const run = await begin(await experiment());
+    const dataset = { name: 'd', digest: '1', source_type: 'http', source: 'x', schema: '{"a":1}' };
+    const context = (value: string) => [{ key: 'mlflow.data.context', value }];
+    await ok('POST', 'runs/log-inputs', { run_id: run, datasets: [{ dataset, tags: context('train') }] });
+    const { schema: _schema, ...bare } = dataset;
+    await ok('POST', 'runs/log-inputs', { run_id: run, datasets: [{ dataset: bare, tags: context('eval') }] });
+    assert.deepEqual((await ok('GET', `runs/get?run_id=${run}`)).run.inputs.dataset_inputs, [
+      { dataset, tags: context('train') },
+    ]);
+    for (const wrong of [{ digest: 'd'.repeat(37) }, { name: 'n'.repeat(501) }, { source: 's'.repeat(65_536) }])
+      await refused('INVALID_PARAMETER_VALUE', 'POST', 'runs/log-inputs', {
+        run_id: run,
+        datasets: [{ dataset: { ...dataset, ...wrong } }],
+      });
+  });
+
+  it('who a run is by: the name a client gave, else who signed in; run history always says the latter', async () => {
+    const id = await experiment();
+    const user = async (more: object): Promise<[string, string]> => {
+      const run = await begin(id, more);
+      const history = `${running.url}/history/v1.0${running.ctx.world.workspaces()[0]?.armId}/runs/${run}`;
+      const { createdBy } = (await send(running.connection, 'GET', history, { token })).json;
+      return [(await ok('GET', `runs/get?run_id=${run}`)).run.info.user_id as string, createdBy.userName as string];
+    };
+    const signedIn = running.ctx.world.principal(running.connection.clientId)?.name ?? '';
+    assert.deepEqual(await user({ user_id: 'unknown' }), [signedIn, signedIn]);
+    assert.deepEqual(await user({ user_id: 'ada' }), ['ada', signedIn]);
   });
 
   it('the model registry: stages, aliases, tags that go away, search; the same in ARM', async () => {
@@ -150,6 +207,13 @@ describe('MLflow in breadth', function () {
         );
     }
     const name = 'reg-a';
+    const version = { name, source: `runs:/${run}/m1`, run_id: 'nobody' };
+    await refused('RESOURCE_DOES_NOT_EXIST', 'POST', 'model-versions/create', version);
+    for (const [key, value] of [
+      ['k'.repeat(251), ''],
+      ['k', 'v'.repeat(100_001)],
+    ])
+      await refused('INVALID_PARAMETER_VALUE', 'POST', 'registered-models/set-tag', { name, key, value });
     const missing = { name, source: `runs:/${run}/nothing`, run_id: run };
     assert.match(await refused('INVALID_PARAMETER_VALUE', 'POST', 'model-versions/create', missing), /nothing/);
     const stage = (version: string, to: string, more: object = {}) =>
@@ -215,6 +279,12 @@ describe('MLflow in breadth', function () {
       [1, 1, 0],
     );
     await refused('RESOURCE_DOES_NOT_EXIST', 'DELETE', `logged-models/${model}/tags/none`);
+    const params = (value: string) => ({ params: [{ key: 'p', value }] });
+    for (const _again of [1, 2]) await ok('POST', `logged-models/${model}/params`, params('1'));
+    await refused('INVALID_PARAMETER_VALUE', 'POST', `logged-models/${model}/params`, params('2'));
+    for (const name of ['a/b', 'a:b', 'a.b', 'a%b'])
+      await refused('INVALID_PARAMETER_VALUE', 'POST', 'logged-models', { experiment_id: id, name });
+    await refused('INVALID_PARAMETER_VALUE', 'POST', 'logged-models/search', {});
   });
 
   it('the artifacts service: one etag and time however it is asked, and its own errors', async () => {

@@ -41,6 +41,8 @@ describe('MLflow search filter', () => {
       '= 1',
       "name IN ('a'",
       "name = 'open",
+      'attributes.run_id = 5',
+      'dataset.name IS NULL',
     ]) {
       assert.throws(() => parseFilter(filter), MlflowError, filter);
     }
@@ -72,5 +74,11 @@ describe('MLflow search filter', () => {
     const by = (clause: string) => sortBy(items, parseOrder([clause]), (item) => item.v).map(({ v }) => v);
     assert.deepEqual(by('metrics.v DESC'), [2, 1, Number.NaN, undefined]);
     assert.deepEqual(by('metrics.v'), [1, 2, Number.NaN, undefined]);
+  });
+
+  it('orders by one key a clause', () => {
+    assert.equal(parseOrder(['metrics.`a b, c` desc'])[0]?.key, 'a b, c');
+    for (const clause of ['metrics.a DESCENDING', 'metrics.a, params.b', 'metrics.a ASC NULLS FIRST', 'metrics.a ASC DESC'])
+      assert.throws(() => parseOrder([clause]), MlflowError, clause);
   });
 });
