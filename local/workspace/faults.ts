@@ -10,7 +10,7 @@
  *   kinds=429+503+reset-before+reset-after+slow+truncate+expired   which (default all)
  *   burst=2         at most so many in a row for one request (default 2), so that a client that retries gets through
  *   limit=100       at most so many in all (blob storage counts its own)
- *   retry-after=1   seconds in the Retry-After of 429 and 503 (default 1)
+ *   retry-after=1   whole seconds in the Retry-After of 429 and 503 (default 1)
  *   path=REGEX      only requests whose path matches
  *   metrics-late=3  the newest metrics of a run become visible with the n-th read
  *   not-responding=5  every job is NotResponding for so many seconds while it runs
@@ -122,7 +122,7 @@ export function parseFaults(text: string): FaultSpec {
         spec.limit = number(0, Number.MAX_SAFE_INTEGER, true);
         break;
       case 'retry-after':
-        spec.retryAfter = number(0, 3600);
+        spec.retryAfter = number(0, 3600, true); // The header knows whole seconds only; clients refuse others.
         break;
       case 'path':
         spec.path = pattern();

@@ -369,7 +369,8 @@ describe('embedded workspace', () => {
     });
 
     it('an unknown specification is refused', async () => {
-      for (const bad of ['rate=2', 'kinds=teapot', 'speed=1', 'path=(']) assert.equal((await set(bad)).status, 400, bad);
+      for (const bad of ['rate=2', 'kinds=teapot', 'speed=1', 'path=(', 'retry-after=0.5'])
+        assert.equal((await set(bad)).status, 400, bad);
     });
   });
 
