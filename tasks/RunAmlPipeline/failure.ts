@@ -45,8 +45,10 @@ export async function digestFailure(inputs: Inputs, workspace: Workspace, platfo
 
 async function printLog(workspace: Workspace, platform: Platform, report: Report, digest: Digest): Promise<void> {
   try {
-    const lines = await logTail(workspace, firstFailed(report.steps)?.logsOf ?? report.job.name, 5_000, platform.cancelled);
+    const runId = firstFailed(report.steps)?.logsOf ?? report.job.name;
+    const { lines, cut } = await logTail(workspace, runId, { lines: 20_000, bytes: 4 * 1024 * 1024 }, platform.cancelled);
     await platform.group(`Log of ${digest.step}`, async () => {
+      if (cut) platform.info(`The log has more before these ${lines.length} lines: see the link.`);
       for (const line of lines) platform.foreign(`[${digest.step}] ${line}`);
     });
   } catch (error) {

@@ -34,6 +34,16 @@ export function reportFolder(platform: Platform, job: string): string {
 
 /** Writes both files and hands them to the agent. A pipeline may forbid attachments: nothing depends on them. */
 export function publish(platform: Platform, report: Report): void {
+  try {
+    write(platform, report);
+  } catch (error) {
+    platform.warn(
+      `The page in the run's summary could not be written: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+}
+
+function write(platform: Platform, report: Report): void {
   const folder = reportFolder(platform, report.job.name);
   const json = join(folder, 'aml.run.json');
   writeFileSync(json, `${JSON.stringify(attachment(report), null, 1)}\n`);
@@ -92,13 +102,23 @@ export function attachment(report: Report): Record<string, unknown> {
 
 /** Foreign text in Markdown: no HTML, no links, no tables of its own, one line. */
 export function md(text: string): string {
-  return sanitizeInline(text)
-    .slice(0, 500)
-    .replace(/&/g, '&amp;')
-    .replace(/</g, '&lt;')
-    .replace(/>/g, '&gt;')
-    .replace(/[\\`*_{}[\]()#+!|~]/g, (character) => `\\${character}`)
-    .replace(/\bhttps?:/gi, (scheme) => `${scheme.slice(0, -1)}&#58;`);
+  return (
+    sanitizeInline(text)
+      .slice(0, 500)
+      .replace(/&/g, '&amp;')
+      .replace(/</g, '&lt;')
+      .replace(/>/g, '&gt;')
+      .replace(/[\\`*_{}[\]()#+!|~]/g, (character) => `\\${character}`)
+      // What Markdown makes links of by itself: addresses with or without a scheme, mail, mentions.
+      .replace(/\b(?:https?|ftp|mailto|xmpp):/gi, (scheme) => `${scheme.slice(0, -1)}&#58;`)
+      .replace(/\bwww\./gi, (start) => `${start.slice(0, -1)}&#46;`)
+      .replace(/@/g, '&#64;')
+  );
+}
+
+/** An address as the target of a link: nothing in it ends the link. */
+function target(url: string): string {
+  return url.replace(/[\s()<>"'\\`[\]|]/g, (character) => `%${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
 export function markdown(report: Report): string {
@@ -107,8 +127,7 @@ export function markdown(report: Report): string {
   lines.push('| | |', '| --- | --- |', `| job | ${md(job.name)} |`, `| workspace | ${md(report.workspace.workspace)} |`);
   if (job.experimentName) lines.push(`| experiment | ${md(job.experimentName)} |`);
   lines.push(`| waited | ${duration(report.waitedMs)} |`);
-  if (job.studioUrl)
-    lines.push(`| studio | [open](${encodeURI(decodeURI(job.studioUrl)).replace(/[()]/g, encodeURIComponent)}) |`);
+  if (job.studioUrl) lines.push(`| studio | [open](${target(job.studioUrl)}) |`);
   lines.push('');
   if (digest) {
     lines.push(

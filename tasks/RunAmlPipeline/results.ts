@@ -37,7 +37,11 @@ export async function giveMetrics(workspace: Workspace, report: Report, platform
   }
   for (const remark of metrics.remarks) platform.info(`Metric ${remark}.`);
   const names = Object.keys(metrics.values);
-  if (names.length > 0) platform.info(`Metrics: ${names.map((name) => `${name} = ${metrics.values[name]}`).join(', ')}`);
+  if (names.length > 0) {
+    const shown = names.slice(0, 50).map((name) => `${name} = ${metrics.values[name]}`);
+    const more = names.length > shown.length ? `, and ${names.length - shown.length} more in metricsFile` : '';
+    platform.info(`Metrics: ${shown.join(', ')}${more}`);
+  }
   const text = JSON.stringify(metrics.values);
   const file = join(reportFolder(platform, report.job.name), 'metrics.json');
   writeFileSync(file, text);
@@ -60,11 +64,20 @@ export async function fetchOutputs(
   const folder = resolve(inputs.downloadPath ?? join(base, 'aml', job.name));
   const fetched: FetchedOutput[] = [];
   for (const name of names) {
-    const located = await locateOutput(workspace, job, name, platform.cancelled);
+    let located;
+    try {
+      located = await locateOutput(workspace, job, name, platform.cancelled);
+    } catch (error) {
+      // Who asks for all does not ask for what was never written.
+      if (!every || !(error instanceof Failure) || error.code !== 'OutputNotFound') throw error;
+      platform.info(`Output ${name}: nothing was written to it.`);
+      continue;
+    }
     const place = insideOf(folder, name);
     let output = await tried(() => fetchOutput(located, place, platform.cancelled));
     output ??= await fetchOutput(located, place, platform.cancelled);
     fetched.push(output);
+    if (output.files.length === 0) platform.warn(`Output ${name} is empty: nothing was written to it.`);
     platform.info(
       `Output ${name}: ${counted(output.files.length, 'file')}, ${output.bytes} bytes, ${output.digest}, in ${output.folder}`,
     );

@@ -4,6 +4,7 @@ import { Failure } from '../../src/azure/errors.js';
 import { openWorkspace, type Workspace } from '../../src/aml/workspace.js';
 import { cancelJob, readJob, type JobState } from '../../src/aml/jobs/job.js';
 import { chooseAttempt, derivedName, submissionOf } from '../../src/aml/jobs/name.js';
+import { outputNames } from '../../src/aml/jobs/outputs.js';
 import { watchJob, type WatchEnd } from '../../src/aml/jobs/watch.js';
 import { identityOf } from '../../src/task/identity.js';
 import type { Outcome, Platform } from '../../src/task/platform.js';
@@ -59,12 +60,12 @@ export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> 
       steps: end.steps,
       outputs: [],
     };
-    const outcome =
-      end.end === 'completed'
-        ? await collect(inputs, workspace, platform, report)
-        : await explain(inputs, workspace, platform, report, end);
-    (await import('./report.js')).publish(platform, report);
-    return outcome;
+    const told =
+      end.end === 'completed' ? collect(inputs, workspace, platform, report) : explain(inputs, workspace, platform, report, end);
+    // The report says what is known, also when an output could not be fetched.
+    return await told.finally(async () => {
+      if (!platform.cancelled.aborted) (await import('./report.js')).publish(platform, report);
+    });
   } catch (error) {
     if (platform.cancelled.aborted) await cancelled(inputs, workspace, platform, flight);
     throw error;
@@ -101,7 +102,21 @@ async function attach(inputs: Inputs, workspace: Workspace, platform: Platform, 
     });
   }
   flight.name = name;
+  checkDownloads(inputs, job.type, outputNames(job));
   return { job, how: 'attached', attempt: 1 };
+}
+
+/** A name that no output has is said before hours of training, not after them. Other kinds of jobs have outputs that no file names. */
+function checkDownloads({ downloadOutputs }: Inputs, type: string, names: readonly string[]): void {
+  if (!/^(command|pipeline)$/i.test(type) || (downloadOutputs.length === 1 && downloadOutputs[0]?.toLowerCase() === 'all'))
+    return;
+  const unknown = downloadOutputs.filter((name) => name !== 'default' && !names.includes(name));
+  if (unknown.length === 0) return;
+  throw new Failure(`The job has no output ${unknown.map((name) => `"${name}"`).join(' and no output ')}.`, {
+    code: 'OutputUnknown',
+    input: 'downloadOutputs',
+    advice: names.length > 0 ? `Its outputs: ${names.join(', ')}.` : 'Its file names no outputs.',
+  });
 }
 
 /** Everything that can be found wrong is found before anything is written; the job itself is sent once. */
@@ -115,7 +130,11 @@ async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, 
     import('../../src/aml/compile/index.js'),
     import('../../src/aml/assets-online.js'),
     import('../../src/aml/jobs/submit.js'),
-    chooseAttempt(workspace, base, submission, signal),
+    chooseAttempt(workspace, base, submission, {
+      clock: platform.clock,
+      signal,
+      ending: ({ name }) => platform.info(`Job ${name} of the attempt before is still being cancelled; waiting for its end.`),
+    }),
   ]);
   if (chosen.existing) {
     flight.name = chosen.name;
@@ -151,6 +170,7 @@ async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, 
   const { bytes, files, reused } = compiled.upload;
   if (files > 0) platform.info(`Uploaded ${counted(files, 'file')} (${bytes} bytes).`);
   else if (reused > 0) platform.info('Code and data are unchanged: nothing was uploaded.');
+  checkDownloads(inputs, compiled.type, Object.keys((compiled.body.properties['outputs'] as object | undefined) ?? {}));
   flight.name = chosen.name;
   const { job, readBack } = await submitJob(workspace, compiled, submission, { clock: platform.clock, signal });
   if (readBack) platform.info('The reply to the submission was lost; the job was found and is not sent again.');
@@ -217,8 +237,16 @@ async function explain(
     default: {
       const limit = `The time limit of ${inputs.limitMinutes} minutes (jobTimeoutInMinutes) was reached.`;
       if (inputs.onTimeout === 'leave') return failed(`${limit} Job ${job.name} runs on.`);
-      await cancelJob(workspace, job.name, platform.cancelled);
-      return failed(`${limit} Job ${job.name} is being cancelled.`);
+      try {
+        const answer = await cancelJob(workspace, job.name, platform.cancelled);
+        return failed(
+          `${limit} ${answer === 'requested' ? `Job ${job.name} is being cancelled.` : `Job ${job.name} has ended meanwhile.`}`,
+        );
+      } catch (error) {
+        platform.cancelled.throwIfAborted();
+        const what = error instanceof Error ? error.message : String(error);
+        return failed(`${limit} Job ${job.name} could not be cancelled and may run on: ${what}`);
+      }
     }
   }
 }

@@ -157,7 +157,7 @@ export async function failureDigest(
   let lines: string[] = [];
   const trouble: string[] = [];
   try {
-    lines = await logTail(workspace, step?.logsOf ?? runId, 400, signal);
+    ({ lines } = await logTail(workspace, step?.logsOf ?? runId, { lines: 400 }, signal));
     error ??= (await readDetails(workspace, runId, signal))?.error;
     if (!error && step) error = (await readDetails(workspace, job.name, signal))?.error;
   } catch (failed) {

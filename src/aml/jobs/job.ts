@@ -19,7 +19,7 @@ export interface JobState {
   tags: Readonly<Record<string, string>>;
   /** Named outputs with their location where ARM gives one. */
   outputs: Readonly<Record<string, { type: string; uri?: string }>>;
-  /** Names of a pipeline's nodes, in the file's order. */
+  /** A pipeline's nodes under the names that their runs will have, in the file's order. */
   nodes: readonly string[];
 }
 
@@ -57,7 +57,7 @@ interface JobBody {
     tags?: Record<string, string | null> | null;
     services?: Record<string, { endpoint?: string | null } | null> | null;
     outputs?: Record<string, { jobOutputType?: string; uri?: string | null } | null> | null;
-    jobs?: Record<string, unknown> | null;
+    jobs?: Record<string, { display_name?: string | null } | null> | null;
   } | null;
 }
 
@@ -85,7 +85,7 @@ export function jobState(body: unknown, workspace: Workspace, name: string): Job
     properties: texts(properties.properties),
     tags: texts(properties.tags),
     outputs,
-    nodes: Object.keys(properties.jobs ?? {}),
+    nodes: Object.entries(properties.jobs ?? {}).map(([key, node]) => node?.display_name || key),
   };
 }
 

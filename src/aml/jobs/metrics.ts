@@ -12,7 +12,9 @@ export interface Metrics {
 }
 
 interface RunReply {
-  run?: { data?: { metrics?: { key?: string; value?: number | string; timestamp?: number | string; step?: number | string }[] } };
+  run?: {
+    data?: { metrics?: { key?: string; value?: number | string | null; timestamp?: number | string; step?: number | string }[] };
+  };
 }
 
 export async function mlflowBase(workspace: Workspace, signal?: AbortSignal): Promise<string> {
@@ -32,7 +34,8 @@ export async function runMetrics(workspace: Workspace, runId: string, signal?: A
   });
   const found: Record<string, number> = {};
   if (status === 404) return found;
-  for (const { key, value } of body?.run?.data?.metrics ?? []) if (key) found[key] = Number(value);
+  for (const { key, value } of body?.run?.data?.metrics ?? [])
+    if (key) found[key] = value === null || value === undefined || value === '' ? Number.NaN : Number(value);
   return found;
 }
 

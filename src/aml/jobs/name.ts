@@ -1,6 +1,7 @@
 /** Names of jobs and the rule of attempts (design §3 `jobName`): the same run, job and step always come to the same job. */
 import { createHash } from 'node:crypto';
 import { Failure } from '../../azure/errors.js';
+import type { Clock } from '../../azure/types.js';
 import type { Workspace } from '../workspace.js';
 import { readJob, type JobState } from './job.js';
 
@@ -46,19 +47,31 @@ export interface Chosen {
   existing?: JobState;
 }
 
+/** Somebody has asked for its end, which takes up to two minutes: nothing to attach to. */
+function isEnding({ status }: JobState): boolean {
+  return /^cancelrequested$/i.test(status);
+}
+
 /**
  * The first attempt whose job is active or completed (attach), or that has no job yet (submit). Failed and cancelled ones are left as they
- * are. A job of that name which another run submitted is never taken for ours: `Failure` `JobNameTaken`.
+ * are; one that is being cancelled is waited for, three minutes at most (`ending` is told). A job of that name which another run submitted is never taken for ours: `Failure` `JobNameTaken`.
  */
 export async function chooseAttempt(
   workspace: Workspace,
   base: string,
   submission: string,
-  signal?: AbortSignal,
+  options: { clock: Clock; signal?: AbortSignal; ending?: (job: JobState) => void },
 ): Promise<Chosen> {
+  const { clock, signal } = options;
   for (let attempt = 1; attempt <= 100; attempt++) {
     const name = attempt === 1 ? base : `${base.slice(0, 249)}-a${attempt}`;
-    const existing = await readJob(workspace, name, signal ? { signal } : {});
+    let existing = await readJob(workspace, name, signal ? { signal } : {});
+    const ours = existing?.properties[submissionProperty] === submission;
+    for (let tries = 0; ours && existing && isEnding(existing) && tries < 60; tries++) {
+      if (tries === 0) options.ending?.(existing);
+      await clock.sleep(3_000, signal);
+      existing = await readJob(workspace, name, signal ? { signal } : {});
+    }
     if (!existing) return { name, attempt };
     if (existing.properties[submissionProperty] !== submission) {
       throw new Failure(
@@ -71,7 +84,7 @@ export async function chooseAttempt(
         },
       );
     }
-    if (existing.phase !== 'failed' && existing.phase !== 'canceled') return { name, attempt, existing };
+    if (existing.phase !== 'failed' && existing.phase !== 'canceled' && !isEnding(existing)) return { name, attempt, existing };
   }
   throw new Failure(`Job ${base} has failed a hundred times; no further attempt is started.`, {
     code: 'TooManyAttempts',

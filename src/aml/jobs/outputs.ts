@@ -2,9 +2,10 @@
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import path, { dirname } from 'node:path';
+import path, { dirname, posix } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { passesByItself } from '../../azure/advice.js';
 import { Failure } from '../../azure/errors.js';
 import type { BlobContainer, BlobItem } from '../../azure/types.js';
 import { locate, openDatastore } from '../datastore.js';
@@ -118,7 +119,11 @@ export async function fetchOutput(output: LocatedOutput, folder: string, signal?
     }
   }
   // A Data Lake account lists folders as empty blobs of the folder's name.
-  const folders = new Set(items.map(({ path }) => dirname(path)));
+  const folders = new Set<string>();
+  for (const { path } of items) {
+    for (let folder = posix.dirname(path); folder !== '.' && !folders.has(folder); folder = posix.dirname(folder))
+      folders.add(folder);
+  }
   const wanted = items.filter(
     ({ item, path }) => !(item.size === 0 && (folders.has(path) || (item.name === output.path && items.length > 1))),
   );
@@ -127,7 +132,8 @@ export async function fetchOutput(output: LocatedOutput, folder: string, signal?
   const worker = async () => {
     for (let one = wanted[next++]; one; one = wanted[next++]) {
       const target = insideOf(folder, one.path);
-      files.push({ path: one.path, size: one.item.size, sha256: await fetchFile(output.container, one.item, target, signal) });
+      const sha256 = await again(() => fetchFile(output.container, one.item, target, signal));
+      files.push({ path: one.path, size: one.item.size, sha256 });
     }
   };
   await mkdir(folder, { recursive: true });
@@ -175,21 +181,39 @@ export function insideOf(
   return paths.join(root, way);
 }
 
+/** Two more tries after what passes by itself: a download has no effect in Azure. */
+async function again<T>(body: () => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await body();
+    } catch (error) {
+      if (tries >= 2 || !passesByItself(error)) throw error;
+    }
+  }
+}
+
 async function fetchFile(container: BlobContainer, item: BlobItem, target: string, signal?: AbortSignal): Promise<string> {
   await mkdir(dirname(target), { recursive: true });
   const got = await container.read(item.name, { ...(item.etag ? { ifMatch: item.etag } : {}), ...(signal ? { signal } : {}) });
   if (!got) throw new Failure(`The file ${item.name} went away while it was fetched.`, { code: 'OutputChanged' });
   const hash = createHash('sha256');
+  const stored = item.md5 === undefined ? undefined : createHash('md5');
   let size = 0;
   const count = new Transform({
     transform(piece: Buffer, _encoding, done) {
       size += piece.length;
       hash.update(piece);
+      stored?.update(piece);
       done(null, piece);
     },
   });
   await pipeline(got.stream, count, createWriteStream(target), ...(signal ? [{ signal }] : []));
   if (size !== item.size)
     throw new Failure(`The file ${item.name} has ${item.size} bytes, but ${size} arrived.`, { code: 'OutputChanged' });
+  if (stored && stored.digest('base64') !== item.md5) {
+    throw new Failure(`What arrived of the file ${item.name} is not what was stored: its MD5 is another.`, {
+      code: 'OutputChanged',
+    });
+  }
   return hash.digest('hex');
 }

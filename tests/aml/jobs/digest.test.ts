@@ -1,10 +1,14 @@
 /** Causes, the first failing leaf, tracebacks in the repository, names of files that lead out. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import type { Failure } from '../../../src/azure/errors.js';
+import type { BlobContainer } from '../../../src/azure/types.js';
 import { causeOf, firstFailed } from '../../../src/aml/jobs/digest.js';
-import { digestOf, insideOf } from '../../../src/aml/jobs/outputs.js';
+import { digestOf, fetchOutput, insideOf } from '../../../src/aml/jobs/outputs.js';
 import { runError, type StepState } from '../../../src/aml/jobs/steps.js';
 import { findPlace } from '../../../src/aml/jobs/traceback.js';
 
@@ -161,6 +165,36 @@ describe('failure digest', () => {
       text: 'SyntaxError: invalid syntax',
     });
     assert.equal(await findPlace(['SyntaxError: said by somebody'], [root]), undefined);
+  });
+
+  it('fetches what storage lists: nested folders of a data lake, empty files, and never what was not stored', async () => {
+    const blobs: Record<string, string> = { 'out/a/b/c.txt': 'c', 'out/empty.txt': '', 'out/名 前.txt': 'n', 'out2/x': 'no' };
+    // A Data Lake account lists the folders themselves.
+    for (const folder of ['out', 'out/a', 'out/a/b']) blobs[folder] = '';
+    const container = {
+      async *list(prefix: string) {
+        for (const [name, text] of Object.entries(blobs)) {
+          const md5 = createHash('md5').update(text).digest('base64');
+          if (name.startsWith(prefix)) yield { name, size: text.length, etag: 'e', lastModified: new Date(), md5 };
+        }
+      },
+      async read(name: string) {
+        return { stream: Readable.from([Buffer.from(blobs[name] ?? '')]), size: 1, etag: 'e' };
+      },
+    } as unknown as BlobContainer;
+    const folder = mkdtempSync(join(tmpdir(), 'amlops-out-'));
+    const located = { name: 'out', container, path: 'out', uri: '' };
+    const got = await fetchOutput(located, folder);
+    assert.deepEqual(
+      got.files.map(({ path }) => path),
+      ['a/b/c.txt', 'empty.txt', '名 前.txt'],
+    );
+    assert.equal(readFileSync(join(folder, 'a', 'b', 'c.txt'), 'utf8'), 'c');
+    const list = container.list.bind(container);
+    container.list = async function* (prefix: string) {
+      for await (const item of list(prefix)) yield { ...item, ...(item.size > 0 ? { md5: 'AAAA' } : {}) };
+    };
+    await assert.rejects(fetchOutput(located, folder), (thrown) => (thrown as Failure).code === 'OutputChanged');
   });
 
   it('no name of an output leads out of its folder', () => {

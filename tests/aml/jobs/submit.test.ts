@@ -118,15 +118,37 @@ describe('submission', () => {
 
   it('attaches to what is active or completed, and goes on to the next attempt after what failed', async () => {
     const ours = { [submissionProperty]: submission };
-    assert.deepEqual(await chooseAttempt(workspace, 'n', submission), { name: 'n', attempt: 1 });
+    assert.deepEqual(await chooseAttempt(workspace, 'n', submission, { clock }), { name: 'n', attempt: 1 });
     for (const status of ['Running', 'Completed', 'NotResponding', 'Finalizing']) {
       jobs.set('n', { status, properties: ours });
-      assert.equal((await chooseAttempt(workspace, 'n', submission)).existing?.status, status);
+      assert.equal((await chooseAttempt(workspace, 'n', submission, { clock })).existing?.status, status);
     }
     jobs.set('n', { status: 'Failed', properties: ours });
     jobs.set('n-a2', { status: 'Canceled', properties: ours });
-    assert.deepEqual(await chooseAttempt(workspace, 'n', submission), { name: 'n-a3', attempt: 3 });
+    assert.deepEqual(await chooseAttempt(workspace, 'n', submission, { clock }), { name: 'n-a3', attempt: 3 });
+    // A job that is being cancelled is no job to attach to; nor is one that never gets to its end.
+    jobs.set('n', { status: 'CancelRequested', properties: ours });
+    const told: string[] = [];
+    const ending = ({ name }: { name: string }) => {
+      told.push(name);
+      setTimeout(() => jobs.set('n', { status: 'Completed', properties: ours }), 50);
+    };
+    assert.equal(
+      (
+        await chooseAttempt(workspace, 'n', submission, {
+          clock: { ...clock, now: () => clock.now(), sleep: () => new Promise((done) => setTimeout(done, 20)) },
+          ending,
+        })
+      ).existing?.status,
+      'Completed',
+    );
+    assert.deepEqual(told, ['n']);
+    jobs.set('n', { status: 'CancelRequested', properties: ours });
+    assert.equal((await chooseAttempt(workspace, 'n', submission, { clock })).name, 'n-a3');
     jobs.set('n', { status: 'Completed', properties: {} });
-    await assert.rejects(chooseAttempt(workspace, 'n', submission), (error) => (error as Failure).code === 'JobNameTaken');
+    await assert.rejects(
+      chooseAttempt(workspace, 'n', submission, { clock }),
+      (error) => (error as Failure).code === 'JobNameTaken',
+    );
   });
 });
