@@ -20,6 +20,8 @@ export interface ComputeRecord {
   createdBy?: string;
   createdOn: string;
   modifiedOn: string;
+  /** Epoch milliseconds from which on it has been made. */
+  due?: number;
 }
 
 const table = 'computes';
@@ -118,7 +120,13 @@ function instance(ctx: Ctx, record: ComputeRecord, creating: boolean): Record<st
   };
 }
 
-function body(ctx: Ctx, ws: WorkspaceRecord, record: ComputeRecord, creating = false): Record<string, unknown> {
+/** `creating`: the reply to a PUT; else it shows as being made for as long as its operation takes (`--latency operation=…`). */
+function body(
+  ctx: Ctx,
+  ws: WorkspaceRecord,
+  record: ComputeRecord,
+  creating = (record.due ?? 0) > ctx.clock.now().getTime(),
+): Record<string, unknown> {
   return {
     id: `${ws.armId}/computes/${record.name}`,
     name: record.name,
@@ -243,12 +251,13 @@ export function registerComputes(router: Router, ctx: Ctx): void {
     const name = assetName(params['name'], 'Compute', /^[a-zA-Z][a-zA-Z0-9-]{1,23}$/);
     const before = compute(ctx, ws, name);
     if (method === 'PATCH' && !before) throw missing();
-    const record = recordOf(ctx, ws, name, call.body, apiVersion, before, principal);
+    const due = ctx.clock.now().getTime() + ctx.latency.seconds('operation') * 1000;
+    const record = { ...recordOf(ctx, ws, name, call.body, apiVersion, before, principal), ...(method === 'PUT' ? { due } : {}) };
     const headers = await begin(ws, name, record, apiVersion);
     // A PUT on a compute that is there is a 201 in the state Creating, too.
     return method === 'PUT'
       ? { status: 201, headers, body: body(ctx, ws, record, true) }
-      : { headers, body: body(ctx, ws, record) };
+      : { headers, body: body(ctx, ws, record, false) };
   });
   router.workspace('DELETE', '/computes/:name', 'write', async ({ ws, params, apiVersion }) => {
     const name = params['name'] ?? '';

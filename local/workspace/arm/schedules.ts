@@ -10,6 +10,8 @@ interface ScheduleRecord {
   name: string;
   properties: Record<string, unknown>;
   systemData: Record<string, string>;
+  /** Epoch milliseconds from which on it has been made. */
+  due?: number;
 }
 
 const table = 'schedules';
@@ -88,7 +90,11 @@ function completed(job: Record<string, unknown>): Record<string, unknown> {
 export function registerSchedules(router: Router, ctx: Ctx): void {
   const missing = (name: string) =>
     new ServiceError(404, 'UserError', `Resource Trigger ${name} not found`, { inner: ['NotFound'] });
-  const body = (record: ScheduleRecord) => ({ name: record.name, properties: record.properties, systemData: record.systemData });
+  const body = ({ name, properties, systemData, due = 0 }: ScheduleRecord) => ({
+    name,
+    properties: { ...properties, ...(due > ctx.clock.now().getTime() ? { provisioningState: 'Creating' } : {}) },
+    systemData,
+  });
   const begin = (tx: Tx, ws: WorkspaceRecord, name: string) =>
     ctx.operations.create(tx, {
       style: 'mfe',
@@ -130,6 +136,7 @@ export function registerSchedules(router: Router, ctx: Ctx): void {
     const changed = { lastModifiedAt: now, lastModifiedBy: principal.name, lastModifiedByType: 'Application' };
     const record: ScheduleRecord = {
       name: before?.name ?? name,
+      due: ctx.clock.now().getTime() + ctx.latency.seconds('operation') * 1000,
       properties,
       systemData: before
         ? { ...before.systemData, ...changed }

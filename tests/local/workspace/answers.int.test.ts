@@ -275,6 +275,12 @@ describe('answers of the embedded workspace', () => {
     const poll = await call('GET', String(made.headers['azure-asyncoperation']));
     assert.deepEqual(Object.keys(poll.json as object), ['id', 'name', 'status']);
     assert.equal(poll.json.status, 'Creating');
+    await put('/computes/slow', { computeType: 'AmlCompute', properties: {} });
+    const states = async () =>
+      await Promise.all(
+        ['/schedules/s', '/computes/slow'].map(async (path) => (await get(path)).json.properties.provisioningState),
+      );
+    assert.deepEqual(await states(), ['Creating', 'Creating']);
     await send(running.connection, 'PUT', `${base}/_amlops`, { token, body: { latency: '' } });
     const wrong = { ...recurrence, trigger: { ...recurrence.trigger, frequency: 'fortnight' } };
     assert.equal((await call('PUT', '/schedules/t?api-version=2023-06-01-preview', { properties: wrong })).status, 400);
