@@ -35,6 +35,7 @@ export function onlineTarget(workspace: Workspace, options: OnlineOptions = {}):
 
 class OnlineTarget implements CompileTarget {
   readonly sequential = false;
+  readonly sends = true;
   readonly requests: WriteRequest[] = [];
   readonly upload = { bytes: 0, files: 0, reused: 0 };
   readonly workspaceId: string;

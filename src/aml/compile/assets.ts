@@ -1,18 +1,17 @@
 /** Code, environments and local data of a job: found, checked and hashed here, written when the whole file is known to be good. */
 import { createHash } from 'node:crypto';
-import { statSync } from 'node:fs';
 import path from 'node:path';
 import { codeSnapshot, localData } from '../snapshot/snapshot.js';
 import type { CodeSnapshot, LocalData } from '../snapshot/types.js';
 import type { Context } from './context.js';
-import { realPath, resolvePath } from './context.js';
+import { realPath, resolvePath, statOf } from './context.js';
 import { child, textOf, type YMap, type YNode } from './document.js';
 import { compact, materialise, Pending, type Tree, type TreeObject } from './pending.js';
-import { plain, pyJoin } from './python.js';
+import { plain, PyDate, pyJoin } from './python.js';
 import { shown, type Place } from './problems.js';
 import { dumpYaml } from './pyyaml.js';
 import { assetId, isRegistryId, isUrl } from './refs.js';
-import { dict, int, object, raw, rawValue, readObject, str, words, type Field, type Reader } from './schema.js';
+import { dict, int, object, raw, readObject, str, words, type Field, type Reader } from './schema.js';
 import { API_VERSIONS } from './versions.js';
 
 export const sha256 = (text: string): string => createHash('sha256').update(text, 'utf8').digest('hex');
@@ -35,7 +34,7 @@ export function code(context: Context, text: string | undefined, base: string, p
     if (remote) return remote.id;
   }
   const absolute = text === undefined ? undefined : realPath(base, text);
-  const stat = absolute === undefined ? undefined : statSync(absolute, { throwIfNoEntry: false });
+  const stat = absolute === undefined ? undefined : statOf(absolute);
   if (absolute !== undefined && !stat) {
     context.problems.add(
       place,
@@ -114,8 +113,8 @@ function remoteCode(context: Context, text: string, place: Place): { id: Tree } 
 }
 
 function checkInclude(context: Context, include: string, text: string, codeFolder: string | undefined, place: Place): void {
-  if (!statSync(include, { throwIfNoEntry: false })) {
-    const zipped = include.endsWith('.zip') && statSync(include.slice(0, -4), { throwIfNoEntry: false })?.isDirectory();
+  if (!statOf(include)) {
+    const zipped = include.endsWith('.zip') && statOf(include.slice(0, -4))?.isDirectory();
     context.problems.add(
       place,
       zipped
@@ -123,7 +122,7 @@ function checkInclude(context: Context, include: string, text: string, codeFolde
         : `The additional include ${JSON.stringify(text)} does not exist.`,
       'a file or folder of the checkout',
     );
-  } else if (codeFolder !== undefined && statSync(path.join(codeFolder, path.basename(include)), { throwIfNoEntry: false })) {
+  } else if (codeFolder !== undefined && statOf(path.join(codeFolder, path.basename(include)))) {
     context.problems.add(place, `The additional include ${JSON.stringify(text)} has the name of something in the code folder.`);
   }
 }
@@ -148,7 +147,7 @@ export function upload(
   options: { kind?: 'file' | 'folder'; datastore?: string; as: 'path' | 'url' },
 ): Pending | undefined {
   const absolute = realPath(base, text);
-  const stat = statSync(absolute, { throwIfNoEntry: false });
+  const stat = statOf(absolute);
   if (!stat) {
     context.problems.add(
       place,
@@ -214,6 +213,14 @@ export function environment(context: Context, node: YNode, base: string): Tree {
       const file = resolvePath(base, text);
       const root = context.yaml(file, node.place);
       return root ? environment(context, root, path.dirname(file)) : undefined;
+    }
+    if (text.startsWith('azureml:registry:')) {
+      context.problems.add(
+        node.place,
+        `${JSON.stringify(text)} is no reference.`,
+        'azureml://registries/REGISTRY/environments/NAME/versions/1',
+      );
+      return undefined;
     }
     if (text.startsWith('azureml:') || text.startsWith('${{')) return assetId(context, 'environment', text, node.place);
   }
@@ -315,9 +322,17 @@ function readConda(context: Context, node: YMap, base: string): string | undefin
   const text = textOf(conda);
   if (text !== undefined) root = context.yaml(resolvePath(base, text), conda.place);
   if (!root) return undefined;
+  if (root.kind === 'seq' && root.items.length === 0) return undefined;
   if (root.kind !== 'map') {
     context.problems.add(conda.place, 'The conda file holds no mapping.', 'name, channels, dependencies');
     return undefined;
   }
-  return root.entries.size === 0 ? undefined : dumpYaml(rawValue(root) as TreeObject);
+  return root.entries.size === 0 ? undefined : dumpYaml(withDates(root) as TreeObject);
+}
+
+/** Dates without quotes stay dates in a conda file. */
+function withDates(node: YNode): Tree {
+  if (node.kind === 'seq') return node.items.map(withDates);
+  if (node.kind === 'map') return Object.fromEntries([...node.entries].map(([key, { value }]) => [key, withDates(value)]));
+  return node.type === 'timestamp' ? new PyDate(node.text) : node.value;
 }

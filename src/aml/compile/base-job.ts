@@ -6,11 +6,11 @@ import { child, textOf } from './document.js';
 import { identity, identityToRest, services, servicesToRest, stringMap } from './fields.js';
 import { asText, isTreeObject, type Tree, type TreeObject } from './pending.js';
 import { computeId } from './refs.js';
-import { readObject, str, type Field, type ObjectOptions } from './schema.js';
+import { readObject, schemaName, str, type Field, type ObjectOptions } from './schema.js';
 import type { JobType } from './types.js';
 
 export const baseFields: Record<string, Field> = {
-  $schema: str,
+  $schema: schemaName,
   type: str,
   name: str,
   display_name: str,
@@ -67,6 +67,8 @@ export function compute(job: JobFile): Tree {
   const text = textOf(node);
   if (text === undefined || !node) return undefined;
   if (/^(azureml:)?local$/i.test(text)) {
+    job.context.local = node.place;
+    if ((textOf(child(job.root, 'type')) ?? 'command') === 'command') return undefined;
     job.context.problems.add(
       node.place,
       'compute: local runs a job on the machine that submits it; that is not supported.',
@@ -74,7 +76,7 @@ export function compute(job: JobFile): Tree {
     );
     return undefined;
   }
-  return computeId(job.context, text, node.place);
+  return computeId(job.context, text, node.place, textOf(child(job.root, 'type')) === 'pipeline');
 }
 
 export function usesUserIdentity(read: TreeObject): boolean {

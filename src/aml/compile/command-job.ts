@@ -15,7 +15,7 @@ import {
   resourcesToRest,
 } from './fields.js';
 import { inputsToRest, outputsToRest, readInputs, readOutputs, requirePaths, type InputValue } from './io.js';
-import type { Tree } from './pending.js';
+import { isTreeObject, type Tree, type TreeObject } from './pending.js';
 import type { Place } from './problems.js';
 import { raw, str, type Field } from './schema.js';
 
@@ -41,25 +41,38 @@ export function commandJob(job: JobFile): JobBody {
   const outputs = readOutputs(context, child(root, 'outputs'), base, 'job');
   requirePaths(context, inputs);
   const command = commandText(context, root, inputs);
+  const sent = resourcesToRest(read['resources'], 'camel');
+  const common = commonBody(job, read);
+  const local = context.local !== undefined;
   return {
     type: 'Command',
     needsAmlToken: usesUserIdentity(read),
     properties: {
-      ...commonBody(job, read),
+      ...common,
       jobType: 'Command',
       command,
       codeId: codeOf(context, root, base),
       environmentId: environmentOf(context, root, base),
-      environmentVariables: read['environment_variables'] ?? {},
+      environmentVariables: {
+        ...(read['environment_variables'] as TreeObject | undefined),
+        ...(local ? { AZUREML_COMPUTE_USE_COMMON_RUNTIME: 'true' } : {}),
+      },
       inputs: inputsToRest(inputs, 'camel'),
       outputs: outputsToRest(outputs, 'camel'),
-      resources: resourcesToRest(read['resources'], 'camel'),
+      resources: local ? runsHere(sent) : sent,
       distribution: distributionToRest(read['distribution'], 'camel'),
       limits: limitsToRest(read['limits'], 'Command', 'camel'),
       queueSettings: queueToRest(read['queue_settings'], 'camel'),
       parentJobName: read['parent_job_name'],
     },
   };
+}
+
+/** How a job says that it runs where it is submitted from. */
+function runsHere(resources: Tree): TreeObject {
+  const own = isTreeObject(resources) ? resources : {};
+  const properties = isTreeObject(own['properties']) ? own['properties'] : {};
+  return { ...own, properties: { ...properties, IsLocal: { IsLocal: true } } };
 }
 
 /** `code` of a job: a snapshot without the extra rules of components. */

@@ -83,7 +83,16 @@ export function readPortInputs(context: Context, node: YNode | undefined, base: 
       }
     }
     for (const key of ['min', 'max'] as const) {
-      if (input[key] !== undefined) input[key] = fit(input.type, input[key]) ?? input[key];
+      const limit = input[key];
+      if (limit === undefined) continue;
+      const fitted = fit(input.type, limit);
+      if (fitted === undefined)
+        context.problems.add(
+          entry.place,
+          `The ${key} of input ${name}, ${pyStr(limit)}, is not of type ${input.type}.`,
+          `a ${input.type}`,
+        );
+      else input[key] = fitted;
     }
     inputs.set(name, input);
   }

@@ -17,7 +17,7 @@ import { compact, isTreeObject, materialise, Pending, type Tree, type TreeObject
 import { isObject, plain, pyJson, pyStr, type Json, type JsonObject } from './python.js';
 import { oneOf, shown, type Place } from './problems.js';
 import { assetId, isRegistryId } from './refs.js';
-import { bool, dict, list, raw, rawValue, readObject, str, type Field } from './schema.js';
+import { bool, dict, list, raw, rawValue, readObject, schemaName, str, type Field } from './schema.js';
 import { guid } from './offline.js';
 import { sha256 } from './assets.js';
 import { specDistribution, specResources } from './component-spec.js';
@@ -46,7 +46,7 @@ export interface RemoteComponent {
 export type ComponentUse = LocalComponent | RemoteComponent;
 
 export const componentFields: Record<string, Field> = {
-  $schema: str,
+  $schema: schemaName,
   type: str,
   display_name: str,
   description: str,

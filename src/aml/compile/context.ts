@@ -1,5 +1,5 @@
 /** What the compilation of one job shares: problems, references to check, files already read. */
-import { realpathSync } from 'node:fs';
+import { realpathSync, statSync, type Stats } from 'node:fs';
 import path from 'node:path';
 import type { CodeSnapshot, LocalData } from '../snapshot/types.js';
 import type { YNode } from './document.js';
@@ -11,6 +11,8 @@ import type { Reference } from './types.js';
 export class Context {
   readonly problems = new Problems();
   readonly references: Reference[] = [];
+  /** Where the job asks to run on the machine that submits it. */
+  local?: Place;
   /** Components being loaded, outermost first: a file that names itself again is a circle. */
   readonly loading: string[] = [];
   /** Work that reads files while the rest is compiled (hashing); awaited before anything is written. */
@@ -73,4 +75,13 @@ function localText(text: string, paths: Pick<typeof path, 'isAbsolute'>): string
           drive && paths.isAbsolute(drive) ? drive : `/${drive ?? ''}`,
         )
     : text;
+}
+
+/** What is at a path; undefined when nothing can be there (no such name, a name too long, a circle of links, no rights). */
+export function statOf(file: string): Stats | undefined {
+  try {
+    return statSync(file, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
 }

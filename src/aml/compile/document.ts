@@ -4,7 +4,7 @@ import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yam
 import type { Document, ParsedNode, YAMLParseError } from 'yaml';
 import type { PyFloat } from './python.js';
 import { type Place, type Problems, shown } from './problems.js';
-import { resolveScalar, type ScalarType } from './scalars.js';
+import { resolveScalar, resolveTagged, type ScalarType } from './scalars.js';
 
 export interface YScalar {
   kind: 'scalar';
@@ -165,7 +165,7 @@ function padQuoted(text: string, from: number, quote: string): string | undefine
   const start = text.indexOf('\n', from);
   if (end >= text.length || start < 0 || start > end) return undefined;
   const inside = text.slice(start, end);
-  const padded = inside.replace(/\n(?=[^\n])/g, `\n${' '.repeat(80)}`);
+  const padded = inside.replace(/\n(?!\n)/g, `\n${' '.repeat(80)}`);
   return padded === inside ? undefined : text.slice(0, start) + padded + text.slice(end);
 }
 
@@ -231,17 +231,18 @@ class Converter {
   private make(node: ParsedNode): YNode {
     const place = this.place(node);
     if (isMap(node)) {
+      this.checkTag(node, 'map', place);
       const entries: YMap['entries'] = new Map();
       const merged: YMap['entries'][] = [];
       for (const { key, value } of node.items) {
-        const name: YNode = key === null ? emptyScalar(place) : this.convert(key);
+        const merge = isScalar(key) && key.type === 'PLAIN' && key.value === '<<';
+        const name: YNode = key === null ? emptyScalar(place) : merge ? textNode('<<', this.place(key)) : this.convert(key);
         const item: YNode = value === null ? emptyScalar(name.place) : this.convert(value);
         if (name.kind !== 'scalar') {
           this.problems.add(name.place, 'A key must be text.');
           continue;
         }
-        const plainKey = isScalar(key) && key.type === 'PLAIN';
-        if (plainKey && name.text === '<<') {
+        if (merge) {
           for (const source of item.kind === 'seq' ? item.items : [item]) {
             if (source.kind === 'map') merged.unshift(source.entries);
             else this.problems.add(source.place, 'Only a mapping can be merged with <<.');
@@ -259,18 +260,34 @@ class Converter {
       );
     }
     if (isSeq(node)) {
+      this.checkTag(node, 'seq', place);
       const items = node.items.map((item) => this.convert(item));
       return this.weigh({ kind: 'seq', items, place }, items);
     }
     if (!isScalar(node)) return emptyScalar(place);
-    const text = typeof node.value === 'string' ? node.value : '';
-    const tag = node.tag?.replace('tag:yaml.org,2002:', '!!');
-    if (tag === '!!str' || (node.type !== 'PLAIN' && tag === undefined))
-      return { kind: 'scalar', type: 'str', value: text, text, place };
-    if (tag !== undefined && !['!!int', '!!float', '!!bool', '!!null'].includes(tag)) {
-      this.problems.add(place, `The tag ${node.tag ?? ''} is not known.`, 'plain YAML without tags');
+    const text = typeof node.value === 'string' ? node.value : (node.source ?? '');
+    if (node.tag === undefined || node.tag === '!') {
+      if (node.tag === '!' || node.type !== 'PLAIN') return { kind: 'scalar', type: 'str', value: text, text, place };
+      // YAML 1.1 has types for these two that nothing can be made of.
+      if (text === '=' || text === '<<')
+        this.problems.add(place, `YAML gives ${text} a meaning of its own.`, `"${text}", in quotes`);
+      return { kind: 'scalar', ...resolveScalar(text), text, place };
     }
+    const tagged = resolveTagged(node.tag, text);
+    if (tagged) return { kind: 'scalar', ...tagged, place };
+    const known = /^tag:yaml\.org,2002:(str|int|float|bool|null|timestamp|binary)$/.test(node.tag);
+    this.problems.add(
+      place,
+      known ? `${JSON.stringify(text)} is not what its tag ${node.tag} says.` : `The tag ${node.tag} is not known.`,
+      'plain YAML without tags',
+    );
     return { kind: 'scalar', ...resolveScalar(text), text, place };
+  }
+
+  /** Tags on lists and mappings say what these are anyway; any other makes an object that no job file has. */
+  private checkTag(node: ParsedNode, kind: 'map' | 'seq', place: Place): void {
+    if (node.tag === undefined || node.tag === '!' || node.tag === `tag:yaml.org,2002:${kind}`) return;
+    this.problems.add(place, `The tag ${node.tag} is not known.`, 'plain YAML without tags');
   }
 }
 

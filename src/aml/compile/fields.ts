@@ -1,6 +1,6 @@
 /** Parts that several v2 YAML schemas share, and how each is sent: camelCase in a job, snake_case in a pipeline node. */
 import { asText, compact, isTreeObject, type Tree, type TreeObject } from './pending.js';
-import { PyFloat } from './python.js';
+import { PyFloat, pyStr } from './python.js';
 import {
   bool,
   dict,
@@ -12,6 +12,7 @@ import {
   object,
   raw,
   rawValue,
+  readObject,
   str,
   tagged,
   union,
@@ -113,6 +114,12 @@ export const services: Field = dict({
   ...knownService,
   read(node, reader) {
     const type = node.kind === 'map' ? node.entries.get('type')?.value : undefined;
+    if (node.kind === 'map' && !type) {
+      // Without a type the client takes the first kind of service that has the keys.
+      const kind = node.entries.has('log_dir') ? 'tensor_board' : 'ssh';
+      const fields = { ...service, ...(kind === 'ssh' ? { ssh_public_keys: str } : { log_dir: str }) };
+      return { ...readObject(node, fields, { name: 'the service', elsewhere: readOnly }, reader), type: kind };
+    }
     if (type?.kind !== 'scalar' || type.type !== 'str' || Object.hasOwn(SERVICES, type.text.toLowerCase()))
       return knownService.read(node, reader);
     reader.problems.warn(
@@ -159,7 +166,19 @@ export const samplingAlgorithm: Field = union(
 );
 
 /** Environment variables: text, or whatever the user wrote (the service takes text only; the client sends it as it is). */
-export const environmentVariables: Field = dict(raw);
+export const environmentVariables: Field = {
+  ...dict(raw),
+  read(node, reader) {
+    if (node.kind !== 'map') return dict(raw).read(node, reader);
+    // JSON makes text of any key.
+    return Object.fromEntries(
+      [...node.entries.values()].map(({ key, value }) => [
+        key.type === 'bool' || key.type === 'null' ? JSON.stringify(key.value) : key.type === 'str' ? key.text : pyStr(key.value),
+        rawValue(value),
+      ]),
+    );
+  },
+};
 
 /** A Python number as `timedelta` wants it. */
 function seconds(value: Tree): number | undefined {

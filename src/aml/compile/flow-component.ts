@@ -1,12 +1,11 @@
 /** Prompt flows used as parallel components: `flow.dag.yaml` files and run files that name one (recordings in conformance/jobs). */
-import { statSync } from 'node:fs';
 import path from 'node:path';
 import { codeWithUri } from './assets.js';
 import { componentEnvironment, componentReader, localComponent, type ComponentFile, type LocalComponent } from './component.js';
-import { resolvePath } from './context.js';
+import { resolvePath, statOf } from './context.js';
 import { child, textOf, type YMap } from './document.js';
 import { isTreeObject, type Tree, type TreeObject } from './pending.js';
-import { bool, dict, raw, readObject, str } from './schema.js';
+import { bool, dict, raw, readObject, str, schemaName } from './schema.js';
 
 const DAG = 'flow.dag.yaml';
 
@@ -26,7 +25,7 @@ export function flowComponent(file: ComponentFile): LocalComponent {
       environment_variables: map,
       flow: str,
       azureml: raw,
-      $schema: str,
+      $schema: schemaName,
     },
     { name: 'a flow', unknown: 'drop' },
     context.reader(base),
@@ -37,14 +36,14 @@ export function flowComponent(file: ComponentFile): LocalComponent {
   let definition: YMap | undefined = root;
   if (flowNode) {
     const target = resolvePath(base, textOf(flowNode) ?? '');
-    const stat = statSync(target, { throwIfNoEntry: false });
+    const stat = statOf(target);
     folder = stat?.isDirectory() ? target : path.dirname(target);
     name = stat?.isDirectory() ? DAG : path.basename(target);
     const loaded = context.yaml(path.join(folder, name), flowNode.place);
     definition = loaded?.kind === 'map' ? loaded : undefined;
   }
   const at = flowNode?.place ?? root.place;
-  if (!statSync(path.join(folder, '.promptflow', 'flow.tools.json'), { throwIfNoEntry: false })) {
+  if (!statOf(path.join(folder, '.promptflow', 'flow.tools.json'))) {
     context.problems.add(at, 'The flow has no .promptflow/flow.tools.json.', 'run `pf flow validate` and commit that file');
   }
   const included = child(definition, 'additional_includes');

@@ -51,6 +51,11 @@ export async function compileJob(source: JobSource, target: CompileTarget): Prom
   const job: JobFile = { context, root, base: path.dirname(file), file };
   const body = compiler?.(job);
   await context.settle();
+  if (context.local) {
+    const why = 'compute: local runs a job on the machine that submits it; that is not supported.';
+    if (target.sends) context.problems.add(context.local, why, 'azureml:NAME or serverless');
+    else context.problems.warn(context.local, why);
+  }
   context.problems.throwIfAny(file);
   if (!body) throw new Failure(`${source.file} holds no job.`, { code: 'JobInvalid', file });
   source.signal?.throwIfAborted();
@@ -122,7 +127,9 @@ function checkSchema(root: YMap, context: Context): void {
 function nameOf(source: JobSource, root: YMap): Pick<CompiledJob, 'name' | 'nameFrom'> {
   if (source.name !== undefined) return { name: source.name, nameFrom: 'source' };
   const own = textOf(child(root, 'name'));
-  return own !== undefined && own !== '' ? { name: own, nameFrom: 'file' } : { name: generateName(), nameFrom: 'generated' };
+  return own !== undefined && own !== ''
+    ? { name: own.toLowerCase(), nameFrom: 'file' }
+    : { name: generateName(), nameFrom: 'generated' };
 }
 
 /** Names, description and tags: the caller's, else the file's, else made from name and folder. */

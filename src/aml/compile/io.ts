@@ -1,6 +1,6 @@
 /** Inputs and outputs of jobs and nodes: YAML to what is sent (reference azure-ml-rest §1.2, §1.3 step 5, §1.7). */
 import { upload } from './assets.js';
-import { type Context, resolvePath } from './context.js';
+import { type Context, resolvePath, statOf } from './context.js';
 import { child, textOf, type YMap, type YNode } from './document.js';
 import { styled, type Style } from './fields.js';
 import { compact, type Tree, type TreeObject } from './pending.js';
@@ -22,7 +22,6 @@ import {
   type Field,
 } from './schema.js';
 import path from 'node:path';
-import { statSync } from 'node:fs';
 
 export const DATA_TYPES = ['uri_file', 'uri_folder', 'mltable', 'custom_model', 'mlflow_model', 'triton_model'];
 const MODEL_TYPES = ['custom_model', 'mlflow_model'];
@@ -125,9 +124,9 @@ export function readInputs(context: Context, node: YNode | undefined, base: stri
     return inputs;
   }
   for (const [name, entry] of node.entries) {
-    checkName(context, name, entry.key.place);
+    checkName(context, bindings ? name : name.replaceAll('.', '-'), entry.key.place);
     if (entry.key.type === 'bool') textKey(entry.key, context.problems);
-    const value = readInput(context, entry.value, base, bindings);
+    const value = readInput(context, entry.value, base, bindings, name);
     if (value) inputs.set(name, value);
   }
   return inputs;
@@ -142,9 +141,9 @@ function checkName(context: Context, name: string, place: Place): void {
   );
 }
 
-export function readInput(context: Context, node: YNode, base: string, bindings: boolean): InputValue | undefined {
+export function readInput(context: Context, node: YNode, base: string, bindings: boolean, name?: string): InputValue | undefined {
   const place = node.place;
-  const reader = context.reader(base, bindings);
+  const reader = { ...context.reader(base, bindings), ...(name === undefined ? {} : { key: name }) };
   if (node.kind === 'scalar') {
     const value = readField(primitive, node, reader);
     if (value === undefined || value === null) return undefined;
@@ -193,6 +192,13 @@ function legacyBinding(context: Context, text: string, place: Place): boolean {
 /** Where data is: bindings, URLs and ARM ids stay; `azureml:name:version` becomes an ARM id; a local path is uploaded. */
 export function dataUri(context: Context, text: string, type: string, base: string, place: Place, datastore?: string): Tree {
   const bare = withoutPrefix(text);
+  // What the client takes for neither a URL nor a path of this machine.
+  const odd = /^(?:azureml:azureml:\/\/|(?:azureml:)?(?:file|runs):)/.exec(text)?.[0];
+  if (odd !== undefined) {
+    const instead = odd.endsWith('//') ? bare : odd.endsWith('file:') ? text.slice(odd.length) : 'azureml://…';
+    context.problems.add(place, `A path of data cannot begin with ${odd}.`, instead);
+    return undefined;
+  }
   if (isArmId(bare) || isUrl(bare) || isBinding(bare)) return bare;
   const named = text.startsWith('azureml:') || (/[:@]/.test(bare) && !isLocal(base, bare));
   if (named && !path.isAbsolute(bare)) {
@@ -207,7 +213,7 @@ export function dataUri(context: Context, text: string, type: string, base: stri
 }
 
 function isLocal(base: string, text: string): boolean {
-  return text.startsWith('file:') || statSync(resolvePath(base, text), { throwIfNoEntry: false }) !== undefined;
+  return statOf(resolvePath(base, text)) !== undefined;
 }
 
 export function readOutputs(

@@ -212,7 +212,7 @@ export function nodeBase(context: Context, draft: Draft, read: TreeObject, sourc
   return {
     name: draft.name,
     type: draft.type,
-    display_name: textOf(child(draft.node, 'display_name')),
+    display_name: shownAs(draft),
     tags: tags ? rawValue(tags) : undefined,
     computeId: compute,
     inputs: nodeInputs(context, draft),
@@ -222,6 +222,11 @@ export function nodeBase(context: Context, draft: Draft, read: TreeObject, sourc
     _source: source,
     ...(componentId === undefined ? {} : { componentId }),
   };
+}
+
+function shownAs(draft: Draft): Tree {
+  const node = child(draft.node, 'display_name');
+  return node && rawValue(node);
 }
 
 function local(draft: Draft): LocalComponent | undefined {

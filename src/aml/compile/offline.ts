@@ -44,6 +44,8 @@ export function offlineTarget(workspace: WorkspaceRef, lookups?: Lookups): Compi
     workspace,
     workspaceId: id,
     sequential: true,
+    // With a connection the job is about to be sent.
+    sends: lookups !== undefined,
     requests,
     upload: { bytes: 0, files: 0, reused: 0 },
     check: async (references, signal) => (lookups ? lookups.check(references, signal) : []),

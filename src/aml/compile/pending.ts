@@ -1,5 +1,5 @@
 /** Places in a compiled body whose text is known only when an asset has been written. */
-import { PyFloat } from './python.js';
+import { PyDate, PyFloat } from './python.js';
 import type { Json } from './python.js';
 import type { CompileTarget } from './types.js';
 
@@ -20,7 +20,7 @@ export class Pending {
   }
 }
 
-export type Tree = string | number | boolean | null | undefined | PyFloat | Pending | Tree[] | { [key: string]: Tree };
+export type Tree = string | number | boolean | null | undefined | PyFloat | PyDate | Pending | Tree[] | { [key: string]: Tree };
 export type TreeObject = { [key: string]: Tree };
 
 export function isTreeObject(value: Tree): value is TreeObject {
@@ -29,6 +29,7 @@ export function isTreeObject(value: Tree): value is TreeObject {
     value !== null &&
     !Array.isArray(value) &&
     !(value instanceof PyFloat) &&
+    !(value instanceof PyDate) &&
     !(value instanceof Pending)
   );
 }

@@ -7,7 +7,7 @@ import { compileNodes } from './nodes.js';
 import './flow-component.js';
 import './pipeline-component.js';
 import { asText, type Tree, type TreeObject } from './pending.js';
-import { isArmId, namedId, withoutPrefix } from './refs.js';
+import { namedId, withoutPrefix } from './refs.js';
 import { bool, isBinding, object, raw, words, union, type Field } from './schema.js';
 import { Scope, typedInput, typedOutput } from './scope.js';
 
@@ -159,7 +159,7 @@ function settingsBody({ context, root }: JobFile, read: TreeObject): TreeObject 
     const value = settings[key];
     if (typeof value !== 'string') continue;
     const name = withoutPrefix(value);
-    if (isArmId(name) || isBinding(name)) settings[key] = name;
+    if (/^\/subscriptions\//i.test(name) || isBinding(name)) settings[key] = name;
     else {
       settings[key] = namedId(context, collection, name);
       const place = child(child(root, 'settings'), key)?.place ?? root.place;

@@ -11,7 +11,32 @@ export class PyFloat {
   }
 }
 
-export type Json = string | number | boolean | null | undefined | PyFloat | Json[] | { [key: string]: Json };
+/** A date of YAML, kept as it is written until it is written again. */
+export class PyDate {
+  constructor(readonly text: string) {}
+  /** `str(value)`: a date, or date and time with the offset. */
+  toString(): string {
+    const parts =
+      /^(\d{4})-(\d\d?)-(\d\d?)(?:(?:[Tt]|[ \t]+)(\d\d?):(\d\d):(\d\d)(?:\.(\d*))?(?:[ \t]*(Z|[-+]\d\d?(?::\d\d)?))?)?$/.exec(
+        this.text,
+      );
+    if (!parts) return this.text;
+    const [, year = '', month = '', day = '', hour, minute = '', second = '', fraction = '', zone] = parts;
+    const two = (text: string): string => text.padStart(2, '0');
+    const date = `${year}-${two(month)}-${two(day)}`;
+    if (hour === undefined) return date;
+    const micro = fraction.slice(0, 6).padEnd(6, '0');
+    const [sign = '', offset = ''] = zone === undefined ? [] : zone === 'Z' ? ['+', '00:00'] : [zone.slice(0, 1), zone.slice(1)];
+    const [hours = '', minutes = '00'] = offset.split(':');
+    const shift = sign === '' ? '' : `${sign}${two(hours)}:${minutes}`;
+    return `${date} ${two(hour)}:${minute}:${second}${Number(micro) === 0 ? '' : `.${micro}`}${shift}`;
+  }
+  toJSON(): string {
+    return this.toString();
+  }
+}
+
+export type Json = string | number | boolean | null | undefined | PyFloat | PyDate | Json[] | { [key: string]: Json };
 export type JsonObject = { [key: string]: Json };
 
 /** `repr(float)`: shortest digits, exponent below 1e-4 and from 1e16 on. */
@@ -40,6 +65,7 @@ export function pyStr(value: Json): string {
   if (typeof value === 'boolean') return value ? 'True' : 'False';
   if (typeof value === 'number') return String(value);
   if (value instanceof PyFloat) return pyFloat(value.value);
+  if (value instanceof PyDate) return value.toString();
   return pyRepr(value);
 }
 
@@ -50,7 +76,7 @@ function pyRepr(value: Json): string {
     return quote + (quote === "'" ? escaped.replaceAll("'", "\\'") : escaped) + quote;
   }
   if (Array.isArray(value)) return `[${value.map(pyRepr).join(', ')}]`;
-  if (value !== null && typeof value === 'object' && !(value instanceof PyFloat)) {
+  if (value !== null && typeof value === 'object' && !(value instanceof PyFloat || value instanceof PyDate)) {
     return `{${Object.entries(value)
       .map(([key, item]) => `${pyRepr(key)}: ${pyRepr(item)}`)
       .join(', ')}}`;
@@ -96,6 +122,7 @@ export function pyJson(value: Json, sortKeys = true): string {
     const text = pyFloat(value.value);
     return text === 'nan' ? 'NaN' : text === 'inf' ? 'Infinity' : text === '-inf' ? '-Infinity' : text;
   }
+  if (value instanceof PyDate) return pyJsonString(value.toString());
   if (Array.isArray(value)) return `[${value.map((item) => pyJson(item, sortKeys)).join(', ')}]`;
   const keys = Object.keys(value).filter((key) => value[key] !== undefined);
   if (sortKeys) keys.sort(byCodePoint);
@@ -109,7 +136,7 @@ export function pyJoin(separator: string, text: string): string {
 
 /** Drops undefined members, and turns PyFloat into a number: what is sent. */
 export function plain(value: Json): unknown {
-  if (value instanceof PyFloat) return value.toJSON();
+  if (value instanceof PyFloat || value instanceof PyDate) return value.toJSON();
   if (Array.isArray(value)) return value.map(plain);
   if (value !== null && typeof value === 'object') {
     return Object.fromEntries(
@@ -122,5 +149,7 @@ export function plain(value: Json): unknown {
 }
 
 export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof PyFloat);
+  return (
+    typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof PyFloat || value instanceof PyDate)
+  );
 }

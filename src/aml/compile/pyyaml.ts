@@ -2,7 +2,7 @@
  * Writes YAML as PyYAML's `dump(data, sort_keys=True)` does: conda files are sent in that text, and hashes depend on it. The choices of quotes
  * and of places to break lines are those of its emitter: block style, width 80, ASCII only. Source: conformance/jobs (condaFile).
  */
-import { byCodePoint, PyFloat, pyFloat } from './python.js';
+import { byCodePoint, PyDate, PyFloat, pyFloat } from './python.js';
 import { asText, isTreeObject, type Tree, type TreeObject } from './pending.js';
 import { resolveScalar } from './scalars.js';
 
@@ -74,6 +74,7 @@ class Emitter {
     if (typeof item === 'string') this.scalar(item, indent, false);
     else if (item === null || item === undefined) this.write('null');
     else if (item instanceof PyFloat) this.write(yamlFloat(item.value));
+    else if (item instanceof PyDate) this.write(item.toString());
     else if (Array.isArray(item)) this.write('[]');
     else if (isTreeObject(item)) this.write('{}');
     else this.write(asText(item));

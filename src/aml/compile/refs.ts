@@ -43,9 +43,18 @@ function refer(context: Context, reference: Omit<Reference, 'file' | 'line' | 'c
  * `azureml:cpu-cluster`, `cpu-cluster`, an ARM id, `serverless`, `${{…}}`. Out: what is sent as computeId, undefined for serverless where
  * the client sends nothing.
  */
-export function computeId(context: Context, text: string, place: Place): string {
-  const name = withoutPrefix(text);
-  if (isArmId(name) || isBinding(name) || /^\/subscriptions\//i.test(name)) return name;
+export function computeId(context: Context, text: string, place: Place, inPipeline: boolean | 'step' = 'step'): string {
+  let name = withoutPrefix(text);
+  // Only steps can take their compute from an input; at the top the text is a name like any other.
+  if (inPipeline === 'step' && isBinding(name)) return name;
+  if (inPipeline) {
+    // Pipelines look computes up by name, in their own workspace.
+    name = /^\/subscriptions\/.+\/computes\/([^/]+)$/i.exec(name)?.[1] ?? name;
+    if (/^local$/i.test(name)) name = 'local';
+    else if (!isBinding(name) && !/^\/subscriptions\//i.test(name) && /^$|\//.test(name))
+      context.problems.add(place, `${JSON.stringify(text)} is no name of a compute.`, 'azureml:NAME');
+  }
+  if (/^\/subscriptions\//i.test(name)) return name;
   if (!SPECIAL_COMPUTES.has(name.toLowerCase())) refer(context, { kind: 'compute', name }, place);
   return namedId(context, 'computes', name);
 }

@@ -26,6 +26,37 @@ export function resolveScalar(text: string): ResolvedScalar {
   return { type: 'str', value: text };
 }
 
+/**
+ * A scalar with an explicit tag, as PyYAML constructs it: `!!null x` is empty, `!!int "5"` is 5. Out: its text as well (of `!!binary` the
+ * decoded one); undefined when the tag is not known or the text does not fit it.
+ */
+export function resolveTagged(tag: string, text: string): (ResolvedScalar & { text: string }) | undefined {
+  switch (tag) {
+    case 'tag:yaml.org,2002:str':
+      return { type: 'str', value: text, text };
+    case 'tag:yaml.org,2002:null':
+      return { type: 'null', value: null, text };
+    case 'tag:yaml.org,2002:bool':
+      return /^(?:yes|no|true|false|on|off)$/i.test(text)
+        ? { type: 'bool', value: /^(?:yes|true|on)$/i.test(text), text }
+        : undefined;
+    case 'tag:yaml.org,2002:int':
+      return INT.test(text) ? { type: 'int', value: readInt(text), text } : undefined;
+    case 'tag:yaml.org,2002:float':
+      return FLOAT.test(text) || /^[-+]?\d+(?:[eE][-+]?\d+)?$/.test(text)
+        ? { type: 'float', value: new PyFloat(readFloat(text)), text }
+        : undefined;
+    case 'tag:yaml.org,2002:timestamp':
+      return TIMESTAMP.test(text) ? { type: 'timestamp', value: text, text } : undefined;
+    case 'tag:yaml.org,2002:binary': {
+      const decoded = Buffer.from(text, 'base64').toString('utf8');
+      return { type: 'str', value: decoded, text: decoded };
+    }
+    default:
+      return undefined;
+  }
+}
+
 function readInt(text: string): number | string {
   const negative = text.startsWith('-');
   const digits = text.replace(/^[-+]/, '').replaceAll('_', '');

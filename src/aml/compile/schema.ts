@@ -10,6 +10,8 @@ export interface Reader {
   base: string;
   /** Inside a pipeline node a `${{…}}` expression may stand for any scalar. */
   bindings: boolean;
+  /** The key whose value is read, for messages. */
+  key?: string;
 }
 
 export interface Field {
@@ -36,11 +38,14 @@ function scalar(accepts: string, read: (node: YScalar) => Tree): Field {
         const value = read(node);
         if (value !== undefined) return value;
       }
-      reader.problems.add(node.place, `${what(node)} is not ${accepts}.`);
+      reader.problems.add(node.place, `${ofKey(reader)}${what(node)} is not ${accepts}.`);
       return undefined;
     },
   };
 }
+
+/** `command: `, so that a message names the key as well as the place. */
+const ofKey = ({ key }: Reader): string => (key === undefined ? '' : `${key}: `);
 
 /** How a message names a value. */
 export function what(node: YNode): string {
@@ -94,6 +99,9 @@ export const primitive: Field = scalar('text, a finite number or a boolean', ({ 
 
 export const raw: Field = { accepts: 'anything', shape: 'any', nullable: true, read: (node) => rawValue(node) };
 
+/** `$schema`: whatever it says is for editors; only an empty one is refused. */
+export const schemaName: Field = { accepts: 'the address of a schema', shape: 'any', read: (node) => rawValue(node) };
+
 /** The plain value of any YAML. */
 export function rawValue(node: YNode): Tree {
   if (node.kind === 'seq') return node.items.map(rawValue);
@@ -120,7 +128,8 @@ export function words(values: readonly string[], fold: 'exact' | 'lower' | 'snak
         if (accepted.includes(turn(node.text))) return keep ? node.text : turn(node.text);
       }
       const near = node.kind === 'scalar' ? nearest(node.text, accepted) : undefined;
-      reader.problems.add(node.place, `${what(node)} is not known here.${near ? ` Did you mean ${near}?` : ''}`, oneOf(accepted));
+      const hint = near ? ` Did you mean ${near}?` : '';
+      reader.problems.add(node.place, `${ofKey(reader)}${what(node)} is not known here.${hint}`, oneOf(accepted));
       return undefined;
     },
   };
@@ -134,7 +143,7 @@ export function nullable(field: Field): Field {
 export function readField(field: Field, node: YNode, reader: Reader): Tree {
   if (node.kind === 'scalar' && node.type === 'null') {
     if (field.nullable) return null;
-    reader.problems.add(node.place, 'The value is missing.', field.accepts);
+    reader.problems.add(node.place, `${ofKey(reader)}The value is missing.`, field.accepts);
     return undefined;
   }
   return field.read(node, reader);
@@ -147,7 +156,7 @@ export function list(item: Field): Field {
     read(node, reader) {
       if (node.kind !== 'seq') {
         if (reader.bindings && node.kind === 'scalar' && isBinding(node.text)) return node.text;
-        reader.problems.add(node.place, `${what(node)} is not a list.`, `a list of ${item.accepts}`);
+        reader.problems.add(node.place, `${ofKey(reader)}${what(node)} is not a list.`, `a list of ${item.accepts}`);
         return undefined;
       }
       return node.items.map((member) => readField(item, member, reader));
@@ -167,11 +176,13 @@ export function dict(value: Field): Field {
     shape: 'map',
     read(node, reader) {
       if (node.kind !== 'map') {
-        reader.problems.add(node.place, `${what(node)} is not a mapping.`, `a mapping to ${value.accepts}`);
+        reader.problems.add(node.place, `${ofKey(reader)}${what(node)} is not a mapping.`, `a mapping to ${value.accepts}`);
         return undefined;
       }
       for (const { key } of node.entries.values()) textKey(key, reader.problems);
-      return Object.fromEntries([...node.entries].map(([key, entry]) => [key, readField(value, entry.value, reader)]));
+      return Object.fromEntries(
+        [...node.entries].map(([key, entry]) => [key, readField(value, entry.value, { ...reader, key })]),
+      );
     },
   };
 }
@@ -194,7 +205,11 @@ export function object(fields: Readonly<Record<string, Field>>, options: ObjectO
     read(node, reader) {
       if (node.kind !== 'map') {
         if (reader.bindings && node.kind === 'scalar' && isBinding(node.text)) return node.text;
-        reader.problems.add(node.place, `${what(node)} is not ${name}.`, `a mapping with ${oneOf(Object.keys(fields))}`);
+        reader.problems.add(
+          node.place,
+          `${ofKey(reader)}${what(node)} is not ${name}.`,
+          `a mapping with ${oneOf(Object.keys(fields))}`,
+        );
         return undefined;
       }
       return readObject(node, fields, options, reader);
@@ -213,9 +228,10 @@ export function readObject(
   for (const [key, entry] of node.entries) {
     const field = Object.hasOwn(fields, key) ? fields[key] : undefined;
     if (field) {
-      const value = readField(field, entry.value, reader);
+      const value = readField(field, entry.value, { ...reader, key });
       if (value !== undefined) result[key] = value;
     } else if (!known.includes(key)) {
+      if (options.unknown !== 'drop') textKey(entry.key, reader.problems);
       const near = nearest(key, known);
       const hint = near ? ` Did you mean ${near}?` : '';
       if (options.unknown === 'include') {
@@ -256,7 +272,7 @@ export function union(...alternatives: Field[]): Field {
       const fits = alternatives.filter((field) => field.shape === node.kind).length;
       if (best && (fits === 1 || node.kind !== 'scalar')) {
         for (const problem of best.list) reader.problems.add(problem.place, problem.message, problem.accepted);
-      } else reader.problems.add(node.place, `${what(node)} is not accepted here.`, accepts);
+      } else reader.problems.add(node.place, `${ofKey(reader)}${what(node)} is not accepted here.`, accepts);
       return undefined;
     },
   };
@@ -277,7 +293,11 @@ export function tagged(tag: string, variants: Readonly<Record<string, Field>>, f
           : (variants[name] ?? (isBinding(chosen?.kind === 'scalar' ? chosen.text : '') ? fallback : undefined));
       if (variant) return variant.read(node, reader);
       if (node.kind !== 'map')
-        reader.problems.add(node.place, `${what(node)} is not a mapping.`, `a mapping with ${tag} ${oneOf(names)}`);
+        reader.problems.add(
+          node.place,
+          `${ofKey(reader)}${what(node)} is not a mapping.`,
+          `a mapping with ${tag} ${oneOf(names)}`,
+        );
       else if (!chosen) reader.problems.add(node.place, `The key ${tag} is missing.`, oneOf(names));
       else {
         const near = nearest(name ?? '', names);

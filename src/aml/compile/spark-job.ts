@@ -43,6 +43,8 @@ export function sparkJob(job: JobFile): JobBody {
     needsAmlToken: usesUserIdentity(read) || (read['identity'] === undefined && read['compute'] === undefined),
     properties: {
       ...commonBody(job, read),
+      // The client does not send the properties of a Spark job.
+      properties: {},
       jobType: 'Spark',
       codeId: codeOf(context, root, base),
       entry: entryToRest(read['entry'], 'camel'),

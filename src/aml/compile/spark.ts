@@ -1,10 +1,10 @@
 /** What Spark jobs, components and steps share: entry, configuration, files (reference azure-ml-rest §1.7, recordings). */
-import { statSync } from 'node:fs';
 import path from 'node:path';
-import { realPath, type Context } from './context.js';
+import { realPath, statOf, type Context } from './context.js';
 import { child, textOf, type YMap } from './document.js';
 import { SPARK_SIZES } from './fields.js';
 import { asText, isTreeObject, type Tree, type TreeObject } from './pending.js';
+import { PyFloat } from './python.js';
 import { isUrl } from './refs.js';
 import { dict, isBinding, list, object, raw, str, type Field } from './schema.js';
 
@@ -61,7 +61,10 @@ export function overlay(own: SparkConf, component: SparkConf | undefined): Spark
   return withInstances({ named, other: Object.keys(own.other).length > 0 ? own.other : component.other });
 }
 
-const truthy = (value: Tree): boolean => value !== undefined && value !== null && value !== false && value !== 0 && value !== '';
+const truthy = (value: Tree): boolean =>
+  value instanceof PyFloat
+    ? value.value !== 0
+    : value !== undefined && value !== null && value !== false && value !== 0 && value !== '';
 
 /** With dynamic allocation the number of executors begins at its minimum. */
 export function withInstances(conf: SparkConf): SparkConf {
@@ -100,8 +103,8 @@ export function checkSpark(context: Context, root: YMap, base: string, conf: Spa
   const code = textOf(child(root, 'code'));
   if (entry && file !== undefined && code !== undefined && !isUrl(code) && !/^(azureml:|git\+|\/subscriptions\/)/.test(code)) {
     const folder = realPath(base, code);
-    const there = statSync(folder, { throwIfNoEntry: false })?.isDirectory();
-    if (there && !statSync(path.join(folder, file), { throwIfNoEntry: false })) {
+    const there = statOf(folder)?.isDirectory();
+    if (there && !statOf(path.join(folder, file))) {
       context.problems.add(child(entry, 'file')?.place ?? entry.place, `There is no ${file} in the code folder ${code}.`);
     }
   }
@@ -127,7 +130,7 @@ function checkConf(context: Context, root: YMap, { named }: SparkConf): void {
       ? ['dynamic_allocation_min_executors', 'dynamic_allocation_max_executors']
       : ['executor_instances']) as NamedKey[]),
   );
-  const missing = required.filter((key) => named[key] === undefined).map((key) => NAMED[key]);
+  const missing = required.filter((key) => !truthy(named[key])).map((key) => NAMED[key]);
   if (missing.length > 0)
     context.problems.add(at, `The Spark configuration lacks ${missing.join(', ')}.`, 'conf: with these keys');
   const least = Number(asText(named.dynamic_allocation_min_executors));

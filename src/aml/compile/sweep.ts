@@ -4,7 +4,16 @@ import { asText, isTreeObject, type Tree, type TreeObject } from './pending.js';
 import { PyFloat } from './python.js';
 import { dict, int, list, object, readField, scalarNumber, str, tagged, union, type Field } from './schema.js';
 
-const number = scalarNumber;
+const number: Field = {
+  ...scalarNumber,
+  accepts: 'a finite number',
+  read(node, reader) {
+    const value = scalarNumber.read(node, reader);
+    if (!(value instanceof PyFloat) || Number.isFinite(value.value)) return value;
+    reader.problems.add(node.place, 'The number is not finite.', 'a finite number');
+    return undefined;
+  },
+};
 const of = (fields: Record<string, Field>): Field =>
   object({ type: str, ...fields }, { name: 'the search space', required: Object.keys(fields) });
 const uniform = of({ min_value: number, max_value: number });
@@ -28,7 +37,7 @@ const choiceValue: Field = {
   shape: 'any',
   read: (node, reader) => readField(union(number, str, dict(union(number, str, distribution))), node, reader),
 };
-const choice = object({ type: str, values: list(choiceValue) }, { name: 'the search space', required: ['values'] });
+const choice = object({ type: str, values: list(choiceValue) }, { name: 'the search space' });
 
 /** One parameter of a search space. */
 export const distribution: Field = tagged('type', { choice, ...plain }, undefined, (text) => text.toLowerCase());

@@ -89,6 +89,8 @@ export interface CompileTarget {
   readonly workspaceId: string;
   /** Whether assets are written one after the other, for a record that is the same each time. */
   readonly sequential: boolean;
+  /** Whether jobs are sent: one with `compute: local` would wait for a machine that never takes it. */
+  readonly sends?: boolean;
   /** Writes made so far, in order. */
   readonly requests: readonly WriteRequest[];
   readonly upload: { bytes: number; files: number; reused: number };

@@ -22,7 +22,10 @@ jobs:
 `,
     );
     assert.match(message, /^job\.yml cannot be submitted: \d+ problems\./);
-    assert.match(message, /job\.yml:2:30: The text "cpu" is not accepted here\. Accepted: serverless or azureml:NAME/);
+    assert.match(
+      message,
+      /job\.yml:2:30: default_compute: The text "cpu" is not accepted here\. Accepted: serverless or azureml:NAME/,
+    );
     assert.match(message, /job\.yml:6:18: "azureml:e" names neither a version nor a label\. Accepted: azureml:e:1/);
     assert.match(message, /job\.yml:7:5: Unknown key resource in the step a\. Did you mean resources\? Accepted: /);
     assert.match(message, /job\.yml:8:19: File not found: missing\.yml/);
@@ -76,18 +79,16 @@ inputs: { a: { type: uri_fil, path: x }, b: 2024-01-01, c: }
 limits: { timeout: soon }
 distribution: { type: horovod }
 queue_settings: { job_tier: gold }
-compute: azureml:local
 `);
     for (const pattern of [
-      /1:10: A list is not text/,
-      /3:18: The number "1" is not text \(put quotes around it\)/,
-      /4:22: The text "uri_fil" is not known here\. Did you mean uri_file\?/,
-      /4:45: The date "2024-01-01" is not text/,
-      /4:60: The value is missing/,
-      /5:20: The text "soon" is not a whole number/,
+      /1:10: command: A list is not text/,
+      /3:18: version: The number "1" is not text \(put quotes around it\)/,
+      /4:22: type: The text "uri_fil" is not known here\. Did you mean uri_file\?/,
+      /4:45: b: The date "2024-01-01" is not text/,
+      /4:60: c: The value is missing/,
+      /5:20: timeout: The text "soon" is not a whole number/,
       /6:23: .*Accepted: pytorch, mpi, tensorflow or ray/,
       /7:29: .*Accepted: spot, basic, standard, premium or null/,
-      /8:10: compute: local/,
     ]) {
       assert.match(message, pattern);
     }
@@ -135,6 +136,6 @@ jobs:
     assert.match(message, /input rat: The job has no input rat\. Did you mean rate\? Accepted: rate/);
     assert.match(message, /override "nonsense": This is no override/);
     assert.match(message, /override "command\.x=1": command is not a mapping/);
-    assert.match(message, /override "limits\.timeout=soon": The text "soon" is not a whole number/);
+    assert.match(message, /override "limits\.timeout=soon": timeout: The text "soon" is not a whole number/);
   });
 });
