@@ -1,6 +1,6 @@
 /** Carries out the logging commands of one step (task-contract B.6): strict, with every trap that the agent has. */
 import { parseCommand, mentionsCommand, type LoggingCommand } from './command.js';
-import { handlers } from './command-handlers.js';
+import { handlers, hostsOf } from './command-handlers.js';
 import type { Restrictions } from './restrictions.js';
 import type { StepState } from './step-state.js';
 
@@ -45,6 +45,9 @@ export class CommandEngine {
       const handler = area[command.event];
       if (!handler)
         throw new Error(`##vso[${name}] is not a recognized command for ${command.area} command extension. ${reference}`);
+      const host = this.state.job.variables.get('System.HostType')?.value.toLowerCase() ?? 'build';
+      const hosts = hostsOf[command.area] ?? [host];
+      if (!hosts.includes(host)) throw new Error(`##vso[${name}] is for a ${hosts.join(' or ')}; this is a ${host}.`);
       handler(command, this.state, this.restrictions);
     } catch (error) {
       this.state.error(`Unable to process command '${written}' successfully. ${reference}`);

@@ -152,7 +152,8 @@ const updateBuildNumber: CommandHandler = ({ data }, state) => {
 
 const uploadArtifact: CommandHandler = (command, state) => {
   const name = legalName(needed(command, 'artifactname'), 'artifactname');
-  if (!state.job.variables.get('build.buildid')) throw new Error('Build.BuildId is not set: artifacts belong to a build.');
+  for (const variable of ['Build.BuildId', 'Build.ContainerId'])
+    if (!state.job.variables.get(variable)?.value) throw new Error(`${variable} is not set: artifacts belong to a build.`);
   const path = existing(command.data, state, 'artifact');
   state.job.keepArtifact(state, name, path);
 };
@@ -183,6 +184,9 @@ const publishResults: CommandHandler = (command, state) => {
 
 const nothing: CommandHandler = () => undefined;
 
+/** Areas that only one kind of host has, by `System.HostType`. */
+export const hostsOf: Record<string, string[]> = { build: ['build'], artifact: ['build'], release: ['release', 'deployment'] };
+
 /** By area and event, in lower case. */
 export const handlers: Record<string, Record<string, CommandHandler>> = {
   task: {
@@ -209,8 +213,9 @@ export const handlers: Record<string, Record<string, CommandHandler>> = {
   build: { addbuildtag: addBuildTag, updatebuildnumber: updateBuildNumber, uploadlog: uploadFile },
   artifact: { upload: uploadArtifact, associate: associateArtifact },
   release: {
-    updatereleasename: () => {
-      throw new Error('This is a build: there is no release to rename.');
+    updatereleasename: ({ data }, state) => {
+      if (data.trim() === '') throw new Error('Release name is required.');
+      state.result.releaseName = data.trim();
     },
   },
   results: { publish: publishResults },

@@ -39,9 +39,9 @@ export function parseCommand(line: string): LoggingCommand | undefined {
   if (space > 0) {
     for (const pair of info.slice(space + 1).split(';')) {
       const equals = pair.indexOf('=');
-      // A pair with an empty name or value is dropped.
+      // A pair with an empty name or value is dropped; a blank before a name is part of it.
       if (equals > 0 && equals < pair.length - 1) {
-        properties.set(pair.slice(0, equals).trim().toLowerCase(), unescapeCommand(pair.slice(equals + 1)));
+        properties.set(pair.slice(0, equals).toLowerCase(), unescapeCommand(pair.slice(equals + 1)));
       }
     }
   }

@@ -1,30 +1,25 @@
 /** The room's door: a task, or a script, as a step of an agent job. */
 import { existsSync } from 'node:fs';
-import { isAbsolute, join, resolve } from 'node:path';
+import { isAbsolute, resolve } from 'node:path';
 import { Failure } from '../../src/azure/errors.js';
 import { findInput, missingInputs, prepareInputs } from './inputs.js';
 import { createJob, type AgentJob } from './job.js';
 import { nodeBinary } from './node-binary.js';
 import { runStep } from './run-step.js';
+import { handlerTarget, type TaskDefinition } from './task-definition.js';
 import { fingerprintFolder, unpackTask, type UnpackedTask } from './task-folder.js';
-import type { JobOptions, NodeVersion, ScriptStep, TaskRunResult, TaskStep } from './types.js';
+import type { JobOptions, ScriptStep, TaskRunResult, TaskStep } from './types.js';
 import { toEnvironmentName } from './variables.js';
 
 export { createJob, AgentJob } from './job.js';
 
-/** Handlers in the agent's order of preference, and the Node each runs on here. */
-const handlerOrder: [string, NodeVersion][] = [
-  ['Node24', 24],
-  ['Node20_1', 20],
-];
+/** Handlers in the agent's order of preference. */
+const handlerOrder = ['Node24', 'Node20_1'];
 
-function chooseHandler({ definition, folder }: UnpackedTask, node: NodeVersion): { target: string; cwd: string | undefined } {
+function chooseHandler({ definition, folder }: UnpackedTask): { target: string; cwd: string | undefined } {
   const handlers = definition.execution ?? {};
-  // Without a feature flag a Node24 handler runs on Node 20 (B.3): the node asked for decides, the handler must only be there.
-  const found =
-    handlerOrder.find(([name, version]) => version <= Math.max(node, 20) && handlers[name]) ??
-    handlerOrder.find(([name]) => handlers[name]);
-  const handler = found && handlers[found[0]];
+  // The best handler is taken whichever Node runs it: without a feature flag that is Node 20 also for Node24 (B.3).
+  const handler = handlerOrder.map((name) => handlers[name]).find((found) => found !== undefined);
   if (!handler) {
     throw new Failure(
       `${definition.name} has no handler for Node 20 or Node 24, only ${Object.keys(handlers).join(', ') || 'none'}.`,
@@ -33,8 +28,17 @@ function chooseHandler({ definition, folder }: UnpackedTask, node: NodeVersion):
       },
     );
   }
-  const target = join(folder, handler.target.replaceAll('$(currentDirectory)', '.'));
-  return { target, cwd: handler.workingDirectory };
+  return { target: handlerTarget(folder, handler), cwd: handler.workingDirectory };
+}
+
+/** The server sends a job to no agent that is older than its tasks ask for (B.1 minimumAgentVersion). */
+function checkAgent(job: AgentJob, { name, minimumAgentVersion: least }: TaskDefinition): void {
+  const own = job.variables.get('Agent.Version')?.value ?? '';
+  if (least === undefined || own.localeCompare(least, 'en', { numeric: true }) >= 0) return;
+  throw new Failure(`${name} needs an agent of version ${least} or later; this is ${own}.`, {
+    code: 'AgentTooOld',
+    advice: 'Update the agent.',
+  });
 }
 
 function header({ definition }: UnpackedTask): string[] {
@@ -82,11 +86,13 @@ export async function runTaskIn(job: AgentJob, step: TaskStep): Promise<TaskRunR
       input: missing[0] ?? '',
     });
   }
+  if (step.serverChecks) checkAgent(job, definition);
   const node = step.node ?? 20;
-  const { target, cwd } = chooseHandler(task, node);
+  const { target, cwd } = chooseHandler(task);
   const binary = await nodeBinary(node, step.onLine ?? job.options.onLine);
   const taskVariables = job.taskVariables.get(definition.id) ?? {};
-  const folderOf = cwd === undefined ? job.folders.sources : isAbsolute(cwd) ? cwd : resolve(folder, cwd);
+  const usual = job.variables.get('System.DefaultWorkingDirectory')?.value ?? job.folders.sources;
+  const folderOf = cwd === undefined ? usual : isAbsolute(cwd) ? cwd : resolve(folder, cwd);
   return await runStep(job, step, {
     file: binary,
     args: [target],

@@ -16,11 +16,12 @@ export const setVariable: CommandHandler = (command, state, restrictions) => {
   const { variables, masker } = state.job;
   const isSecret = isTrue(command, 'issecret') || (variables.get(variable)?.isSecret ?? false);
   if (isSecret) {
-    const allowed = variables.get('system.unsafeallowmultilinesecret')?.value.toLowerCase() === 'true';
+    const allowed = variables.byEnvironmentName('SYSTEM_UNSAFEALLOWMULTILINESECRET')?.value.toLowerCase() === 'true';
+    // Before the refusal, whose words quote the command.
+    masker.add(value);
     if (/[\r\n]/.test(value) && !allowed) {
       throw new Error('Secrets cannot contain multiple lines.');
     }
-    masker.add(value);
   }
   if (!restrictions.variableAllowed(variable)) {
     state.warn(`Setting variable '${variable}' has been disabled by the task or build definition.`);
@@ -40,7 +41,12 @@ export const setVariable: CommandHandler = (command, state, restrictions) => {
     state.warn(`Overwriting readonly variable '${variable}'. This behavior will be disabled in the future.`);
   }
   state.result.variables[variable] = { value, isSecret };
-  variables.set(variable, { value, isSecret, isReadOnly: isTrue(command, 'isreadonly') });
+  variables.set(variable, {
+    value,
+    isSecret,
+    isReadOnly: isTrue(command, 'isreadonly'),
+    preserveCase: isTrue(command, 'preservecase'),
+  });
 };
 
 export const setTaskVariable: CommandHandler = (command, state) => {

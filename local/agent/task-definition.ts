@@ -163,6 +163,10 @@ const nodeHandlers = new Set(['Node24', 'Node20_1', 'Node16', 'Node10', 'Node'])
 
 const repeated = (names: string[]): string[] => names.filter((entry, index) => names.indexOf(entry) !== index);
 
+/** Where a handler's target lies; the agent knows this one macro in it (B.3). */
+export const handlerTarget = (folder: string, { target }: TaskHandler): string =>
+  join(folder, target.replaceAll(/\$\(currentDirectory\)/gi, '.'));
+
 /** Everything wrong with a task.json (parsed) and the folder it stands in; empty when it is fine. */
 export function checkDefinition(json: unknown, folder: string): string[] {
   const validate = new Ajv({ allErrors: true, strict: false }).compile(taskSchema);
@@ -208,7 +212,7 @@ export function checkDefinition(json: unknown, folder: string): string[] {
   for (const phase of [task.prejobexecution, task.execution, task.postjobexecution]) {
     for (const [key, handler] of Object.entries(phase ?? {})) {
       if (!nodeHandlers.has(key)) wrong.push(`handler "${key}" is not a Node handler that agents know`);
-      if (!existsSync(join(folder, handler.target))) wrong.push(`handler "${key}": ${handler.target} is not there`);
+      if (!existsSync(handlerTarget(folder, handler))) wrong.push(`handler "${key}": ${handler.target} is not there`);
     }
   }
   return wrong;

@@ -13,6 +13,8 @@ export interface JobVariable {
   value: string;
   isSecret?: boolean;
   isReadOnly?: boolean;
+  /** Its name in the environment keeps its letters (`task.setvariable preserveCase=true`). */
+  preserveCase?: boolean;
 }
 
 /** A service connection as the server hands it to the agent; keys of parameters and data in any case. */
@@ -180,6 +182,8 @@ export interface TaskRunResult {
   testResults: { type: string; title: string; files: string[] }[];
   buildTags: string[];
   buildNumber?: string;
+  /** `release.updatereleasename`, in a release only. */
+  releaseName?: string;
   timeline: TimelineRecord[];
   progress?: { percent: number; text: string };
   /** Text of the last task.complete. */

@@ -6,7 +6,10 @@ export interface NamedVariable extends JobVariable {
 }
 
 /** `.` and blank become `_`, in upper case (agent: VarUtil.ConvertToEnvVariableFormat). */
-export const toEnvironmentName = (name: string): string => name.replaceAll(/[. ]/g, '_').toUpperCase();
+export const toEnvironmentName = (name: string, preserveCase = false): string => {
+  const plain = name.replaceAll(/[. ]/g, '_');
+  return preserveCase ? plain : plain.toUpperCase();
+};
 
 export class JobVariables {
   readonly #byName = new Map<string, NamedVariable>();
@@ -60,13 +63,13 @@ export class JobVariables {
     const environment: Record<string, string> = {};
     const open: string[] = [];
     const secret: string[] = [];
-    for (const { name, value, isSecret } of this.all()) {
+    for (const { name, value, isSecret, preserveCase } of this.all()) {
       if (isSecret) {
         secret.push(name);
-        environment[`SECRET_${toEnvironmentName(name)}`] = value;
+        environment[`SECRET_${toEnvironmentName(name, preserveCase)}`] = value;
       } else {
         open.push(name);
-        environment[toEnvironmentName(name)] = value;
+        environment[toEnvironmentName(name, preserveCase)] = value;
         if (name.toLowerCase() === 'agent.jobstatus') environment['agent.jobstatus'] = value;
       }
     }

@@ -1,8 +1,8 @@
 /** What the agent makes of a task's words and deeds (task-contract B.11: the verified scenarios and the traps of B.5 to B.9). */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createJob, runScriptIn, runTask, runTaskIn } from '../../../local/agent/run-task.js';
 import { setWritable } from '../../../local/agent/task-folder.js';
@@ -91,6 +91,7 @@ describe('agent harness', function () {
       assert.equal(env.MINE, 'is open and $(none)');
       assert.equal(env.INPUT_TEXT, 'openclosed-secret');
       assert.equal(env.INPUT_FILE, join(cwd, 'jobs', 'a.yml'));
+      assert.equal(env.INPUT_FOLDER, cwd, 'an empty path is the root of the sources');
       assert.equal(env.INPUT_CONNECTION, arm.id);
       assert.equal(env.SOME_NAME, 'open');
       assert.equal(env.SECRET_ONE, undefined);
@@ -190,6 +191,11 @@ describe('agent harness', function () {
     const again = await run('retry', { retryCountOnTaskFailure: 2 });
     assert.deepEqual([again.result, again.attempts, again.message], ['Succeeded', 2, 'second']);
     assert.equal((await run('exit3', { continueOnError: true })).result, 'SucceededWithIssues');
+    // A command that went wrong is not forgotten by a retry; a time limit is not tried again.
+    const bad = await run('retryAfterBadCommand', { retryCountOnTaskFailure: 1 });
+    assert.deepEqual([bad.result, bad.attempts], ['Failed', 2]);
+    const late = await run('dies', { timeoutMs: 300, retryCountOnTaskFailure: 3, continueOnError: true });
+    assert.deepEqual([late.result, late.attempts, late.killedBy], ['SucceededWithIssues', 1, 'timeout']);
   });
 
   it('shares outputs, paths and secrets between the steps of a job', async () => {
@@ -210,6 +216,32 @@ describe('agent harness', function () {
     assert.equal(job.variables.get('hush')?.isSecret, true);
   });
 
+  it('gives later steps the paths, read-only outputs and task variables of earlier ones, and nothing else', async () => {
+    const job = await createJob({
+      workFolder,
+      waits: quick,
+      onLine: (line) => log.push(line),
+      variables: { PATH: { value: '/own' } },
+    });
+    const say = (step: string, ...lines: string[]): Promise<TaskRunResult> =>
+      runTaskIn(job, { from: fixture, step, inputs: { scenario: 'said', text: lines.join('\n') } });
+    const first = await say(
+      'first',
+      '##vso[task.prependpath]/one',
+      '##vso[task.prependpath]/two',
+      '##vso[task.setvariable variable=pl ain]now',
+      '##vso[task.settaskvariable variable=kept]task value',
+    );
+    assert.equal(first.result, 'Succeeded');
+    const report =
+      'const e = process.env; console.log(JSON.stringify([e.PATH, e.PL_AIN, e.VSTS_TASKVARIABLE_KEPT, e.SYSTEM_TASKINSTANCENAME]))';
+    await runScriptIn(job, { file: process.execPath, args: ['-e', report], step: 'script', env: { PATH: '/step' } });
+    assert.ok(log.includes(JSON.stringify([['/two', '/one', '/own'].join(delimiter), 'now', null, 'script'])), log.join('\n'));
+    const names = JSON.parse(job.variables.toEnvironment()['VSTS_PUBLIC_VARIABLES'] ?? '') as string[];
+    assert.ok(names.includes('pl ain') && names.includes('Build.BuildId') && !names.includes('System.AccessToken'));
+    await job.finish();
+  });
+
   it('closes stdin, cuts lines as .NET does, and can run a faster clock', async () => {
     await run('stdin');
     await run('lines');
@@ -221,11 +253,30 @@ describe('agent harness', function () {
     assert.ok(log.includes('waited 60 s'), log.join());
   });
 
+  it('takes the best handler whichever Node runs it', async () => {
+    const task = join(workFolder, '..', 'Two');
+    cpSync(fixture, task, { recursive: true });
+    const definition = JSON.parse(readFileSync(join(task, 'task.json'), 'utf8'));
+    writeFileSync(join(task, 'newer.js'), "console.log('newer on ' + process.version.split('.')[0])");
+    definition.execution = {
+      Node20_1: { target: 'index.js' },
+      Node24: { target: '$(currentDirectory)/newer.js', workingDirectory: '.' },
+    };
+    writeFileSync(join(task, 'task.json'), JSON.stringify(definition));
+    assert.equal((await run('ok', { from: task, node: 20 })).result, 'Succeeded');
+    assert.ok(log.includes('newer on v20'), log.join('\n'));
+  });
+
   it('refuses what the server refuses', async () => {
     await assert.rejects(run('ok', { inputs: { nosuch: '1' } }), /no input "nosuch"/);
     await assert.rejects(run('ok', { inputs: { connection: 'arm-nope' } }), /arm-nope could not be found/);
     await assert.rejects(run('hidden', { serverChecks: true }), /required inputs are missing: hidden/);
     assert.equal((await run('ok', { serverChecks: true })).result, 'SucceededWithIssues');
+    const old = { 'Agent.Version': { value: '2.99.0' } };
+    await assert.rejects(
+      run('ok', { serverChecks: true, variables: old }),
+      /needs an agent of version 2\.144\.0 or later; this is 2\.99\.0/,
+    );
     await assert.rejects(run('ok', { name: 'Other@1' }), /no task Other@1.*Probe@1/);
     assert.ok(existsSync(workFolder));
   });

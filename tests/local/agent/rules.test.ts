@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { parseCommand, resemblesCommand, unescapeCommand } from '../../../local/agent/command.js';
 import { LineSplitter } from '../../../local/agent/lines.js';
-import { SecretMasker } from '../../../local/agent/masker.js';
+import { parameterIsMasked, SecretMasker } from '../../../local/agent/masker.js';
 import { combineRestrictions } from '../../../local/agent/restrictions.js';
 import { jobResult, mergeResults, parseResult } from '../../../local/agent/result.js';
 import { checkDefinition } from '../../../local/agent/task-definition.js';
@@ -90,6 +90,30 @@ describe('rules of the agent', () => {
       }),
       { numRuns: 200 },
     );
+  });
+
+  it('masks as B.9 lists it: escapes, lines, short ones, addresses; and leaves what is public', () => {
+    const masker = new SecretMasker();
+    const secret = 'p"w\\d%1\'\u00e9\nsecond line;]';
+    masker.add(secret);
+    for (const form of [
+      JSON.stringify(secret).slice(1, -1),
+      encodeURIComponent(secret),
+      'p\\"w\\\\d%1\\\'\u00e9\nsecond line;]',
+      secret.replaceAll('%', '%AZP25').replaceAll('\n', '%0A'),
+      'second line;]',
+      ...[0, 1, 2].map((shift) => Buffer.from(`${'x'.repeat(3 + shift)}${secret}`).toString('base64')),
+    ])
+      assert.match(masker.mask(`<${form}>`), /^<.{0,8}\*\*\*.{0,4}>$/, form);
+    masker.add('a');
+    assert.equal(masker.mask('banana'), 'b***n***n***');
+    assert.equal(masker.leak('banana'), undefined);
+    masker.add('  ');
+    assert.equal(masker.mask('c  c'), 'c  c');
+    assert.equal(masker.mask('https://user:pw@host/x?y=1'), 'https://user:***@host/x?y=1');
+    const open = ['TenantId', 'scope', 'AUTHENTICATIONTYPE', 'Audience', 'Role', 'AcceptUntrustedCertificates'];
+    assert.deepEqual(open.filter(parameterIsMasked), []);
+    assert.ok(['ServicePrincipalId', 'ServicePrincipalKey', 'AccessToken', 'password'].every(parameterIsMasked));
   });
 
   it('knows what is visible', () => {
