@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
-import { ServiceError } from './errors.js';
+import { operationName } from './arm/operation-name.js';
+import { notBuilt, ServiceError } from './errors.js';
 import type { Router } from './router.js';
 import type { Certificates } from './tls.js';
 
@@ -63,30 +64,10 @@ export function registerRest(
     authenticate(request.headers.authorization)
       .then(() => {
         if (/\/providers\/Microsoft\.MachineLearningServices\//i.test(path) || /^\/[a-z0-9-]+\/v\d[\d.]*\//i.test(path))
-          throw new ServiceError(
-            501,
-            'NotImplemented',
-            `The embedded workspace does not implement ${request.method} ${operationName(path)}.`,
-          );
+          throw notBuilt(operationName(request.method, path));
         throw new ServiceError(404, 'InvalidResourceType', `The resource '${path}' could not be found.`, { envelope: 'gateway' });
       })
       .catch((error: unknown) => router.fail(error, request, reply));
     return reply;
   });
-}
-
-/** A path with its names taken out: `…/workspaces/{name}/onlineEndpoints/{name}`. */
-export function operationName(path: string): string {
-  const keep = /^(subscriptions|resourceGroups|providers|locations|workspaces|registries|versions|Microsoft\..*|v\d.*)$/i;
-  const parts = path.split('/').filter(Boolean);
-  return `/${parts
-    .map((part, index) => {
-      const before = parts[index - 1] ?? '';
-      if (keep.test(part)) return part;
-      if (/^(subscriptions|resourceGroups|locations|workspaces|registries|versions)$/i.test(before)) return '{name}';
-      if (index > 0 && keep.test(before) === false && !/^\{/.test(before) && /providers/i.test(path))
-        return index >= 8 && index % 2 === 1 ? '{name}' : part;
-      return part;
-    })
-    .join('/')}`;
 }

@@ -1,5 +1,6 @@
 /** Workspaces in the resource manager: reading them, their keys. */
-import type { Answer, Ctx, WorkspaceRecord } from '../context.js';
+import { page } from '../assets/view.js';
+import type { Answer, Call, Ctx, WorkspaceRecord } from '../context.js';
 import { notBuilt } from '../errors.js';
 import type { Router } from '../router.js';
 import { registerSurroundings } from './surroundings.js';
@@ -99,7 +100,11 @@ export function registerWorkspaces(
   ctx: Ctx,
   roles: (call: { principal: { clientId: string } }, scope: string) => string[],
 ): void {
-  const page = (value: unknown[]): Answer => ({ body: { value } });
+  const listed = ({ apiVersion, query, path }: Call, found: WorkspaceRecord[]): Answer => {
+    const shown = page(found, query, `${ctx.urls.base}${path}`, 100);
+    const value = shown.page.map((ws) => workspaceBody(ctx, ws, apiVersion));
+    return { body: { value, ...(shown.nextLink ? { nextLink: shown.nextLink } : {}) } };
+  };
   const readable = (call: Parameters<typeof roles>[0]): WorkspaceRecord[] =>
     ctx.world.workspaces().filter((ws) => roles(call, ws.armId).length > 0);
   const same = (a: string | undefined, b: string) => a?.toLowerCase() === b.toLowerCase();
@@ -109,7 +114,7 @@ export function registerWorkspaces(
   for (const action of ['listKeys', 'listStorageAccountKeys', 'listNotebookKeys', 'listNotebookAccessToken'])
     router.workspace('POST', `/${action}`, 'secrets', ({ ws }) => {
       if (action === 'listStorageAccountKeys') return { body: { userStorageKey: ctx.storage.accountKey(ws.account) } };
-      if (action !== 'listKeys') throw notBuilt(`Workspaces_${action}`);
+      if (action !== 'listKeys') throw notBuilt(`Workspaces_${action.charAt(0).toUpperCase()}${action.slice(1)}`);
       const key = ctx.storage.accountKey(ws.account);
       return {
         body: {
@@ -122,17 +127,15 @@ export function registerWorkspaces(
       };
     });
   router.public('GET', `/subscriptions/:sub${provider}/workspaces`, 'read', (call) =>
-    page(
-      readable(call)
-        .filter((ws) => same(call.params['sub'], ws.subscriptionId))
-        .map((ws) => workspaceBody(ctx, ws, call.apiVersion)),
+    listed(
+      call,
+      readable(call).filter((ws) => same(call.params['sub'], ws.subscriptionId)),
     ),
   );
   router.public('GET', `/subscriptions/:sub/resourceGroups/:group${provider}/workspaces`, 'read', (call) =>
-    page(
-      readable(call)
-        .filter((ws) => same(call.params['sub'], ws.subscriptionId) && same(call.params['group'], ws.resourceGroup))
-        .map((ws) => workspaceBody(ctx, ws, call.apiVersion)),
+    listed(
+      call,
+      readable(call).filter((ws) => same(call.params['sub'], ws.subscriptionId) && same(call.params['group'], ws.resourceGroup)),
     ),
   );
 

@@ -130,7 +130,7 @@ assert other.data.get("table", label="latest").version == "1"
 ml.workspaces.begin_delete("other", delete_dependent_resources=False, permanently_delete=True).result()
 assert "other" not in [found.name for found in ml.workspaces.list()]
 refused(lambda: ml.workspaces.begin_create(Hub(name="hub", location="eastus")).result(), "does not implement")
-regions = [RegistryRegionDetails(location="eastus", storage_config=SystemCreatedStorageAccount(False, "standard_lrs"))]
+regions = [RegistryRegionDetails(location="eastus", storage_config=SystemCreatedStorageAccount(storage_account_hns=False, storage_account_type="standard_lrs"))]
 ml.registries.begin_create(Registry(name="own", location="eastus", replication_locations=regions)).result()
 assert "own" in [found.name for found in ml.registries.list()]
 ml.registries.begin_delete(name="own").result()
