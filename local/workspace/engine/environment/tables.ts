@@ -11,28 +11,28 @@ export interface EnvironmentRow {
   note?: string;
 }
 
-/** What every curated environment of this family brings. */
+/** What every curated environment of this family brings; with scikit-learn goes skops, which the current `mlflow.sklearn` saves models with. */
 const common = ['azureml-mlflow', 'pandas', 'numpy', 'scipy', 'joblib', 'psutil', 'tqdm'];
 
 /** Curated environments of the registry `azureml`, by name. Versions are those of the name; the rest is what the host's Python gets. */
 export const curated: readonly EnvironmentRow[] = [
-  { match: 'sklearn-1.5', requirements: [...common, 'scikit-learn~=1.5.0', 'matplotlib', 'pyarrow'] },
-  { match: 'AzureML-sklearn-1.5*', requirements: [...common, 'scikit-learn~=1.5.0', 'matplotlib', 'pyarrow'] },
+  { match: 'sklearn-1.5', requirements: [...common, 'scikit-learn~=1.5.0', 'skops', 'matplotlib', 'pyarrow'] },
+  { match: 'AzureML-sklearn-1.5*', requirements: [...common, 'scikit-learn~=1.5.0', 'skops', 'matplotlib', 'pyarrow'] },
   {
     match: 'AzureML-sklearn-1.0*',
-    requirements: [...common, 'scikit-learn', 'matplotlib', 'pyarrow'],
+    requirements: [...common, 'scikit-learn', 'skops', 'matplotlib', 'pyarrow'],
     note: 'scikit-learn 1.0 does not run on this Python: the newest is used',
   },
   {
     match: 'sklearn-1.1',
-    requirements: [...common, 'scikit-learn', 'matplotlib', 'pyarrow'],
+    requirements: [...common, 'scikit-learn', 'skops', 'matplotlib', 'pyarrow'],
     note: 'scikit-learn: the newest is used',
   },
   {
     match: 'AzureML-lightgbm-3.3*',
-    requirements: [...common, 'lightgbm~=3.3.0', 'scikit-learn~=1.5.0', 'matplotlib'],
+    requirements: [...common, 'lightgbm~=3.3.0', 'scikit-learn~=1.5.0', 'skops', 'matplotlib'],
   },
-  { match: 'lightgbm-3.3', requirements: [...common, 'lightgbm~=3.3.0', 'scikit-learn~=1.5.0', 'matplotlib'] },
+  { match: 'lightgbm-3.3', requirements: [...common, 'lightgbm~=3.3.0', 'scikit-learn~=1.5.0', 'skops', 'matplotlib'] },
   { match: 'python-sdk-v2', requirements: ['azureml-mlflow', 'azure-ai-ml', 'azure-identity'] },
 ];
 
@@ -43,8 +43,11 @@ export const images: readonly EnvironmentRow[] = [
   { match: 'azureml/openmpi*', requirements: [] },
   { match: 'azureml/minimal-*', requirements: [] },
   { match: 'azureml/base*', requirements: [] },
-  { match: 'azureml/curated/sklearn-1.5*', requirements: [...common, 'scikit-learn~=1.5.0', 'matplotlib', 'pyarrow'] },
-  { match: 'azureml/curated/lightgbm-3.3*', requirements: [...common, 'lightgbm~=3.3.0', 'scikit-learn~=1.5.0', 'matplotlib'] },
+  { match: 'azureml/curated/sklearn-1.5*', requirements: [...common, 'scikit-learn~=1.5.0', 'skops', 'matplotlib', 'pyarrow'] },
+  {
+    match: 'azureml/curated/lightgbm-3.3*',
+    requirements: [...common, 'lightgbm~=3.3.0', 'scikit-learn~=1.5.0', 'skops', 'matplotlib'],
+  },
 ];
 
 /** conda name → name on the package index; null = nothing that pip could install. */
