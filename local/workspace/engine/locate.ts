@@ -1,5 +1,6 @@
 /** Where the bytes behind a reference are. */
 import type { Ctx, WorkspaceRecord } from '../context.js';
+import { ServiceError } from '../errors.js';
 import type { BlobPlace } from '../storage/types.js';
 import { getRun } from '../runs/access.js';
 import { JobFailure } from './types.js';
@@ -23,7 +24,7 @@ export function outputUri(ctx: Ctx, ws: WorkspaceRecord, job: string, output: st
 
 /**
  * Follows a reference to the storage.
- * @throws JobFailure naming what cannot be reached from here, ServiceError for assets that do not exist
+ * @throws JobFailure naming what cannot be reached from here or does not exist
  */
 export function locate(ctx: Ctx, ws: WorkspaceRecord, uri: string, depth = 0): Location {
   const reference = parseReference(uri, ws);
@@ -31,6 +32,14 @@ export function locate(ctx: Ctx, ws: WorkspaceRecord, uri: string, depth = 0): L
     throw new JobFailure(`Input data '${uri}' cannot be read: ${why}`, 'UserError', { innerCode: 'DataUnreachable' });
   };
   if (depth > 5) return fail('it refers to itself.');
+  const assetOf = (kind: 'data' | 'models') => {
+    try {
+      return ctx.assets.resolve(ws, uri, kind);
+    } catch (error) {
+      if (!(error instanceof ServiceError)) throw error;
+      return fail(error.options.details?.[0]?.message ?? error.message); // in the service's words
+    }
+  };
   const below = (base: string, path: string): Location => {
     const found = locate(ctx, ws, base, depth + 1);
     if (path === '' || 'url' in found) return found;
@@ -57,7 +66,7 @@ export function locate(ctx: Ctx, ws: WorkspaceRecord, uri: string, depth = 0): L
     }
     case 'asset': {
       const kind = reference.type === 'models' ? 'models' : 'data';
-      const asset = ctx.assets.resolve(ws, uri, kind);
+      const asset = assetOf(kind);
       const path = asset.properties[kind === 'models' ? 'modelUri' : 'dataUri'];
       const type = asset.properties[kind === 'models' ? 'modelType' : 'dataType'];
       if (typeof path !== 'string') return fail('the asset has no path.');
@@ -75,7 +84,7 @@ export function locate(ctx: Ctx, ws: WorkspaceRecord, uri: string, depth = 0): L
     case 'unknown': {
       // `azureml:NAME:VERSION` and `azureml:NAME@label`: data assets by their short name.
       if (!/^(azureml:)?[\w.-]+(:|@)[\w.-]+$/i.test(uri)) return fail('this form is not known.');
-      const asset = ctx.assets.resolve(ws, uri, 'data');
+      const asset = assetOf('data');
       const path = asset.properties['dataUri'];
       return typeof path === 'string' ? locate(ctx, ws, path, depth + 1) : fail('the asset has no path.');
     }

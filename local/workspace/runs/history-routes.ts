@@ -20,6 +20,7 @@ import { definitionBody } from './definition.js';
 import { getJob, texts } from './jobs.js';
 import { selectRuns } from './query.js';
 import type { RunRecord } from './record.js';
+import { serviceInstances } from './services.js';
 import { detailsBody, outputsOf, runBody } from './views.js';
 
 const prefix = '/history/v1.0';
@@ -57,6 +58,8 @@ export class HistoryRoutes {
         at,
       );
       router.workspace('GET', `${base}/runs/:run/children`, 'read', (call) => this.#children(call), at);
+      const services = (call: WorkspaceCall): Answer => ({ body: serviceInstances(ctx, call.ws, this.#run(call)) });
+      router.workspace('GET', `${base}/runs/:run/serviceinstances/:node`, 'read', services, at);
       router.workspace('PATCH', `${base}/runs/:run`, 'write', (call) => this.#patch(call), at);
       router.workspace('POST', `${base}/runs/:run/cancel`, 'write', (call) => this.#cancel(call), at);
       router.workspace('POST', `${base}/runs::query`, 'read', (call) => this.#query(call), at);

@@ -25,6 +25,7 @@ import {
 } from './jobs.js';
 import { removeMetrics } from './metrics.js';
 import { isTerminal, newRun, type RunRecord } from './record.js';
+import { serviceWarnings } from './services.js';
 import { shownStatus } from './views.js';
 
 const pageSize = 50;
@@ -153,6 +154,7 @@ export class JobRoutes {
         hidden: isArchived === true,
         tags: texts(tags),
         properties: { ...texts(properties), ...serviceProperties(ctx, ws, sent) },
+        warnings: serviceWarnings(sent),
         ...(text !== undefined && { description: text }),
       },
       ctx.clock.now(),

@@ -84,6 +84,12 @@ export function checkMembers(properties: Json, apiVersion: string): void {
     check(asObject(value), outputs, typeName(asObject(value), 'jobOutputType', 'JobOutput'));
   for (const value of Object.values(asObject(properties['inputs'])))
     check(asObject(value), inputMembers, typeName(asObject(value), 'jobInputType', 'JobInput'));
+  for (const [name, value] of Object.entries(asObject(properties['inputs'])))
+    if (/^literal$/i.test(asText(asObject(value)['jobInputType']) ?? '') && asObject(value)['value'] == null)
+      details.push({
+        code: 'RequestInvalid',
+        message: `Required property 'value' not found in JSON. Path 'inputs.${name}', line 1, position ${text.indexOf(JSON.stringify(name)) + name.length + 3}.`,
+      });
   if (details.length > 0) throw invalidBody(details);
 }
 

@@ -69,6 +69,7 @@ describe('jobs over HTTP', function () {
       ],
       ['machines', command({ resources: { instanceCount: 2 } }), 501, /2 instances/],
       ['member', command({ surprise: 1 }), 400, /Could not find member 'surprise' on object of type 'CommandJob'/],
+      ['no-value', command({ inputs: { x: { jobInputType: 'literal' } } }), 400, /Required property 'value' not found/],
       ['expression', command({ command: 'echo ${{inputs.nope}}' }), 400, /inputs\.nope/],
       ['nothing', { jobType: 'Command', environmentId: jobs.environment }, 400, /command/],
     ];
@@ -166,5 +167,18 @@ describe('jobs over HTTP', function () {
         auth: `Basic ${Buffer.from(':secret').toString('base64')}`,
       },
     ]);
+  });
+
+  it('says why there is no interactive service, and which data is missing', async () => {
+    const services = { lab: { jobServiceType: 'JupyterLab' } };
+    const inputs = { x: { jobInputType: 'uri_folder', uri: `${jobs.ws.armId}/data/ghost/versions/1` } };
+    assert.equal((await jobs.command('lacking', 'true', { services, inputs })).status, 201);
+    const run = await jobs.until('lacking');
+    assert.equal(run.status, 'Failed');
+    assert.equal(run.error.error.code, 'UserError');
+    assert.match(String(run.error.error.message), /Data version with name: ghost and version: 1 not found/);
+    assert.match(JSON.stringify(run.warnings), /not started here: lab/);
+    const { instances } = (await jobs.ask('GET', '/runs/lacking/serviceinstances/0', undefined, '/history/v1.0')).json;
+    assert.deepEqual([instances.lab.type, instances.lab.status], ['JupyterLab', 'Failed']);
   });
 });
