@@ -131,8 +131,6 @@ export interface Hooks {
   jobExists?: (ws: WorkspaceRecord, job: string) => boolean;
   /** Cancels every job of a workspace and waits until it has ended (runs). */
   endJobs?: (ws: WorkspaceRecord) => Promise<void>;
-  /** Checks and completes the job definition of a schedule (runs). */
-  completeJob?: (ws: WorkspaceRecord, job: Record<string, unknown>) => Record<string, unknown>;
 }
 
 export interface Ctx {

@@ -3,6 +3,7 @@ import type { Ctx, WorkspaceRecord } from '../context.js';
 import { badRequest, ServiceError } from '../errors.js';
 import { page } from '../assets/view.js';
 import type { Router } from '../router.js';
+import { scheduledJob } from '../runs/scheduled.js';
 import type { Tx } from '../store.js';
 import { assetName, objectOf, propertiesOf, textOf } from '../validate.js';
 
@@ -40,51 +41,14 @@ function trigger(sent: unknown): Record<string, unknown> {
   return { ...answer, frequency, interval: value['interval'] ?? 1, schedule };
 }
 
-function action(ctx: Ctx, ws: WorkspaceRecord, sent: unknown): Record<string, unknown> {
+function action(sent: unknown, apiVersion: string): Record<string, unknown> {
   const value = objectOf(sent);
   const type = word(value?.['actionType'], ['CreateJob', 'InvokeBatchEndpoint', 'CreateMonitor', 'ImportData']);
   if (!value || !type) throw badRequest('action.actionType must be CreateJob, InvokeBatchEndpoint or CreateMonitor.');
   const job = objectOf(value['jobDefinition']);
   if (type !== 'CreateJob') return value;
   if (!job) throw badRequest('action.jobDefinition is required for CreateJob.');
-  return { ...value, actionType: type, jobDefinition: ctx.hooks.completeJob?.(ws, job) ?? completed(job) };
-}
-
-/** The job definition as a job would be completed. */
-function completed(job: Record<string, unknown>): Record<string, unknown> {
-  const nodes = objectOf(job['jobs']);
-  const defaults = {
-    resources: null,
-    distribution: null,
-    limits: null,
-    environment_variables: {},
-    display_name: null,
-    tags: {},
-    computeId: null,
-    inputs: {},
-    outputs: {},
-    properties: {},
-  };
-  return {
-    description: null,
-    tags: {},
-    properties: {},
-    status: 'NotStarted',
-    experimentName: 'Default',
-    services: null,
-    isArchived: false,
-    identity: null,
-    componentId: null,
-    sourceJobId: null,
-    inputs: {},
-    outputs: {},
-    ...job,
-    ...(nodes
-      ? {
-          jobs: Object.fromEntries(Object.entries(nodes).map(([name, node]) => [name, { ...defaults, name, ...objectOf(node) }])),
-        }
-      : {}),
-  };
+  return { ...value, actionType: type, jobDefinition: scheduledJob(job, apiVersion) };
 }
 
 export function registerSchedules(router: Router, ctx: Ctx): void {
@@ -130,7 +94,7 @@ export function registerSchedules(router: Router, ctx: Ctx): void {
       displayName: sent['displayName'] ?? null,
       isEnabled: sent['isEnabled'] ?? true,
       trigger: trigger(sent['trigger']),
-      action: action(ctx, ws, sent['action']),
+      action: action(sent['action'], apiVersion),
       provisioningState: 'Succeeded',
     };
     const changed = { lastModifiedAt: now, lastModifiedBy: principal.name, lastModifiedByType: 'Application' };

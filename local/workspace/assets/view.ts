@@ -174,8 +174,11 @@ export function page<T>(
   if (at + size >= items.length) return { page: shown };
   const rest = new URLSearchParams(Object.entries(query).filter(([name]) => name !== '$skipToken' && name !== '$skip'));
   rest.set('$skipToken', Buffer.from(`skip ${at + size}`).toString('base64url'));
-  return { page: shown, nextLink: `${url}?${rest.toString()}` };
+  return { page: shown, nextLink: `${url}?${plainDollar(rest.toString())}` };
 }
+
+/** `$skipToken` stays as it is in an address that clients read. */
+export const plainDollar = (text: string): string => text.replaceAll('%24', '$');
 
 /** `$orderBy=createdtime desc|asc`; newest first without. */
 export function ordered(assets: FoundAsset[], query: Record<string, string>): FoundAsset[] {

@@ -1,4 +1,5 @@
 /** Run history and the resolvers of outputs, as the data plane serves them (azure-ml-rest.md §2.3, §2.6, azure-ml-observed.md §2, §3). */
+import { plainDollar } from '../assets/view.js';
 import type { Answer, Ctx, WorkspaceCall, WorkspaceRecord } from '../context.js';
 import { ServiceError } from '../errors.js';
 import type { Engine } from '../engine/engine.js';
@@ -139,7 +140,7 @@ export class HistoryRoutes {
     const next = new URL(this.#ctx.urls.base + call.path);
     for (const [name, text] of Object.entries(call.query)) next.searchParams.set(name, text);
     next.searchParams.set('$continuationtoken', continuationToken);
-    return { body: { value, continuationToken, nextLink: next.href } };
+    return { body: { value, continuationToken, nextLink: plainDollar(next.href) } };
   }
 
   #from(call: WorkspaceCall): number {

@@ -1,5 +1,6 @@
 /** ARM jobs: PUT, GET, list, PATCH, cancel, delete (azure-ml-rest.md §1.1, azure-ml-observed.md §1). */
 import { randomUUID } from 'node:crypto';
+import { plainDollar } from '../assets/view.js';
 import type { Answer, Ctx, WorkspaceCall, WorkspaceRecord } from '../context.js';
 import { badRequest, notFound, ServiceError } from '../errors.js';
 import { onCluster } from '../engine/describe.js';
@@ -274,7 +275,7 @@ export class JobRoutes {
           const next = new URL(`${urls.base}${ws.armId}/jobs`);
           for (const [name, text] of Object.entries(query)) if (name !== '$skip') next.searchParams.set(name, text);
           next.searchParams.set('$skipToken', String(before));
-          return { body: { value, nextLink: next.href } };
+          return { body: { value, nextLink: plainDollar(next.href) } };
         }
         const document = getJob(store, ws.guid, run.runId);
         if (document && wanted(run, document)) value.push(this.#body(ws, document, run, call.apiVersion));

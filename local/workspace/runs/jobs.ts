@@ -150,7 +150,7 @@ const nulls = (object: Json, names: string): Json => ({
   ...object,
 });
 
-function shownInputs(inputs: unknown): Json {
+export function shownInputs(inputs: unknown): Json {
   return Object.fromEntries(
     Object.entries(asObject(inputs)).map(([name, raw]) => {
       const input = asObject(raw);
@@ -161,7 +161,7 @@ function shownInputs(inputs: unknown): Json {
 }
 
 /** `registered`: the members that tell under which name an output is registered; they come and go with the api-version. */
-function shownOutputs(outputs: unknown, registered: readonly string[]): Json {
+export function shownOutputs(outputs: unknown, registered: readonly string[]): Json {
   return Object.fromEntries(
     Object.entries(asObject(outputs)).map(([name, raw]) => [
       name,
@@ -270,7 +270,7 @@ export function jobBody(
   };
 }
 
-function commandBody(properties: Json, inputs: Json, outputs: Json, version: string, placed: boolean): Json {
+export function commandBody(properties: Json, inputs: Json, outputs: Json, version: string, placed: boolean): Json {
   const newest = atLeast(version, '2025-01-01');
   const early = !atLeast(version, '2022-06-01');
   const resources = {

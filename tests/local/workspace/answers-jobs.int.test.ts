@@ -127,6 +127,40 @@ describe('answers about jobs', () => {
     assert.equal(await who('2024-07-01-preview'), 'createdAt lastModifiedAt lastModifiedBy lastModifiedByType');
   });
 
+  it('the job of a schedule is completed by its type', async () => {
+    const put = async (jobDefinition: object) => {
+      const properties = {
+        trigger: { triggerType: 'Cron', expression: '15 10 * * 1' },
+        action: { actionType: 'CreateJob', jobDefinition },
+      };
+      const { json } = await ask('PUT', '/schedules/s', '2023-06-01-preview', { properties });
+      return json.properties.action.jobDefinition as Record<string, Record<string, unknown>>;
+    };
+    const inputs = { n: { jobInputType: 'literal', value: '1' } };
+    const made = await put({ ...command, inputs });
+    assert.deepEqual(
+      [made['computeId'], made['resources']?.['shmSize'], made['distribution'], 'sourceJobId' in made],
+      [null, '2g', null, false],
+    );
+    assert.deepEqual(made['inputs']?.['n'], { description: null, jobInputType: 'literal', value: '1' });
+    const jobs = { a: { type: 'command', componentId: 'x' }, b: { type: 'pipeline', componentId: 'y' } };
+    const pipeline = await put({ jobType: 'Pipeline', jobs, outputs: { o: { jobOutputType: 'uri_folder' } } });
+    assert.equal(pipeline['sourceJobId'], null);
+    assert.deepEqual(
+      Object.values(pipeline['jobs'] ?? {}).map((node) => Object.keys(node as object).length),
+      [13, 9],
+    );
+    assert.equal((pipeline['outputs']?.['o'] as { assetName: unknown }).assetName, null);
+  });
+
+  it('further pages are under $skipToken', async () => {
+    for (let n = 0; n < 21; n += 1) await ask('PUT', `/models/page-${n}`, '2023-04-01', { properties: {} });
+    const { nextLink } = (await ask('GET', '/models', '2023-04-01')).json as { nextLink: string };
+    assert.match(nextLink, /^https:.*\/models\?.*&\$skipToken=[\w-]+$/);
+    const rest = await send(running.connection, 'GET', nextLink, { token });
+    assert.deepEqual([rest.json.value.length, Object.keys(rest.json as object)], [1, ['value']]);
+  });
+
   it('the definition of a pipeline in rundata is PascalCase', async () => {
     const componentSpec = { name: 'azureml_anonymous', type: 'command', command: 'true', environment: command.environmentId };
     const { json } = await ask('PUT', '/components/azureml_anonymous/versions/d', '2024-01-01-preview', {
