@@ -105,6 +105,7 @@ async function checkAssertion(
     await jwtVerify(assertion, await importX509(certificate, String(header.alg)), {
       audience: endpoints,
       subject: principal.clientId,
+      clockTolerance: 300, // as above: the official client rounds its clock up
     }).catch(() => {
       throw wrong('The key used is found, but the signature, audience or subject does not fit.');
     });

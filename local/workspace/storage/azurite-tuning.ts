@@ -6,7 +6,8 @@
  * - every request parses the URI template of every operation again;
  * - what was just written is read back from the disk for its MD5, and flushed to it, although the index that names it is written
  *   seconds later and unflushed: a flush saves nothing when the machine loses power, and is not needed when only a process dies.
- * And one thing is made right: closing the index does not wait for a save that is under way, and what that save was to keep is lost.
+ * And two things are made right: closing the index does not wait for a save that is under way, and what that save was to keep is lost;
+ * a wrong account key is answered as a malformed token.
  * Each is a package of Azurite's own, found from its folder; one that is no longer there is an error at start, not a silent loss.
  */
 import { createHash } from 'node:crypto';
@@ -35,6 +36,11 @@ interface ExtentStore {
   streamPipe: (this: ExtentStore, from: Readable, to: Writable, file: unknown, context: unknown) => Promise<number>;
   appendExtent: (this: ExtentStore, data: object, context: unknown) => Promise<object>;
   readExtent: (this: ExtentStore, extent: object, context: unknown) => Promise<Readable>;
+}
+
+interface SharedKeyAuthenticator {
+  /** False: the key does not fit; undefined: the request shows none. */
+  validate: (this: SharedKeyAuthenticator, request: object, context: { contextId?: string }) => Promise<boolean | undefined>;
 }
 
 /** Keys of Azurite's collections from the most selective to the least. */
@@ -86,6 +92,25 @@ export function tuneAzurite(azurite: Require): void {
   });
 
   keepDigests(azurite);
+  refuseWrongKeys(azurite);
+}
+
+/** A shared key that does not fit is refused as the service refuses it (403 AuthenticationFailed), not as a malformed token. */
+function refuseWrongKeys(azurite: Require): void {
+  const keys = (
+    azurite('./dist/src/blob/authentication/BlobSharedKeyAuthenticator') as { default: { prototype: SharedKeyAuthenticator } }
+  ).default.prototype;
+  const errors = (
+    azurite('./dist/src/blob/errors/StorageErrorFactory') as {
+      default: { getAuthenticationFailed: (id: string | undefined) => Error };
+    }
+  ).default;
+  const { validate } = keys;
+  keys.validate = async function (request, context) {
+    const holds = await validate.call(this, request, context);
+    if (holds === false) throw errors.getAuthenticationFailed(context.contextId);
+    return holds;
+  };
 }
 
 /** The MD5 of a body is taken while it is written; the stream that would read it back opens its file only if somebody reads. */

@@ -161,7 +161,7 @@ describe('embedded workspace', () => {
       const now = Math.floor(Date.now() / 1000);
       const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
       const head = encode({ alg: 'ES256', 'x5t#S256': createHash('sha256').update(certificate.raw).digest('base64url') });
-      const input = `${head}.${encode({ iss: clientId, sub: clientId, aud: `${authority}/${tenantId}/oauth2/v2.0/token`, nbf: now, exp: now + 300, jti: randomUUID() })}`;
+      const input = `${head}.${encode({ iss: clientId, sub: clientId, aud: `${authority}/${tenantId}/oauth2/v2.0/token`, nbf: now + 60, exp: now + 300, jti: randomUUID() })}`;
       const assertion = `${input}.${sign('sha256', Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
       const present = async () =>
         await signIn(running, {
