@@ -97,7 +97,7 @@ export function registerDatastores(router: Router, ctx: Ctx, datastores: Datasto
     });
   });
   router.workspace('PUT', '/datastores/:name', 'write', async (call) => {
-    const name = assetName(call.params['name'], 'Datastore', /^[a-zA-Z0-9_]{1,255}$/);
+    const name = assetName(call.params['name'], 'Datastore', /^[a-zA-Z0-9][a-zA-Z0-9_]{0,254}$/);
     const sent = propertiesOf(call.body, 'Datastore', call.apiVersion);
     if (!types.has(String(sent['datastoreType'])))
       throw badRequest(`The datastoreType '${String(sent['datastoreType'])}' is not one of ${[...types].join(', ')}.`);
