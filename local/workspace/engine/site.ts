@@ -116,6 +116,9 @@ export function jobEnvironment({ task, site, venv, token, temp, variables }: Job
     AZUREML_SERVICE_ENDPOINT: ctx.urls.base,
     AZUREML_DISCOVERY_SERVICE_ENDPOINT: `${ctx.urls.base}/discovery`,
     AZUREML_FRAMEWORK: 'Python',
+    // azureml-mlflow and azure-ai-ml ask them which cloud they are in; without them they try the public one.
+    AZUREML_CURRENT_CLOUD: 'Local',
+    ARM_CLOUD_METADATA_URL: `${ctx.urls.base}/metadata/endpoints?api-version=2019-05-01`,
     REQUESTS_CA_BUNDLE: site.caBundle,
     SSL_CERT_FILE: site.caBundle,
     CURL_CA_BUNDLE: site.caBundle,

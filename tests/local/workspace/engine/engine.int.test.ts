@@ -151,12 +151,14 @@ describe('engine', function () {
 
   it('gives a job the workspace, trust in it, and its variables', async () => {
     const script = [
-      'import os, socket, ssl, urllib.request',
+      'import json, os, socket, ssl, urllib.request',
       'print(socket.getaddrinfo("a.blob.core.localhost", 1)[0][4][0])',
       'print(os.environ["MLFLOW_RUN_ID"], os.environ["MY_VAR"], "SECRET_OF_THE_SHELL" in os.environ)',
       'uri = os.environ["MLFLOW_TRACKING_URI"]',
       'base = uri.split("/mlflow/")[0]',
       'print(urllib.request.urlopen(base + "/discovery").status)',
+      'clouds = json.load(urllib.request.urlopen(os.environ["ARM_CLOUD_METADATA_URL"]))',
+      'print([cloud["resourceManager"] == base + "/" for cloud in clouds if cloud["name"] == os.environ["AZUREML_CURRENT_CLOUD"]])',
       'open("outputs/kept.txt", "w").write("kept")',
     ].join('\n');
     process.env['SECRET_OF_THE_SHELL'] = 'x';
@@ -166,7 +168,7 @@ describe('engine', function () {
     assert.ok(reply.json.properties.outputs.default.uri.endsWith('ExperimentRun/dcid.probe'));
     const ended = await jobs.until('probe');
     assert.equal(ended.status, 'Completed', JSON.stringify(ended.error));
-    assert.equal(await jobs.log('probe'), '127.0.0.1\nprobe mine False\n200\n');
+    assert.equal(await jobs.log('probe'), '127.0.0.1\nprobe mine False\n200\n[True]\n');
     assert.equal(await jobs.output('probe', 'default', 'outputs/kept.txt'), 'kept');
   });
 

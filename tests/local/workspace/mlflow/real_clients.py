@@ -77,6 +77,7 @@ def azureml():
     os.environ["MLFLOW_RUN_ID"] = os.environ["AZUREML_RUN_ID"] = sys.argv[4]
     os.environ["MLFLOW_EXPERIMENT_NAME"] = "Default"
     os.environ["ARM_CLOUD_METADATA_URL"] = connection["resourceManager"] + "/metadata/endpoints?api-version=2019-05-01"
+    os.environ["AZUREML_CURRENT_CLOUD"] = "Local"
     import mlflow
     folder = tempfile.mkdtemp()
     write(folder + "/t/a.txt", "a")
