@@ -1,6 +1,7 @@
 /** Metrics of the job that trained a model, for judging: late ones are read again for a bounded time (reference azure-ml-rest §8). */
 import type { Clock } from '../azure/types.js';
-import { readMetrics, type Metrics, type MetricSource } from './jobs/metrics.js';
+import { readJob } from './jobs/job.js';
+import { metricSources, readMetrics, type Metrics } from './jobs/metrics.js';
 import { StepReader } from './jobs/steps.js';
 import type { Workspace } from './workspace.js';
 
@@ -23,10 +24,10 @@ export async function trainingMetrics(
     say?.(`The steps of job ${job} could not be read: ${error instanceof Error ? error.message : String(error)}`);
     return [];
   });
-  const sources: MetricSource[] = [
-    { runId: job, name: '' },
-    ...steps.filter((step) => !step.group).map(({ logsOf, name }) => ({ runId: logsOf, name })),
-  ];
+  // Only a sweep's own properties say which of its trials speaks for it.
+  const trials = steps.some(({ runId }) => runId.startsWith(`${job}_`));
+  const known = trials ? await readJob(workspace, job, signal ? { signal } : {}) : undefined;
+  const sources = metricSources(known ?? { name: job }, steps);
   const started = clock.now();
   const missing = (metrics: Metrics) => wanted.filter((name) => !(name in metrics.values) && !(name in (metrics.unfit ?? {})));
   let metrics = await readMetrics(workspace, sources, signal);

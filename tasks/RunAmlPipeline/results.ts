@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { passesByItself } from '../../src/azure/advice.js';
 import { Failure } from '../../src/azure/errors.js';
 import type { Workspace } from '../../src/aml/workspace.js';
-import { settledMetrics, type Metrics } from '../../src/aml/jobs/metrics.js';
+import { metricSources, settledMetrics, type Metrics } from '../../src/aml/jobs/metrics.js';
 import { fetchOutput, insideOf, locateOutput, outputNames, type FetchedOutput } from '../../src/aml/jobs/outputs.js';
 import { StepReader, type StepState } from '../../src/aml/jobs/steps.js';
 import type { Platform } from '../../src/task/platform.js';
@@ -23,8 +23,7 @@ export async function stepsOf(workspace: Workspace, { job, steps }: Report, plat
 
 /** Sets `metrics` and `metricsFile`. Metrics that cannot be read do not fail a job that has completed: the gates that need them will say so. */
 export async function giveMetrics(workspace: Workspace, report: Report, platform: Platform): Promise<Metrics> {
-  const ran = report.steps.filter(({ group, runId }) => !group && runId !== report.job.name);
-  const sources = [{ runId: report.job.name, name: '' }, ...ran.map(({ logsOf, name }) => ({ runId: logsOf, name }))];
+  const sources = metricSources(report.job, report.steps);
   let metrics: Metrics = { values: {}, remarks: [] };
   try {
     metrics = await settledMetrics(workspace, sources, { clock: platform.clock, signal: platform.cancelled });
@@ -77,7 +76,11 @@ export async function fetchOutputs(
     let output = await tried(() => fetchOutput(located, place, platform.cancelled));
     output ??= await fetchOutput(located, place, platform.cancelled);
     fetched.push(output);
-    if (output.files.length === 0) platform.warn(`Output ${name} is empty: nothing was written to it.`);
+    if (output.files.length === 0) {
+      if (every) platform.info(`Output ${name}: nothing was written to it.`);
+      else platform.warn(`Output ${name} is empty: nothing was written to it.`);
+      continue;
+    }
     platform.info(
       `Output ${name}: ${counted(output.files.length, 'file')}, ${output.bytes} bytes, ${output.digest}, in ${output.folder}`,
     );

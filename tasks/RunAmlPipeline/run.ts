@@ -22,6 +22,8 @@ interface Taken {
 /** What a cancelled run has to cancel: the name under which a job may exist in Azure from now on, and its end once that was seen. */
 interface Flight {
   name?: string;
+  /** The job is there: Azure has said so. */
+  there?: boolean;
   ended?: string;
 }
 
@@ -34,6 +36,7 @@ export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> 
       inputs.action === 'attach'
         ? await attach(inputs, workspace, platform, flight)
         : await submit(inputs, workspace, platform, flight);
+    flight.there = true;
     announce(taken, platform);
     if (inputs.action === 'submit') return submitted(taken, platform);
     const view = new JobView(platform, taken.job);
@@ -255,7 +258,8 @@ async function explain(
  * The agent has cancelled this run. The request to Azure goes out at once, with five seconds to be answered (the agent kills after 7.5).
  * A submission that was on its way may still arrive: a job that is not there yet is asked for again.
  */
-async function cancelled(inputs: Inputs, workspace: Workspace, platform: Platform, { name, ended }: Flight): Promise<void> {
+async function cancelled(inputs: Inputs, workspace: Workspace, platform: Platform, flight: Flight): Promise<void> {
+  const { name, ended } = flight;
   if (name === undefined) {
     platform.info('Cancelled before a job was submitted: there is nothing to cancel in Azure.');
     return;
@@ -264,23 +268,30 @@ async function cancelled(inputs: Inputs, workspace: Workspace, platform: Platfor
     platform.info(`Cancelled: job ${name} had already ended (${ended}).`);
     return;
   }
-  if (!inputs.cancelWithPipeline) {
-    platform.info(`Cancelled, but job ${name} runs on in Azure (cancelWithPipeline is false).`);
+  const keeps = `Cancelled, but job ${name} runs on in Azure (cancelWithPipeline is false).`;
+  if (!inputs.cancelWithPipeline && flight.there) {
+    platform.info(keeps);
     return;
   }
   const deadline = AbortSignal.timeout(5_000);
+  const ask = async (): Promise<'requested' | 'over' | 'missing' | 'left'> => {
+    if (inputs.cancelWithPipeline) return cancelJob(workspace, name, deadline);
+    return (await readJob(workspace, name, { signal: deadline })) ? 'left' : 'missing';
+  };
   try {
-    let answer = await cancelJob(workspace, name, deadline);
+    let answer = await ask();
     for (let tries = 0; answer === 'missing' && tries < 3; tries++) {
       await platform.clock.sleep(700, deadline);
-      answer = await cancelJob(workspace, name, deadline);
+      answer = await ask();
     }
-    if (answer === 'requested')
+    if (answer === 'left') platform.info(keeps);
+    else if (answer === 'requested')
       platform.info(`Cancelled: Azure was asked to cancel job ${name}; that takes it up to two minutes.`);
     else if (answer === 'over') platform.info(`Cancelled: job ${name} had already ended.`);
     else platform.info(`Cancelled: job ${name} does not exist in Azure; it had not been submitted.`);
   } catch (error) {
     const what = deadline.aborted ? 'no answer within five seconds' : error instanceof Error ? error.message : String(error);
-    platform.warn(`Job ${name} could not be cancelled in Azure (${what}). It may run on: look at it in the studio.`);
+    const task = inputs.cancelWithPipeline ? 'cancelled' : 'looked for';
+    platform.warn(`Job ${name} could not be ${task} in Azure (${what}). It may run on: look at it in the studio.`);
   }
 }

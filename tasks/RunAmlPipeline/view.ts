@@ -23,10 +23,12 @@ export class JobView implements WatchSink {
   readonly #opened = new Set<string>();
   #nodes: readonly string[];
   #line = '';
+  readonly #job: string;
 
   constructor(platform: Platform, job: JobState) {
     this.#platform = platform;
     this.#nodes = job.nodes;
+    this.#job = job.name;
   }
 
   status(job: JobState): void {
@@ -44,7 +46,9 @@ export class JobView implements WatchSink {
     const line = graphLine(leaves, waiting, this.#platform.clock.now());
     const shape = line.replace(/ \(?\d+ (s|min|h)\)?/g, '');
     if (total > 0) this.#platform.progress((100 * done) / total, `${done} of ${total} steps`);
-    if (shape === this.#line || leaves.length === 0) return;
+    // A job without steps is told of by its own state.
+    const alone = leaves.length === 1 && leaves[0]?.runId === this.#job;
+    if (shape === this.#line || leaves.length === 0 || alone) return;
     this.#line = shape;
     this.#close();
     this.#platform.info(line);

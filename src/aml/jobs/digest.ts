@@ -97,6 +97,8 @@ const advices: Record<Cause, string> = {
 };
 
 const longestMessage = 600;
+/** The line of a build's log that names what could not be had. */
+const buildError = /^\s*(?:error|cause|fatal)\b.*:|ResolvePackageNotFound|No matching distribution|Could not find a version/i;
 
 /** A user's process ended: what the service adds to that is the end of the program's own text, no words of the service. */
 const processEnd = /User process .*?(exited with (?:status )?code -?\d+|was ended by \w+)/s;
@@ -170,7 +172,9 @@ export async function failureDigest(
   const cause = causeOf(error, lines, step?.status ?? job.status);
   const place = await findPlace(traced, folders);
   const exception = place?.text || telling(traced)[0]?.exception;
-  const message = said(error, lines, exception)?.trim().slice(0, longestMessage);
+  const detail =
+    cause === 'environment build' && !exception ? lines.findLast((line) => buildError.test(line))?.trim() : undefined;
+  const message = [said(error, lines, exception)?.trim(), detail].filter(Boolean).join(' ').slice(0, longestMessage);
   return {
     step: step?.name ?? job.displayName,
     runId,

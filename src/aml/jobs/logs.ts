@@ -28,6 +28,8 @@ export function logNames(files: Readonly<Record<string, string>>): string[] {
 }
 
 const pieceSize = 4 * 1024 * 1024;
+/** Characters that are given at once. */
+const spell = 128 * 1024;
 
 interface Tail {
   url: string;
@@ -204,7 +206,12 @@ export class JobLogs {
         if (age !== undefined) news.age = Math.min(age, news.age ?? age);
         tail.offset += bytes.length;
         const text = tail.decoder.decode(bytes, { stream: true });
-        if (text) this.#give({ step: log.step, text, ...(log.tails.size > 1 ? { file: name } : {}) });
+        for (let at = 0; at < text.length; at += spell) {
+          this.#give({ step: log.step, text: text.slice(at, at + spell), ...(log.tails.size > 1 ? { file: name } : {}) });
+          // A log of hundreds of megabytes must not keep a cancel waiting.
+          if (text.length > spell) await new Promise((resolve) => setImmediate(resolve));
+          signal?.throwIfAborted();
+        }
         if (bytes.length < pieceSize) break;
       }
     }

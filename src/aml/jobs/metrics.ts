@@ -1,6 +1,7 @@
 /** Metrics of a job and its steps through MLflow REST (reference azure-ml-rest §2.5). They are eventually consistent (§8): read again for a while. */
 import type { Clock } from '../../azure/types.js';
 import type { Workspace } from '../workspace.js';
+import { bestTrial, type StepState } from './steps.js';
 
 export interface Metrics {
   /** Finite numbers by name. The job's own win; a step's are there by their name, or as `step.name` where two steps log the same name differently. */
@@ -43,6 +44,27 @@ export interface MetricSource {
   runId: string;
   /** Step name, for names that collide. Empty for the job itself. */
   name: string;
+  /** A trial that was not the best: what it logs is never the job's, only `trial.name`. */
+  aside?: boolean;
+}
+
+/**
+ * Where a job's metrics are: its own run, and the leaves below. Of the trials of a sweep the best speaks for the sweep, where the service
+ * says which that is (property `best_child_run_id` of the sweep).
+ */
+export function metricSources(
+  job: { name: string; properties?: Readonly<Record<string, string>> },
+  steps: readonly StepState[],
+): MetricSource[] {
+  const sweeps = steps.flatMap(({ name, best }) => (best ? [{ below: `${name}/`, best }] : []));
+  const own = job.properties?.[bestTrial];
+  if (own) sweeps.push({ below: '', best: own });
+  const leaves = steps.filter(({ group, runId }) => !group && runId !== job.name);
+  const aside = ({ name, runId }: StepState) => sweeps.some(({ below, best }) => name.startsWith(below) && runId !== best);
+  return [
+    { runId: job.name, name: '' },
+    ...leaves.map((step) => ({ runId: step.logsOf, name: step.name, ...(aside(step) ? { aside: true } : {}) })),
+  ];
 }
 
 /** One look at everything. */
@@ -51,36 +73,44 @@ export async function readMetrics(
   sources: readonly MetricSource[],
   signal?: AbortSignal,
 ): Promise<Metrics> {
-  const all: { name: string; values: Record<string, number> }[] = [];
+  const all: Logged[] = [];
   let next = 0;
   const worker = async () => {
     for (let at = next++; at < sources.length; at = next++) {
       const source = sources[at] as MetricSource;
-      all[at] = { name: source.name, values: await runMetrics(workspace, source.runId, signal) };
+      all[at] = { name: source.name, aside: source.aside === true, values: await runMetrics(workspace, source.runId, signal) };
     }
   };
   await Promise.all(Array.from({ length: Math.min(8, sources.length) }, worker));
   return merge(all);
 }
 
-function merge(all: readonly { name: string; values: Record<string, number> }[]): Metrics {
+interface Logged {
+  name: string;
+  aside: boolean;
+  values: Record<string, number>;
+}
+
+function merge(all: readonly Logged[]): Metrics {
   const values: Record<string, number> = {};
   const remarks: string[] = [];
   const unfit: Record<string, string> = {};
-  const by = new Map<string, { name: string; value: number }[]>();
-  for (const { name, values: own } of all) {
+  const by = new Map<string, { name: string; aside: boolean; value: number }[]>();
+  for (const { name, aside, values: own } of all) {
     for (const [key, value] of Object.entries(own)) {
-      if (Number.isFinite(value)) by.set(key, [...(by.get(key) ?? []), { name, value }]);
+      if (Number.isFinite(value)) by.set(key, [...(by.get(key) ?? []), { name, aside, value }]);
       else {
         remarks.push(`${name ? `${name}.` : ''}${key} is ${value}: left out`);
-        unfit[key] = String(value);
+        if (!aside) unfit[key] = String(value);
       }
     }
   }
   for (const [key, found] of by) {
     const own = found.find(({ name }) => name === '');
     const same = found.every(({ value }) => value === found[0]?.value);
-    if (own || same) values[key] = (own ?? found[0])?.value ?? 0;
+    const heard = found.filter(({ aside }) => !aside);
+    const agreed = heard.length > 0 && heard.every(({ value }) => value === heard[0]?.value);
+    if (own || same || agreed) values[key] = (own ?? (agreed ? heard[0] : found[0]))?.value ?? 0;
     else remarks.push(`${key} is logged by ${found.map(({ name }) => name).join(', ')}: given as <step>.${key}`);
     if (!same) for (const { name, value } of found) if (name) values[`${name}.${key}`] = value;
   }

@@ -18,7 +18,12 @@ export interface StepState {
   /** Container of its logs: a reused step's is that of the run it took over. */
   logsOf: string;
   studioUrl?: string;
+  /** Run id of a sweep's best trial, when it is known. */
+  best?: string;
 }
+
+/** Property of a sweep that names its best trial. */
+export const bestTrial = 'best_child_run_id';
 
 export interface RunError {
   code: string;
@@ -79,7 +84,8 @@ export class StepReader {
       ...(signal ? { signal } : {}),
     };
     for await (const run of this.#workspace.azure.list<RunBody>(request)) runs.push(run);
-    runs.sort((a, b) => (a.createdUtc ?? '').localeCompare(b.createdUtc ?? ''));
+    // The service gives the later first; what was made in one moment keeps that order, turned round.
+    runs.reverse().sort((a, b) => (a.createdUtc ?? '').localeCompare(b.createdUtc ?? ''));
     const steps: StepState[] = [];
     for (const run of runs) {
       if (!run.runId) continue;
@@ -116,6 +122,7 @@ function stepState(run: RunBody, prefix: string, parent: string): StepState {
     ...(Number.isFinite(started) ? { started } : {}),
     ...(Number.isFinite(ended) ? { ended } : {}),
     ...(error ? { error } : {}),
+    ...(properties[bestTrial] ? { best: properties[bestTrial] } : {}),
     logsOf: (reused ? properties['azureml.reusedrunid'] : undefined) ?? runId,
   };
 }
