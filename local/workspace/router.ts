@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Answer, Call, Ctx, Log, Principal, RegistryRecord, WorkspaceCall } from './context.js';
 import { correlation, errorBody, parentNotFound, resourceNotFound, ServiceError } from './errors.js';
 import type { FaultKind } from './faults.js';
+import { actionOf, scopeOf } from './identity/actions.js';
 import type { Access, Rights } from './identity/rights.js';
 
 export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
@@ -97,12 +98,12 @@ export class Router {
     const envelope = options.envelope ?? (prefix === '' ? 'mfe' : 'data');
     this.#route(method, `${prefix}${workspacePath}${path}`, { ...options, envelope }, (call) => {
       const { subscriptionId = '', resourceGroup = '', workspace = '' } = call.params;
-      const resource = `workspaces${path.replace(/\/:[^/]+/g, '')}`;
+      const resource = actionOf(call.method, 'workspaces', path, prefix);
       const need = access ?? (call.method === 'GET' || call.method === 'HEAD' ? 'read' : 'write');
       this.#rights.checkGroup(call.principal, subscriptionId, resourceGroup, need, resource, workspace);
       const ws = this.#context.world.workspace(subscriptionId, resourceGroup, workspace);
       if (!ws) throw path === '' ? resourceNotFound(`workspaces/${workspace}`, resourceGroup) : parentNotFound(workspace);
-      this.#rights.check(call.principal, ws.armId, need, resource);
+      this.#rights.check(call.principal, ws.armId, need, resource, scopeOf(ws.armId, path, call, prefix));
       return handler({ ...call, ws });
     });
   }
@@ -128,7 +129,9 @@ export class Router {
         if (!registry || ((options.prefix ?? '') === '' && elsewhere))
           throw path === '' ? resourceNotFound(`registries/${name}`, resourceGroup) : parentNotFound(name);
         const need = access ?? (call.method === 'GET' || call.method === 'HEAD' ? 'read' : 'write');
-        this.#rights.check(call.principal, registry.armId, need, `registries${path.replace(/\/:[^/]+/g, '')}`);
+        const prefix = options.prefix ?? '';
+        const action = actionOf(call.method, 'registries', path, prefix);
+        this.#rights.check(call.principal, registry.armId, need, action, scopeOf(registry.armId, path, call, prefix));
         return handler({ ...call, registry });
       },
     );

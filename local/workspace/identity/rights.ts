@@ -114,14 +114,18 @@ export class Rights {
     return principal;
   }
 
-  /** Throws 403 AuthorizationFailed unless a role of the principal covers `access` on `resource`. */
-  check(principal: Principal, resource: string, access: Access, operation: string): void {
+  /**
+   * Throws 403 AuthorizationFailed unless a role of the principal covers `access` on `resource`. `operation` is told in the refusal, with its
+   * verb (`…/read`, `…/cancel/action`) or without; so is `scope`, the part of the resource that was asked for.
+   */
+  check(principal: Principal, resource: string, access: Access, operation: string, scope = resource): void {
     if (this.roles(principal, resource).some((role) => rank[role].includes(access))) return;
     const verb = access === 'secrets' ? 'listSecrets/action' : access;
+    const action = /\/(read|write|delete|action)$/.test(operation) ? operation : `${operation}/${verb}`;
     throw new ServiceError(
       403,
       'AuthorizationFailed',
-      `The client '${principal.clientId}' with object id '${principal.objectId}' does not have authorization to perform action 'Microsoft.MachineLearningServices/${operation}/${verb}' over scope '${resource}' or the scope is invalid. If access was recently granted, please refresh your credentials.`,
+      `The client '${principal.clientId}' with object id '${principal.objectId}' does not have authorization to perform action 'Microsoft.MachineLearningServices/${action}' over scope '${scope}' or the scope is invalid. If access was recently granted, please refresh your credentials.`,
       { envelope: 'gateway' },
     );
   }

@@ -291,6 +291,16 @@ export function registerSignIn(router: Router, ctx: Ctx, federation: Federation)
       },
       suffixes: { storage: `core.localhost:${ctx.urls.storagePort}` },
     };
-    return { body: call.apiVersion >= '2019' ? [cloud] : cloud };
+    // A list in 2019, one document since, and other names in the oldest one.
+    if (call.apiVersion.startsWith('2015')) {
+      const { loginEndpoint, audiences } = cloud.authentication;
+      const gallery = {
+        galleryEndpoint: `${ctx.urls.base}/`,
+        graphEndpoint: `${ctx.urls.base}/`,
+        portalEndpoint: `${ctx.urls.base}/`,
+      };
+      return { body: { ...gallery, authentication: { loginEndpoint, audiences } } };
+    }
+    return { body: call.apiVersion >= '2019' && call.apiVersion < '2022' ? [cloud] : cloud };
   });
 }

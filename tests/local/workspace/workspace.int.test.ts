@@ -235,15 +235,30 @@ describe('embedded workspace', () => {
     it('lets a reader read, and nothing else', async () => {
       const reader = await tokenOf(running.connection, 'arm-dev-read');
       assert.equal((await call(running, 'GET', `${dev}/datastores/workspaceblobstore?${api}`, { token: reader })).status, 200);
-      for (const [method, path] of [
-        ['POST', '/datastores/workspaceblobstore/listSecrets'],
-        ['PUT', '/environments/e/versions/1'],
-        ['DELETE', '/models/m/versions/1'],
-      ] as const)
-        assert.equal(
-          (await call(running, method, `${dev}${path}?${api}`, { token: reader, body: { properties: { image: 'x' } } })).status,
-          403,
-        );
+      for (const [method, path, action, on] of [
+        ['POST', '/datastores/workspaceblobstore/listSecrets', 'datastores/listSecrets/action', '/datastores/workspaceblobstore'],
+        ['PUT', '/environments/e/versions/1', 'environments/versions/write', '/environments/e/versions/1'],
+        ['DELETE', '/models/m/versions/1', 'models/versions/delete', '/models/m/versions/1'],
+        ['POST', '/jobs/j/cancel', 'jobs/cancel/action', '/jobs/j'],
+      ] as const) {
+        const reply = await call(running, method, `${dev}${path}?${api}`, {
+          token: reader,
+          body: { properties: { image: 'x' } },
+        });
+        assert.equal(`${reply.status} ${reply.json.error.code}`, '403 AuthorizationFailed');
+        const said = `to perform action 'Microsoft.MachineLearningServices/workspaces/${action}' over scope '${dev}${on}' or`;
+        assert.ok(String(reply.json.error.message).includes(said), reply.text);
+      }
+    });
+
+    it('describes its cloud in the form of each year', async () => {
+      const cloud = async (version: string) => (await call(running, 'GET', `/metadata/endpoints?api-version=${version}`)).json;
+      assert.equal((await cloud('2019-05-01'))[0].name, 'Local');
+      assert.equal((await cloud('2022-09-01')).authentication.identityProvider, 'AAD');
+      assert.deepEqual(
+        Object.keys((await cloud('2015-01-01')) as object).join(),
+        'galleryEndpoint,graphEndpoint,portalEndpoint,authentication',
+      );
     });
   });
 
