@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -195,6 +195,14 @@ const cases: Case[] = [
     says: [/action|cancelWithPipeline|jobTimeoutInMinutes/],
     errors: 3,
   },
+  {
+    what: 'a download of an output that the job does not have',
+    file: `${fine}outputs: {model: {type: uri_folder}}\n`,
+    inputs: { downloadOutputs: 'modle' },
+    says: [/^Input downloadOutputs: /, /"modle"/, /Its outputs: model/],
+  },
+  { what: 'a limit that is no number', inputs: { jobTimeoutInMinutes: 'an hour' }, says: [/jobTimeoutInMinutes/, /an hour/] },
+  { what: 'logs of an unknown kind', inputs: { streamLogs: 'some' }, says: [/streamLogs/, /some/, /failed/] },
   { what: 'an attach to a job that is not there', inputs: { action: 'attach', jobName: 'nobody' }, says: [/jobName/, /nobody/] },
 ];
 
@@ -251,6 +259,11 @@ describe('RunAmlPipeline and bad input', function () {
       const { definition } = unpackTask(task, 'RunAmlPipeline', job.folders.tasks);
       const inputs = fillInputs(definition, { pipelineFile: 'job.yml', ...one.inputs }, connection, 'dev');
       const result = await runTaskIn(job, { from: task, name: 'RunAmlPipeline', inputs });
+      // Nothing stays on the agent either: neither reports nor half an upload.
+      assert.deepEqual(
+        readdirSync(job.folders.temp).filter((name) => name.startsWith('amlops')),
+        [],
+      );
       return { ...result, log: log.join('\n') };
     } finally {
       await job.finish();
