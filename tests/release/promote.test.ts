@@ -148,6 +148,11 @@ describe('release: promotion', () => {
     assert.equal(await promote(ports, '2', { runId: '11' }), 'done');
     prod.writes = [];
     await refuses(promote(ports, '1', { runId: '10' }), 'StalePromotion');
+    await refuses(promote(ports, '1', { runId: '9' }), 'StalePromotion'); // numbers, not texts
+    // Runs of another organization are counted by themselves: nothing is older or newer there.
+    const elsewhere = { run: runFacts('10', { organization: 'other' }), requireApproval: false, approvals: none };
+    const other = await planPromotion(request('1'), ports);
+    assert.doesNotThrow(() => assertApplicable(other, elsewhere));
     await refuses(promote(ports, '1', { runId: '12', planDigest: old.planDigest }), 'PlanChanged');
     assert.deepEqual(prod.writes, []);
     const [left, right] = [
