@@ -82,9 +82,9 @@ function sourceOf(call: MlflowCall, source: string): { uri: string; runId?: stri
   }
   const uploaded = /^azureml:\/\/artifacts\/(.+)$/.exec(source);
   if (uploaded) return inStore(uploaded[1] ?? '');
-  if (/^azureml:/.test(source)) return { uri: source };
+  if (/^azureml:\/\/(jobs|datastores|subscriptions\/.+\/datastores)\//i.test(source)) return { uri: source };
   throw invalid(
-    `Invalid model version source: '${source.slice(0, 200)}'. It has to be runs:/, models:/, azureml:// or an artifact of this workspace.`,
+    `Invalid model version source: '${source.slice(0, 200)}'. It has to be runs:/, models:/, the azureml:// address of a job's output or of a datastore, or an artifact of this workspace.`,
   );
 }
 
@@ -99,10 +99,11 @@ const createVersion: Handler = async (call) => {
   const place = ctx.storage.resolve(ws, uri);
   const folder = place?.path.replace(/\/+$/, '');
   const mlflow = place && (await ctx.storage.head({ ...place, path: `${folder}/MLmodel` })) !== undefined;
-  const job = text(fields, 'run_id') ?? runId;
+  const said = text(fields, 'run_id');
+  const job = said ?? runId;
   // Of a copy, the run may be another workspace's: lineage that is told, not followed.
-  if (job !== undefined && !/^models:/.test(need(fields, 'source')) && !getRun(ctx.store, ws.guid, job))
-    throw missing(`Run '${job}' not found`);
+  if (said !== undefined && !/^models:/.test(need(fields, 'source')) && !getRun(ctx.store, ws.guid, said))
+    throw missing(`Run '${said}' not found`);
   const link = text(fields, 'run_link');
   const properties: Properties = {
     modelUri: uri,

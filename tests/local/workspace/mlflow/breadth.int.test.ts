@@ -149,7 +149,10 @@ describe('MLflow in breadth', function () {
     const point = (step: number, value = step) => ({ key: 'm', value, timestamp: 1, step });
     const batch = { run_id: run, metrics: Array.from({ length: 600 }, (_point, step) => point(step)) };
     for (const _again of [1, 2]) await ok('POST', 'runs/log-batch', batch);
-    await ok('POST', 'runs/log-batch', { run_id: run, metrics: [point(599), point(590), point(590, 4), point(590, 4), point(700)] });
+    await ok('POST', 'runs/log-batch', {
+      run_id: run,
+      metrics: [point(599), point(590), point(590, 4), point(590, 4), point(700)],
+    });
     const steps = ((await ok('GET', `metrics/get-history?run_id=${run}&metric_key=m`)).metrics as { step: number }[]).map(
       ({ step }) => step,
     );
@@ -209,6 +212,8 @@ describe('MLflow in breadth', function () {
     const name = 'reg-a';
     const version = { name, source: `runs:/${run}/m1`, run_id: 'nobody' };
     await refused('RESOURCE_DOES_NOT_EXIST', 'POST', 'model-versions/create', version);
+    for (const source of ['azureml://registries/shared/models/x/versions/1', 'azureml:x:1', 'azureml://x', 's3://bucket/key'])
+      await refused('INVALID_PARAMETER_VALUE', 'POST', 'model-versions/create', { name, source });
     for (const [key, value] of [
       ['k'.repeat(251), ''],
       ['k', 'v'.repeat(100_001)],
