@@ -7,7 +7,7 @@ import tempfile
 import threading
 import time
 
-from local_azure import client
+from local_azure import client, connection
 
 os.environ["AZUREML_RUN_POLLING_INTERVAL_MIN"] = os.environ["AZUREML_RUN_POLLING_INTERVAL_MAX"] = "1"
 
@@ -115,4 +115,28 @@ name, text, error = stream(sweep)
 assert error is None, error
 properties = ml.jobs.get(name).properties
 assert properties["best_child_run_id"].startswith(name) and float(properties["score"]) == 3, properties
+# A component of the registry with code and environment of its own.
+os.makedirs(folder + "/src")
+with open(folder + "/src/said.txt", "w", encoding="utf8") as file:
+    file.write("from the registry")
+registry = client(f"registry:{connection['registry']}")
+with contextlib.redirect_stdout(io.StringIO()):  # dots while it waits
+    registry.environments.create_or_update(Environment(name="shared-plain", version="1", image="python:3.11"))
+said = {"name": "says", "version": "1", "command": "cat said.txt", "code": folder + "/src", "environment": f"azureml://registries/{connection['registry']}/environments/shared-plain/versions/1"}
+with contextlib.redirect_stdout(io.StringIO()):
+    says = registry.components.create_or_update(command(**said).component)
+
+
+@dsl.pipeline(compute="cpu-cluster", force_rerun=True)
+def public():
+    says()
+
+
+name, text, error = stream(public())
+assert error is None, error
+step = next(iter(ml.jobs.list(parent_job_name=name))).name
+logs = tempfile.mkdtemp()
+ml.jobs.download(step, download_path=logs, all=True)
+found = [os.path.join(where, "std_log.txt") for where, _, names in os.walk(logs) if "std_log.txt" in names]
+assert found and open(found[0], encoding="utf8").read() == "from the registry", found
 print("done")

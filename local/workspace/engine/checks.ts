@@ -56,7 +56,7 @@ export async function checkCommand(
   if (!spec.environment) throw invalid(`${where} names no environment.`, where);
   await atPlace(where, () => checkEnvironment(ctx, ws, spec.environment ?? ''));
   if (spec.code) {
-    const reference = spec.code.replace(/^azureml:(?=\/)/, '');
+    const reference = spec.code;
     const code = await atPlace(where, () => ctx.assets.resolve(ws, reference, 'codes'));
     checkPath(asText(code.properties['codeUri']), where);
   }

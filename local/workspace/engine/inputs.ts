@@ -12,7 +12,7 @@ export const segment = (name: string): string => name.replace(/[^\w.-]+/g, '_').
 /** Folder with the code snapshot, fetched once. */
 export async function snapshotOf(task: Task, snapshots: SnapshotCache, codeId: string): Promise<string> {
   const { ctx, ws } = task.tree;
-  const code = ctx.assets.resolve(ws, codeId.replace(/^azureml:(?=\/)/, ''), 'codes');
+  const code = ctx.assets.resolve(ws, codeId, 'codes');
   const uri = asText(code.properties['codeUri']) ?? '';
   const found = locate(ctx, ws, uri);
   if ('url' in found) throw new JobFailure(`The code snapshot ${uri} is not in this workspace's storage.`);

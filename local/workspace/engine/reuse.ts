@@ -18,7 +18,7 @@ const table = 'engine.reuse';
 /** Content of the code snapshot, as its registration says; else its id. */
 function codeKey(tree: Tree, codeId: string | undefined): string {
   if (codeId === undefined) return '';
-  const code = tree.ctx.assets.resolve(tree.ws, codeId.replace(/^azureml:(?=\/)/, ''), 'codes');
+  const code = tree.ctx.assets.resolve(tree.ws, codeId, 'codes');
   const hash = (code.properties['properties'] as Record<string, unknown> | undefined)?.['hash_sha256'];
   return asText(hash) ?? code.id;
 }
