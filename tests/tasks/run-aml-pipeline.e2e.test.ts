@@ -207,4 +207,4 @@ describe('RunAmlPipeline', () => {
     assert.equal((await readJob(workspace, still))?.phase, 'active');
     await cancelJob(workspace, still);
   });
-});
+}).timeout(120_000);
