@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { assertApplicable } from '../../src/release/applicable.js';
 import { compileGate, type Metrics } from '../../src/release/gate.js';
 import { planPromotion, type Planned, type PromotionPorts, type PromotionRequest } from '../../src/release/plan.js';
-import type { ApprovalFacts } from '../../src/release/ports.js';
+import type { ApprovalFacts, RegistryWriter } from '../../src/release/ports.js';
 import { applyPlan } from '../../src/release/promote.js';
 import { Refusal } from '../../src/release/refusal.js';
 import { planRollback } from '../../src/release/rollback.js';
@@ -168,6 +168,43 @@ describe('release: promotion', () => {
     const changed = await planPromotion(request('1'), ports);
     dev.models.get('m:1')!.tags['owner'] = 'somebody';
     assert.notEqual((await planPromotion(request('1'), ports)).planDigest, changed.planDigest, 'a model changed after the plan');
+  });
+
+  it('applies no plan that is impossible or lacks rights; then nothing is written', async () => {
+    const world = new MemoryWorld();
+    const [dev, prod] = [world.workspace('dev'), world.workspace('prod')];
+    dev.seed('m', '1', files);
+    const ports = world.ports(dev, prod);
+    const finding = (found: Partial<Planned['inspection']>): PromotionPorts => ({
+      ...ports,
+      inspect: () => Promise.resolve({ conditions: {}, rights: [], problems: [], ...found }),
+    });
+    const right = { whose: 'arm-prod', right: 'write models', on: 'prod' };
+    await refuses(promote(finding({ problems: ['There is no way there.'] }), '1'), 'PromotionImpossible');
+    await refuses(promote(finding({ rights: [{ ...right, found: 'no' }] }), '1'), 'RightsMissing');
+    assert.deepEqual([prod.writes, dev.writes], [[], []]);
+    assert.equal(await promote(finding({ rights: [{ ...right, found: 'yes' }] }), '1'), 'done');
+  });
+
+  it('moves no champion when its version was taken meanwhile, or when the registry holds other bytes than were shared', async () => {
+    const world = new MemoryWorld();
+    const [dev, prod, shared] = [world.workspace('dev'), world.workspace('prod'), world.registry('shared')];
+    dev.seed('m', '1', files);
+    const planned = await planPromotion(request('1'), world.ports(dev, prod));
+    prod.seed('m', planned.plan.targetModel.version, { other: 'bytes' });
+    await refuses(finish(planned, world.ports(dev, prod), {}), 'VersionTaken');
+    assert.equal(champion(prod), undefined);
+    const ports = world.ports(dev, shared);
+    const target = ports.target as RegistryWriter;
+    const share: RegistryWriter['share'] = async (...args) => {
+      await target.share(...args);
+      for (const path of shared.blobs.keys()) if (path.endsWith('model.pkl')) shared.put(path, Buffer.from('other'));
+    };
+    await refuses(promote({ ...ports, target: { ...target, share } }, '1'), 'DigestMismatch');
+    assert.equal(
+      [...dev.blobs.keys()].some((path) => path.startsWith('amlops/records/')),
+      false,
+    );
   });
 
   it('wants the approval that it was told to want', async () => {
