@@ -32,6 +32,8 @@ export const workspacePath =
 const registryPath =
   '/subscriptions/:subscriptionId/resourceGroups/:resourceGroup/providers/Microsoft.MachineLearningServices/registries/:registry';
 
+/** Names of the query that are read in any casing. */
+const casing = new Map(['api-version', '$top', '$skip', '$skipToken', 'listViewType'].map((name) => [name.toLowerCase(), name]));
 const streams = new WeakMap<FastifyRequest, Readable>();
 /** When a request began, as `performance.now()` counts. */
 const started = new WeakMap<FastifyRequest, number>();
@@ -203,7 +205,8 @@ export class Router {
         : await this.#rights.authenticate(request.headers.authorization);
       const query: Record<string, string> = {};
       const repeated: Record<string, string[]> = {};
-      for (const [key, value] of Object.entries(request.query as Record<string, string | string[]>)) {
+      for (const [sent, value] of Object.entries(request.query as Record<string, string | string[]>)) {
+        const key = casing.get(sent.toLowerCase()) ?? sent;
         if (Array.isArray(value)) repeated[key] = value;
         query[key] = Array.isArray(value) ? (value.at(-1) ?? '') : value;
       }

@@ -17,6 +17,8 @@ export interface ComputeRecord {
   /** Of a compute instance. */
   state?: 'Running' | 'Stopped';
   lastOperation?: Record<string, unknown>;
+  /** Only of `cpu-cluster`, which would be there without a record. */
+  deleted?: true;
   createdBy?: string;
   createdOn: string;
   modifiedOn: string;
@@ -29,7 +31,9 @@ const key = (ws: WorkspaceRecord, name: string) => `${ws.guid}/${name.toLowerCas
 
 /** A compute of the workspace; every workspace has `cpu-cluster` with four nodes. */
 export function compute(ctx: Ctx, ws: WorkspaceRecord, name: string): ComputeRecord | undefined {
-  return ctx.store.get<ComputeRecord>(table, key(ws, name)) ?? (name.toLowerCase() === 'cpu-cluster' ? standard(ws) : undefined);
+  const found = ctx.store.get<ComputeRecord>(table, key(ws, name));
+  if (found) return found.deleted ? undefined : found;
+  return name.toLowerCase() === 'cpu-cluster' ? standard(ws) : undefined;
 }
 
 function standard(ws: WorkspaceRecord): ComputeRecord {
@@ -213,7 +217,8 @@ const operationRecord = (ctx: Ctx, operationName: string): Record<string, unknow
 export function registerComputes(router: Router, ctx: Ctx): void {
   const all = (ws: WorkspaceRecord): ComputeRecord[] => {
     const stored = ctx.store.entries<ComputeRecord>(table, { prefix: `${ws.guid}/` }).map(({ value }) => value);
-    return stored.some((entry) => entry.name === 'cpu-cluster') ? stored : [standard(ws), ...stored];
+    const shown = stored.filter((entry) => !entry.deleted);
+    return stored.some((entry) => entry.name === 'cpu-cluster') ? shown : [standard(ws), ...shown];
   };
   // 404 with neither body nor content type, as recorded.
   const missing = () => new ServiceError(404, 'NotFound', 'compute not found', { envelope: 'none' });
@@ -261,12 +266,10 @@ export function registerComputes(router: Router, ctx: Ctx): void {
   });
   router.workspace('DELETE', '/computes/:name', 'write', async ({ ws, params, apiVersion }) => {
     const name = params['name'] ?? '';
-    if (!ctx.store.get(table, key(ws, name))) {
-      if (name.toLowerCase() === 'cpu-cluster')
-        throw badRequest('cpu-cluster is part of the embedded workspace and cannot be deleted.');
-      return { status: 204 };
-    }
-    return { status: 202, headers: await begin(ws, name, undefined, apiVersion) };
+    const found = compute(ctx, ws, name);
+    if (!found) return { status: 204 };
+    const left = found.name === 'cpu-cluster' ? ({ ...found, deleted: true } as const) : undefined;
+    return { status: 202, headers: await begin(ws, name, left, apiVersion) };
   });
   const states = { start: 'Running', stop: 'Stopped', restart: 'Running' } as const;
   const action = (name: 'start' | 'stop' | 'restart') =>

@@ -48,5 +48,6 @@ export function operationName(method: string, path: string): string {
   const ofOwner = (): string => (owner.length ? nameOf(owner) : capital((rest[0] ?? '').toLowerCase()));
   if (method === 'GET')
     return lists.has(last.toLowerCase()) ? `${ofOwner()}_List${capital(last)}` : `${nameOf(collections)}_List`;
+  if (method !== 'POST') return `${nameOf(collections)}_${verbs[method] ?? method}`;
   return `${ofOwner()}_${last === 'token' ? 'GetToken' : last === 'listkeys' ? 'ListKeys' : capital(last)}`;
 }

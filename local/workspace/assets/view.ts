@@ -1,6 +1,7 @@
 /** How stored assets are answered: which members an api-version knows, list filters, paging. */
 import { createHash } from 'node:crypto';
 import type { Scope } from '../context.js';
+import { badRequest } from '../errors.js';
 import { textOf } from '../validate.js';
 import type { Catalog, ContainerRecord } from './catalog.js';
 import type { AssetKind, FoundAsset, SystemData } from './types.js';
@@ -149,9 +150,15 @@ const orNull = (map: Record<string, string>) => (Object.keys(map).length ? map :
 
 /** `listViewType`: ActiveOnly (default), ArchivedOnly, All. */
 export function viewed(query: Record<string, string>): (archived: boolean) => boolean {
-  const view = (query['listViewType'] ?? 'ActiveOnly').toLowerCase();
+  const view = (query['listViewType'] || 'ActiveOnly').toLowerCase();
+  if (!['activeonly', 'archivedonly', 'all'].includes(view)) throw wrongValue('listViewType', query['listViewType'] ?? '');
   return (archived) => view === 'all' || archived === (view === 'archivedonly');
 }
+
+const wrongValue = (name: string, value: string) =>
+  badRequest(`The value '${value.slice(0, 100)}' is not valid for ${name}.`, [
+    { code: 'InvalidParameter', message: `The value '${value.slice(0, 100)}' is not valid for ${name}.`, target: name },
+  ]);
 
 const pageSize = 20;
 
@@ -168,6 +175,7 @@ export function page<T>(
     const parsed = /^\d+$/.test(token) ? Number(token) : Number(Buffer.from(token, 'base64url').toString('utf8').split(' ')[1]);
     at = Number.isInteger(parsed) && parsed >= 0 ? parsed : 0;
   }
+  for (const name of ['$top', 'count']) if (!/^\d*$/.test(query[name] ?? '')) throw wrongValue(name, query[name] ?? '');
   const top = Number(query['$top'] ?? query['count']);
   if (Number.isInteger(top) && top > 0) return { page: items.slice(at, at + top) };
   const shown = items.slice(at, at + size);
@@ -182,7 +190,7 @@ export const plainDollar = (text: string): string => text.replaceAll('%24', '$')
 
 /** `$orderBy=createdtime desc|asc`; newest first without. */
 export function ordered(assets: FoundAsset[], query: Record<string, string>): FoundAsset[] {
-  const [, way] = /^\s*\w+\s+(asc|desc)\s*$/i.exec(query['$orderBy'] ?? query['orderBy'] ?? '') ?? [];
+  const [, way] = /^\s*\w+\s+(asc|desc)\s*$/i.exec(query['$orderBy'] ?? query['$orderby'] ?? query['orderBy'] ?? '') ?? [];
   return way?.toLowerCase() === 'asc' ? [...assets].reverse() : assets;
 }
 

@@ -1,7 +1,7 @@
 /** The unmodified @azure/arm-machinelearning against the embedded workspace: list, get, create, delete of each operation group that is claimed. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { AzureMachineLearningWorkspaces, type ComputeInstance } from '@azure/arm-machinelearning';
+import { AzureMachineLearningWorkspaces, type AmlCompute, type ComputeInstance } from '@azure/arm-machinelearning';
 import { armId, send, startUp, tokenOf, type Running } from '../../support/workspace.js';
 
 async function names<T extends { name?: string }>(items: AsyncIterable<T>): Promise<string[]> {
@@ -91,6 +91,16 @@ describe('@azure/arm-machinelearning', () => {
     assert.equal(await state(), 'Stopped');
     await client.computeOperations.beginStartAndWait(group, ws, 'ci-1', wait);
     assert.equal(await state(), 'Running');
+    // The cluster of the first start is one like any other: changed, deleted, made again.
+    const fewer = { properties: { scaleSettings: { maxNodeCount: 2 } } };
+    const less = await client.computeOperations.beginUpdateAndWait(group, ws, 'cpu-cluster', fewer, wait);
+    assert.equal((less.properties as AmlCompute).properties?.scaleSettings?.maxNodeCount, 2);
+    await client.computeOperations.beginDeleteAndWait(group, ws, 'cpu-cluster', 'Delete', wait);
+    await assert.rejects(client.computeOperations.get(group, ws, 'cpu-cluster'), { statusCode: 404 });
+    assert.deepEqual(await names(client.computeOperations.list(group, ws)), ['ci-1']);
+    const again = { location: 'eastus', properties: { computeType: 'AmlCompute' as const, properties: { vmSize: 'S' } } };
+    await client.computeOperations.beginCreateOrUpdateAndWait(group, ws, 'cpu-cluster', again, wait);
+    assert.deepEqual((await names(client.computeOperations.list(group, ws))).sort(), ['ci-1', 'cpu-cluster']);
   });
 
   it('datastores', async () => {

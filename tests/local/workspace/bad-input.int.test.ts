@@ -226,6 +226,19 @@ describe('bad input', function () {
     });
   });
 
+  it('queries that are none are refused, and read in any casing', async () => {
+    const list = async (query: string) => await put(`${scope}/environments/q/versions?${query}`, undefined, {}, 'GET');
+    for (const version of ['1', '2'])
+      assert.equal((await put(`${scope}/environments/q/versions/${version}`, { properties: { image: 'x' } })).status, 201);
+    for (const query of ['$top=abc', '$top=-1', 'listViewType=bogus']) typed(await list(query), query);
+    for (const query of ['$TOP=1', '$top=1', '$orderby=createdtime desc&$top=1'.replace(' ', '%20')])
+      assert.deepEqual(
+        (await list(query)).json.value.map(({ name }: { name: string }) => name),
+        ['2'],
+        query,
+      );
+  });
+
   it('nothing answers 500, whatever a body says', async () => {
     const value = fc.jsonValue({ maxDepth: 3 });
     const members = [
