@@ -10,7 +10,7 @@ import { compact, materialise, Pending, type Tree, type TreeObject } from './pen
 import { plain, PyDate, pyJoin } from './python.js';
 import { shown, type Place } from './problems.js';
 import { dumpYaml } from './pyyaml.js';
-import { assetId, isRegistryId, isUrl } from './refs.js';
+import { assetId, isUrl, withoutPrefix } from './refs.js';
 import { dict, int, object, raw, readObject, str, words, type Field, type Reader } from './schema.js';
 import { API_VERSIONS } from './versions.js';
 
@@ -101,15 +101,20 @@ async function makeSnapshot(
   return made;
 }
 
-/** Code that is not on this machine; undefined for a local path. */
+/** Code that is not on this machine; undefined for a local path. Source: what the client takes, tried form by form. */
 function remoteCode(context: Context, text: string, place: Place): { id: Tree } | undefined {
-  if (text.startsWith('git+')) {
+  const bare = withoutPrefix(text);
+  if (/^\/subscriptions\//i.test(bare)) return { id: bare };
+  if (/^(?:git\+|git:|git@)/.test(text)) {
     context.problems.add(place, 'Code from a git address is not supported.', 'a folder of the checkout');
     return { id: undefined };
   }
-  if (isRegistryId(text) || text.startsWith('azureml:')) return { id: assetId(context, 'code', text, place) };
-  if (isUrl(text)) return { id: new Pending(async ({ target, signal }) => target.codeAt(text, signal)) };
-  return /^\/subscriptions\//i.test(text) ? { id: text } : undefined;
+  if (/^(?:azureml|file):/.test(text)) {
+    const accepted = 'a folder or file relative to this YAML file, or azureml: and the ARM id of a code version';
+    context.problems.add(place, `Code cannot be named as ${JSON.stringify(text)}.`, accepted);
+    return { id: undefined };
+  }
+  return isUrl(text) ? { id: new Pending(async ({ target, signal }) => target.codeAt(text, signal)) } : undefined;
 }
 
 function checkInclude(context: Context, include: string, text: string, codeFolder: string | undefined, place: Place): void {
@@ -222,7 +227,7 @@ export function environment(context: Context, node: YNode, base: string): Tree {
       );
       return undefined;
     }
-    if (text.startsWith('azureml:') || text.startsWith('${{')) return assetId(context, 'environment', text, node.place);
+    if (text.startsWith('azureml:')) return assetId(context, 'environment', text, node.place);
   }
   if (node.kind !== 'map') {
     context.problems.add(

@@ -17,13 +17,14 @@ import { compact, isTreeObject, materialise, Pending, type Tree, type TreeObject
 import { isObject, plain, pyJson, pyStr, type Json, type JsonObject } from './python.js';
 import { oneOf, shown, type Place } from './problems.js';
 import { assetId, isRegistryId } from './refs.js';
-import { bool, dict, list, raw, rawValue, readObject, schemaName, str, type Field } from './schema.js';
+import { bool, dict, list, raw, rawValue, readObject, str, type Field } from './schema.js';
 import { guid } from './offline.js';
 import { sha256 } from './assets.js';
+import type { StepPlace } from './pipeline-checks.js';
 import { specDistribution, specResources } from './component-spec.js';
 import { API_VERSIONS } from './versions.js';
 
-export type ComponentType = 'command' | 'spark' | 'parallel' | 'pipeline' | 'flow';
+export type ComponentType = 'command' | 'spark' | 'parallel' | 'pipeline' | 'flow' | 'data_transfer';
 
 /** A component that this job defines. */
 export interface LocalComponent {
@@ -37,6 +38,8 @@ export interface LocalComponent {
   /** Becomes the ARM id. */
   id: Pending;
   base: string;
+  /** Steps of a pipeline that need a default compute. */
+  withoutCompute?: StepPlace[];
 }
 export interface RemoteComponent {
   kind: 'remote';
@@ -46,7 +49,7 @@ export interface RemoteComponent {
 export type ComponentUse = LocalComponent | RemoteComponent;
 
 export const componentFields: Record<string, Field> = {
-  $schema: schemaName,
+  $schema: str,
   type: str,
   display_name: str,
   description: str,
@@ -151,8 +154,8 @@ function componentType(root: YNode): string {
 
 function readComponent(file: ComponentFile, at: Place, stepType: string | undefined): LocalComponent | undefined {
   const { context, root } = file;
-  const type = child(root, 'type') || file.file !== undefined ? componentType(root) : (stepType ?? componentType(root));
   const wanted = stepType === 'sweep' ? 'command' : stepType;
+  const type = child(root, 'type') || file.file !== undefined ? componentType(root) : (wanted ?? componentType(root));
   if (wanted !== undefined && type !== wanted && !(wanted === 'parallel' && type === 'flow')) {
     context.problems.add(
       at,
@@ -249,6 +252,11 @@ export function prefixed(id: Tree): Tree {
 }
 const withPrefix = (text: string): string => (text.startsWith('azureml:') || /^https?:/.test(text) ? text : `azureml:${text}`);
 
+const ATTRIBUTES = new Set(
+  'name version description display_name tags properties command code environment resources distribution type id is_deterministic'.split(
+    ' ',
+  ),
+);
 /** Every `${{inputs.x}}` and `${{outputs.x}}` of a command must be declared. */
 export function checkBindings(
   context: Context,
@@ -260,8 +268,20 @@ export function checkBindings(
   const node = child(root, key);
   const text = textOf(node);
   if (!node || text === undefined) return;
-  for (const match of text.matchAll(/\$\{\{\s*(inputs|outputs)\.([^}\s]+?)\s*\}\}/g)) {
-    const [, side = '', name = ''] = match;
+  for (const [, expression = ''] of text.matchAll(/\$\{\{\s*(\S*?)\s*\}\}/g)) {
+    const [side = '', ...names] = expression.split('.');
+    const name = names.join('.');
+    if (side !== 'inputs' && side !== 'outputs') {
+      // What else a component has can be named too, by its attributes.
+      if (!ATTRIBUTES.has(side))
+        context.problems.add(
+          node.place,
+          `The ${key} uses \${{${expression}}}, which a component does not have.`,
+          'inputs.NAME or outputs.NAME',
+        );
+      continue;
+    }
+    if (name === '') continue;
     const declared = side === 'inputs' ? inputs : outputs;
     if (declared.has(name) || declared.has(name.split('.')[0] ?? name)) continue;
     context.problems.add(

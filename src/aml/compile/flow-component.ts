@@ -5,7 +5,7 @@ import { componentEnvironment, componentReader, localComponent, type ComponentFi
 import { resolvePath, statOf } from './context.js';
 import { child, textOf, type YMap } from './document.js';
 import { isTreeObject, type Tree, type TreeObject } from './pending.js';
-import { bool, dict, raw, readObject, str, schemaName } from './schema.js';
+import { bool, dict, raw, readObject, str } from './schema.js';
 
 const DAG = 'flow.dag.yaml';
 
@@ -25,7 +25,7 @@ export function flowComponent(file: ComponentFile): LocalComponent {
       environment_variables: map,
       flow: str,
       azureml: raw,
-      $schema: schemaName,
+      $schema: str,
     },
     { name: 'a flow', unknown: 'drop' },
     context.reader(base),

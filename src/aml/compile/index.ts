@@ -127,8 +127,10 @@ function checkSchema(root: YMap, context: Context): void {
 function nameOf(source: JobSource, root: YMap): Pick<CompiledJob, 'name' | 'nameFrom'> {
   if (source.name !== undefined) return { name: source.name, nameFrom: 'source' };
   const own = textOf(child(root, 'name'));
+  // The client writes the names of command jobs in lower case, and leaves the others.
+  const command = (textOf(child(root, 'type')) ?? 'command') === 'command';
   return own !== undefined && own !== ''
-    ? { name: own.toLowerCase(), nameFrom: 'file' }
+    ? { name: command ? own.toLowerCase() : own, nameFrom: 'file' }
     : { name: generateName(), nameFrom: 'generated' };
 }
 

@@ -156,7 +156,10 @@ export function readInput(context: Context, node: YNode, base: string, bindings:
   }
   if (node.kind === 'map' && node.entries.has('value')) {
     const value = readField(literalInput, node, reader) as TreeObject | undefined;
-    return value && { kind: 'literal', value: value['value'] as Json, place };
+    const literal = value?.['value'];
+    if (bindings && typeof literal === 'string' && isInputBinding(literal))
+      return { kind: 'binding', text: literal, mapped: true, place };
+    return value && { kind: 'literal', value: literal as Json, place };
   }
   const read = readField(dataInput, node, reader) as TreeObject | undefined;
   if (!read || node.kind !== 'map') return undefined;
@@ -176,7 +179,7 @@ export function readInput(context: Context, node: YNode, base: string, bindings:
     return { kind: 'data', type: type ?? 'uri_folder', uri: undefined, given: false, ...shape };
   }
   if (bindings && legacyBinding(context, text, where)) return undefined;
-  if (bindings && isInputBinding(text))
+  if (bindings && isBinding(text))
     return { kind: 'binding', text, mapped: true, ...(type === undefined ? {} : { type }), ...shape };
   const datastore = typeof read['datastore'] === 'string' ? withoutPrefix(read['datastore']) : undefined;
   const uri = dataUri(context, text, type ?? 'uri_folder', base, where, datastore);

@@ -1,6 +1,7 @@
 /** The steps of a pipeline: each becomes one object of `properties.jobs` (reference azure-ml-rest §1.7 and corrections). */
 import { autoMLNode } from './automl-node.js';
 import { commandNode, inlineCommandNode } from './command-node.js';
+import { dataTransferNode } from './data-transfer-node.js';
 import { typeOfFile, useComponent, type ComponentUse, type LocalComponent } from './component.js';
 import { isPrimitive } from './component-io.js';
 import type { Context } from './context.js';
@@ -21,12 +22,23 @@ import { pipelineNode } from './pipeline-component.js';
 import { isTreeObject, type Tree, type TreeObject } from './pending.js';
 import { nearest, oneOf, type Place } from './problems.js';
 import { computeId } from './refs.js';
-import { rawValue, readObject, str, dict, nullable, type Field } from './schema.js';
+import { isBinding, rawValue, readObject, str, textKey, dict, nullable, type Field } from './schema.js';
 import type { Scope } from './scope.js';
 import { inlineSparkNode, sparkNode } from './spark-node.js';
 import { sweepNode } from './sweep-node.js';
 
-export const NODE_TYPES = ['command', 'pipeline', 'sweep', 'parallel', 'spark', 'automl', 'do_while', 'parallel_for', 'if_else'];
+export const NODE_TYPES = [
+  'command',
+  'pipeline',
+  'sweep',
+  'parallel',
+  'spark',
+  'automl',
+  'data_transfer',
+  'do_while',
+  'parallel_for',
+  'if_else',
+];
 
 /** A step as read, before the types of what it binds to are known. */
 export interface Draft {
@@ -51,12 +63,14 @@ export interface CompiledNodes {
 export function compileNodes(context: Context, jobs: YMap, base: string, scope: Scope): CompiledNodes {
   const drafts: Draft[] = [];
   for (const [name, entry] of jobs.entries) {
+    textKey(entry.key, context.problems);
     const draft = readDraft(context, name, entry.key.place, entry.value, base);
     if (!draft) continue;
     drafts.push(draft);
     scope.nodes.set(name, {
       outputs: draft.outputs,
       automl: draft.type === 'automl',
+      inline: ['command', 'parallel', 'spark'].includes(draft.type) && !draft.node.entries.has('component'),
       ...(draft.component?.kind === 'local' ? { declared: draft.component.outputs } : {}),
     });
   }
@@ -115,9 +129,10 @@ function stepType(context: Context, node: YMap, base: string): string | undefine
     const text = (textOf(own) ?? '').toLowerCase();
     if (NODE_TYPES.includes(text)) return text;
     const near = nearest(text, NODE_TYPES);
-    const why = ['import', 'data_transfer'].includes(text)
-      ? `Steps of type ${text} are not supported.`
-      : `${JSON.stringify(text)} is no type of step.`;
+    const why =
+      text === 'import'
+        ? 'Steps of type import are not supported: no client can submit one any more. The task import_data of data_transfer does the same.'
+        : `${JSON.stringify(text)} is no type of step.`;
     context.problems.add(own.place, `${why}${near ? ` Did you mean ${near}?` : ''}`, oneOf(NODE_TYPES));
     return undefined;
   }
@@ -143,6 +158,8 @@ function compileNode(context: Context, draft: Draft, scope: Scope, drafts: reado
       return sweepNode(context, draft);
     case 'pipeline':
       return pipelineNode(context, draft);
+    case 'data_transfer':
+      return dataTransferNode(context, draft, scope);
     case 'automl':
       return autoMLNode(context, draft);
     default:
@@ -174,7 +191,7 @@ function checkBindings(context: Context, draft: Draft, scope: Scope): void {
 
 /** Keys of a step that the client reads as settings of any node. */
 const COMMON: Record<string, Field> = { compute: str, comment: str, properties: dict(nullable(str)) };
-const NOT_SENT = ['name', 'description', 'experiment_name', '$schema', 'id', 'status', 'creation_context'];
+const NOT_SENT = ['parent_job_name', 'name', 'description', 'experiment_name', '$schema', 'id', 'status', 'creation_context'];
 const SENT_ELSEWHERE = ['type', 'component', 'trial', 'inputs', 'outputs', 'display_name', 'tags'];
 
 /**
@@ -275,7 +292,8 @@ function sweeps(draft: Draft, name: string): boolean {
 }
 
 function asDeclared(context: Context, draft: Draft, value: InputValue, type: string): InputValue {
-  if (value.kind !== 'literal' || isPrimitive(type)) return value;
+  // An expression among other text, or one that binds nothing, stays as it is.
+  if (value.kind !== 'literal' || isPrimitive(type) || isBinding(value.value)) return value;
   if (typeof value.value !== 'string') {
     context.problems.add(
       value.place,

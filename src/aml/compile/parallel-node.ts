@@ -14,17 +14,19 @@ import { specResources } from './component-spec.js';
 import { readPortInputs, readPortOutputs } from './component-io.js';
 import type { Context } from './context.js';
 import { child, type YMap } from './document.js';
-import { componentResources, identity, resources, resourcesToRest } from './fields.js';
+import { componentResources, identity, identityToRest, resources, resourcesToRest } from './fields.js';
 import { nodeBase, readNode, type Draft } from './nodes.js';
 import { asText, compact, isTreeObject, type Tree, type TreeObject } from './pending.js';
 import { pyJson, type Json } from './python.js';
 import { dict, int, isBinding, list, object, raw, rawValue, readObject, str, words, type Field } from './schema.js';
 import type { Scope } from './scope.js';
 
+/** Names of columns; not even in a step an expression. */
+const keys: Field = { ...list(str), read: (node, reader) => list(str).read(node, { ...reader, bindings: false }) };
 const settings: Record<string, Field> = {
   logging_level: words(['DEBUG', 'INFO', 'WARNING'], 'exact'),
   mini_batch_size: str,
-  partition_keys: list(str),
+  partition_keys: keys,
   input_data: str,
   retry_settings: object({ timeout: int, max_retries: int }, { name: 'retry_settings', unknown: 'include' }),
   max_concurrency_per_instance: int,
@@ -51,7 +53,7 @@ function readTask(file: ComponentFile): Tree {
   const read = readObject(
     node,
     taskFields,
-    { name: 'task', unknown: 'include', required: ['type', 'environment'] },
+    { name: 'task', unknown: 'drop', required: ['type', 'environment'] },
     file.context.reader(file.base, true),
   );
   return compact({ ...read, code: componentCode({ ...file, root: node }, node), environment: componentEnvironment(file, node) });
@@ -130,6 +132,7 @@ export function parallelNode(context: Context, draft: Draft): Tree {
     value === undefined || value === 0 || value === '' ? defaults[key] : value;
   const values: TreeObject = {
     ...read,
+    identity: identityToRest(read['identity'], 'snake'),
     mini_batch_size: or('mini_batch_size', size),
     resources: read['resources'] ?? defaults['resources'],
     retry_settings: read['retry_settings'] ?? defaults['retry_settings'],
@@ -155,14 +158,18 @@ function body(values: TreeObject): TreeObject {
     logging_level: values['logging_level'],
     mini_batch_size: values['mini_batch_size'],
     partition_keys: keysText(values['partition_keys']),
-    // As it is written: parallel steps have it in YAML's words.
     identity: values['identity'],
   };
 }
 
 /** A parallel job as a step: its definition goes into an anonymous component, without what is bound to the pipeline. */
 export function inlineParallelNode(context: Context, draft: Draft, scope: Scope): Tree {
-  const { read } = readNode(context, draft, nodeFields);
+  const { read, more } = readNode(context, draft, nodeFields);
+  // A job in the place of a step has the keys of a job, no others.
+  for (const key of [...Object.keys(more), ...['comment', 'code', 'environment'].filter((name) => name in read)]) {
+    const at = draft.node.entries.get(key)?.key.place ?? draft.place;
+    context.problems.add(at, `Unknown key ${key} in the parallel step ${draft.name}.`, Object.keys(nodeFields).join(', '));
+  }
   const file: ComponentFile = { context, root: draft.node, base: draft.base, source: 'YAML.JOB' };
   if (!child(draft.node, 'task')) {
     context.problems.add(

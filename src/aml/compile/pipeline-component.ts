@@ -12,6 +12,7 @@ import type { Context } from './context.js';
 import { child } from './document.js';
 import { compileNodes, nodeBase, readNode, type Draft } from './nodes.js';
 import { compact, type Tree } from './pending.js';
+import { withoutCompute } from './pipeline-checks.js';
 import { namedId } from './refs.js';
 import { raw, readObject } from './schema.js';
 import { Scope } from './scope.js';
@@ -38,11 +39,12 @@ export function pipelineComponent(file: ComponentFile): LocalComponent {
   const scope = new Scope(inputs, outputs);
   const compiled = jobs?.kind === 'map' ? compileNodes(context, jobs, base, scope) : { jobs: {}, drafts: [] };
   inferOptional(context, inputs, compiled.drafts);
-  return localComponent({ ...file, source: 'YAML.COMPONENT' }, 'pipeline', inputs, outputs, {
+  const made = localComponent({ ...file, source: 'YAML.COMPONENT' }, 'pipeline', inputs, outputs, {
     spec: { ...spec, type: 'pipeline', jobs: compiled.jobs },
     properties,
     defaults: { description: read['description'] },
   });
+  return { ...made, withoutCompute: withoutCompute(compiled) };
 }
 componentReader('pipeline', pipelineComponent);
 

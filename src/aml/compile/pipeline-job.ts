@@ -3,10 +3,11 @@ import { commonBody, readJob, type JobBody, type JobFile } from './base-job.js';
 import { useComponent } from './component.js';
 import { child, textOf } from './document.js';
 import { inputsToRest, outputsToRest, readInputs, readOutputs, type InputValue, type OutputValue } from './io.js';
-import { compileNodes } from './nodes.js';
+import { compileNodes, type CompiledNodes } from './nodes.js';
+import { checkFirstAndLast, withoutCompute } from './pipeline-checks.js';
 import './flow-component.js';
 import './pipeline-component.js';
-import { asText, type Tree, type TreeObject } from './pending.js';
+import type { Tree, TreeObject } from './pending.js';
 import { namedId, withoutPrefix } from './refs.js';
 import { bool, isBinding, object, raw, words, union, type Field } from './schema.js';
 import { Scope, typedInput, typedOutput } from './scope.js';
@@ -77,7 +78,9 @@ export function pipelineJob(job: JobFile): JobBody {
   );
   const compiled = jobs?.kind === 'map' ? compileNodes(context, jobs, base, scope) : { jobs: {}, drafts: [] };
   requirePipelinePaths(job, inputs);
-  checkComputes(job, read, compiled.jobs);
+  checkComputes(job, read, compiled);
+  const chosen = child(root, 'settings');
+  checkFirstAndLast(context, chosen?.kind === 'map' ? chosen : undefined, compiled.drafts);
   return {
     type: 'Pipeline',
     needsAmlToken: true,
@@ -178,17 +181,10 @@ function settingsBody({ context, root }: JobFile, read: TreeObject): TreeObject 
 }
 
 /** Without a default every step needs its own compute. */
-function checkComputes({ context, root }: JobFile, read: TreeObject, jobs: TreeObject): void {
+function checkComputes({ context }: JobFile, read: TreeObject, compiled: CompiledNodes): void {
   const settings = read['settings'] as TreeObject | undefined;
   if (read['compute'] !== undefined || settings?.['default_compute'] !== undefined) return;
-  const steps = child(root, 'jobs');
-  for (const [name, node] of Object.entries(jobs)) {
-    const step = node as TreeObject | undefined;
-    const type = step?.['type'];
-    if (!step || ['pipeline', 'do_while', 'parallel_for', 'if_else'].includes(asText(type))) continue;
-    if (step['computeId'] !== undefined || step['compute'] !== undefined || (type === 'spark' && step['resources'] !== undefined))
-      continue;
-    const place = (steps?.kind === 'map' ? steps.entries.get(name)?.key.place : undefined) ?? root.place;
+  for (const { name, place } of withoutCompute(compiled)) {
     context.problems.add(
       place,
       `The step ${name} has no compute, and the pipeline has no default.`,

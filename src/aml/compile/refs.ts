@@ -23,7 +23,7 @@ export const isUrl = (text: string): boolean => /^[A-Za-z][A-Za-z0-9+.-]*:\/\/[^
 
 /** `azureml:x` to `x`; `azureml://…` stays. */
 export function withoutPrefix(text: string): string {
-  return text.startsWith('azureml:') && !text.startsWith('azureml://') ? text.slice('azureml:'.length) : text;
+  return text.replace(/^(?:azureml:(?!\/\/))+/, '');
 }
 
 /** ARM id of a named thing in the workspace. */

@@ -14,6 +14,8 @@ export interface NodeInfo {
   /** Outputs that the step itself names. */
   outputs: ReadonlyMap<string, OutputValue>;
   automl: boolean;
+  /** Defined in the step: it has the outputs that it names, no others. */
+  inline?: boolean;
 }
 
 export class Scope {
@@ -31,6 +33,7 @@ export class Scope {
     if (side === 'inputs') return this.inputs.get(name);
     if (side === 'outputs') return this.outputs.get(name);
     const node = this.nodes.get(job);
+    if (node?.inline && !node.outputs.has(output)) return undefined;
     return node && { type: this.outputType(node, output) };
   }
 

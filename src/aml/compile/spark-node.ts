@@ -123,7 +123,7 @@ export function inlineSparkNode(context: Context, draft: Draft, scope: Scope): T
   const read = readObject(
     node,
     { ...baseFields, ...sparkFields, resources: sparkResources, inputs: raw, outputs: raw },
-    { name: `the step ${draft.name}`, required: ['entry'], elsewhere: [...readOnlyKeys, 'comment'] },
+    { name: `the step ${draft.name}`, required: ['entry'], elsewhere: [...readOnlyKeys] },
     context.reader(base),
   );
   checkPlace(context, node, read);
