@@ -7,7 +7,7 @@ import { defaultExperiment } from '../../src/aml/compile/base-job.js';
 import { resolvePath } from '../../src/aml/compile/context.js';
 import { shown } from '../../src/aml/compile/problems.js';
 import { isUrl } from '../../src/aml/compile/refs.js';
-import { insideOf } from '../../src/aml/jobs/outputs.js';
+import { checkNames, insideOf } from '../../src/aml/jobs/outputs.js';
 import { findPlace } from '../../src/aml/jobs/traceback.js';
 import { toSlash } from '../../src/aml/snapshot/ignore.js';
 import { checkedPath, modelDigest } from '../../src/release/digest.js';
@@ -57,6 +57,23 @@ describe('paths of a Windows agent', () => {
     for (const name of devices) assert.throws(() => insideOf(folder, name, win32), /Windows cannot write/, name);
     assert.equal(insideOf('/w/out', 'sub/aux.txt', posix), '/w/out/sub/aux.txt');
     for (const name of ['../x', 'a\\..\\x', 'C:x']) assert.throws(() => insideOf('/w/out', name, posix), /leads out/, name);
+  });
+
+  it('refuses outputs whose names cannot lie beside each other, before anything is written', () => {
+    const clash = /cannot both be written here/;
+    for (const platform of ['win32', 'darwin', 'linux'] as const) {
+      assert.throws(() => checkNames(['a', 'b', 'a/c/d'], platform), clash);
+      checkNames(['a/b', 'a/c', 'ab', 'a.b'], platform);
+    }
+    for (const names of [
+      ['Model.bin', 'model.BIN'],
+      ['Sub', 'sub/x'],
+      ['caf\u00e9', 'cafe\u0301'],
+    ]) {
+      assert.throws(() => checkNames(names, 'win32'), clash);
+      assert.throws(() => checkNames(names, 'darwin'), clash);
+      checkNames(names, 'linux');
+    }
   });
 
   it("gives a model's files the same digest everywhere", () => {

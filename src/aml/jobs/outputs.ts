@@ -127,6 +127,7 @@ export async function fetchOutput(output: LocatedOutput, folder: string, signal?
   const wanted = items.filter(
     ({ item, path }) => !(item.size === 0 && (folders.has(path) || (item.name === output.path && items.length > 1))),
   );
+  checkNames(wanted.map(({ path }) => path));
   const files: OutputFile[] = [];
   let next = 0;
   const worker = async () => {
@@ -136,7 +137,9 @@ export async function fetchOutput(output: LocatedOutput, folder: string, signal?
       files.push({ path: one.path, size: one.item.size, sha256 });
     }
   };
-  await mkdir(folder, { recursive: true });
+  await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+    throw unwritable(error, folder);
+  });
   await Promise.all(Array.from({ length: 16 }, worker));
   files.sort((a, b) => Buffer.compare(Buffer.from(a.path), Buffer.from(b.path)));
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
@@ -181,6 +184,31 @@ export function insideOf(
   return paths.join(root, way);
 }
 
+/**
+ * Names that a file system cannot hold beside each other: a file where another has its folder, and, where letters of either case are the same
+ * (Windows, macOS), names that differ in nothing else. Errors: `Failure` `PathUnwritable`; nothing was written then.
+ */
+export function checkNames(names: readonly string[], platform: NodeJS.Platform = process.platform): void {
+  const folded = (name: string) => (platform === 'win32' || platform === 'darwin' ? name.normalize('NFC').toLowerCase() : name);
+  const files = new Map<string, string>();
+  const clash = (one: string, other: string) =>
+    new Failure(`The output holds ${JSON.stringify(one)} and ${JSON.stringify(other)}, which cannot both be written here.`, {
+      code: 'PathUnwritable',
+      advice: 'Have the step write other names, or fetch the output on a Linux agent.',
+    });
+  for (const name of names) {
+    const before = files.get(folded(name));
+    if (before !== undefined) throw clash(before, name);
+    files.set(folded(name), name);
+  }
+  for (const name of names) {
+    for (let above = posix.dirname(name); above !== '.' && above !== '/'; above = posix.dirname(above)) {
+      const file = files.get(folded(above));
+      if (file !== undefined) throw clash(file, name);
+    }
+  }
+}
+
 /** Two more tries after what passes by itself: a download has no effect in Azure. */
 async function again<T>(body: () => Promise<T>): Promise<T> {
   for (let tries = 0; ; tries++) {
@@ -193,7 +221,9 @@ async function again<T>(body: () => Promise<T>): Promise<T> {
 }
 
 async function fetchFile(container: BlobContainer, item: BlobItem, target: string, signal?: AbortSignal): Promise<string> {
-  await mkdir(dirname(target), { recursive: true });
+  await mkdir(dirname(target), { recursive: true }).catch((error: unknown) => {
+    throw unwritable(error, target);
+  });
   const got = await container.read(item.name, { ...(item.etag ? { ifMatch: item.etag } : {}), ...(signal ? { signal } : {}) });
   if (!got) throw new Failure(`The file ${item.name} went away while it was fetched.`, { code: 'OutputChanged' });
   const hash = createHash('sha256');
@@ -207,7 +237,9 @@ async function fetchFile(container: BlobContainer, item: BlobItem, target: strin
       done(null, piece);
     },
   });
-  await pipeline(got.stream, count, createWriteStream(target), ...(signal ? [{ signal }] : []));
+  await pipeline(got.stream, count, createWriteStream(target), ...(signal ? [{ signal }] : [])).catch((error: unknown) => {
+    throw unwritable(error, target);
+  });
   if (size !== item.size)
     throw new Failure(`The file ${item.name} has ${item.size} bytes, but ${size} arrived.`, { code: 'OutputChanged' });
   if (stored && stored.digest('base64') !== item.md5) {
@@ -216,4 +248,19 @@ async function fetchFile(container: BlobContainer, item: BlobItem, target: strin
     });
   }
   return hash.digest('hex');
+}
+
+/** An error of this machine's disk in a user's words; any other error as it is. */
+function unwritable(error: unknown, target: string): unknown {
+  const { code, syscall } = error as { code?: unknown; syscall?: unknown };
+  if (typeof code !== 'string' || !['open', 'write', 'mkdir'].includes(String(syscall))) return error;
+  return new Failure(`The file ${target} could not be written (${code}).`, {
+    code: 'FileUnwritable',
+    input: 'downloadPath',
+    advice:
+      code === 'ENAMETOOLONG' || code === 'ENOENT'
+        ? 'The path is too long for this file system: give a shorter downloadPath.'
+        : 'Give a downloadPath that the agent may write to, with room for the output.',
+    cause: error,
+  });
 }
