@@ -14,9 +14,10 @@ export interface StepIdentity {
 
 /**
  * From the agent's variables (reference task-contract B.5). The step is its name in the job: record ids (System.TaskInstanceId, JobId) are
- * new in every attempt of a stage. Errors: `Failure` outside a run, where two runs could not be told apart.
+ * new in every attempt of a stage. `asked` tells steps apart that have no name of their own: what the step was asked for. Errors: `Failure`
+ * outside a run, where two runs could not be told apart.
  */
-export function identityOf(platform: Platform): StepIdentity {
+export function identityOf(platform: Platform, asked = ''): StepIdentity {
   const variable = (name: string) => platform.variable(name) ?? '';
   const release = variable('Release.ReleaseId');
   const runId = release ? `release-${release}` : variable('Build.BuildId');
@@ -34,6 +35,8 @@ export function identityOf(platform: Platform): StepIdentity {
     runId,
     stage: variable('System.StageName') || variable('Release.EnvironmentName'),
     job: [variable('System.PhaseName'), variable('System.JobName')].join('/'),
-    step: variable('System.TaskInstanceName') || variable('System.TaskDisplayName') || variable('Task.DisplayName'),
+    step:
+      variable('System.TaskInstanceName') ||
+      [variable('System.TaskDisplayName') || variable('Task.DisplayName'), asked].filter(Boolean).join('\n'),
   };
 }

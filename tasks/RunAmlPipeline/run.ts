@@ -8,6 +8,7 @@ import { outputNames } from '../../src/aml/jobs/outputs.js';
 import { watchJob, type WatchEnd } from '../../src/aml/jobs/watch.js';
 import { identityOf } from '../../src/task/identity.js';
 import type { Outcome, Platform } from '../../src/task/platform.js';
+import { repositoryPath } from '../../src/task/repository-path.js';
 import type { Inputs } from './inputs.js';
 import type { Report } from './report.js';
 import { counted, duration, JobView } from './view.js';
@@ -125,7 +126,10 @@ function checkDownloads({ downloadOutputs }: Inputs, type: string, names: readon
 /** Everything that can be found wrong is found before anything is written; the job itself is sent once. */
 async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, flight: Flight): Promise<Taken> {
   const signal = platform.cancelled;
-  const identity = identityOf(platform);
+  const { file, jobInputs, overrides, experimentName, displayName } = inputs;
+  const root = platform.variable('Build.SourcesDirectory');
+  const asked = [repositoryPath(root, file), jobInputs, overrides, experimentName, displayName];
+  const identity = identityOf(platform, JSON.stringify(asked));
   const submission = submissionOf(identity);
   const base = inputs.jobName ?? derivedName(identity);
   // The sign-in, the look for an earlier attempt and the reading of the file's compiler take their time together.
