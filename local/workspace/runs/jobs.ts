@@ -5,6 +5,7 @@ import { invalidBody, ServiceError } from '../errors.js';
 import type { Reader } from './access.js';
 import { asObject, asText, either, type Json } from '../engine/json.js';
 import { lastSegment } from '../engine/uris.js';
+import { atLeast, commandBody, nulls, pipelineBody, sweepBody } from './job-kinds.js';
 import type { RunRecord } from './record.js';
 
 /** What only ARM shows of a job. Status, tags, properties, display name, description and archive flag are the run's. */
@@ -145,11 +146,6 @@ function literals(body: Json): Record<string, string> {
   );
 }
 
-const nulls = (object: Json, names: string): Json => ({
-  ...Object.fromEntries(names.split(' ').map((name) => [name, null])),
-  ...object,
-});
-
 export function shownInputs(inputs: unknown): Json {
   return Object.fromEntries(
     Object.entries(asObject(inputs)).map(([name, raw]) => {
@@ -174,11 +170,6 @@ export function shownOutputs(outputs: unknown, registered: readonly string[]): J
       },
     ]),
   );
-}
-
-/** Members that come and go with the api-version. */
-function atLeast(apiVersion: string, date: string): boolean {
-  return apiVersion.slice(0, 10) >= date;
 }
 
 /** Services of a job: tracking and Studio (azure-ml-observed.md §1). */
@@ -255,12 +246,7 @@ export function jobBody(
       ? commandBody(properties, inputs, outputs, version, computeId !== null)
       : type === 'pipeline'
         ? pipelineBody(properties, inputs, outputs)
-        : {
-            ...nulls(properties, 'queueSettings earlyTermination limits'),
-            ...base,
-            inputs,
-            outputs,
-          };
+        : { ...sweepBody(properties, inputs, outputs, version, computeId !== null), ...base };
   return {
     id: `${ws.armId}/jobs/${document.name}`,
     name: document.name,
@@ -268,56 +254,6 @@ export function jobBody(
     properties: { ...base, ...specific },
     systemData: systemData(document),
   };
-}
-
-export function commandBody(properties: Json, inputs: Json, outputs: Json, version: string, placed: boolean): Json {
-  const newest = atLeast(version, '2025-01-01');
-  const early = !atLeast(version, '2022-06-01');
-  const resources = {
-    instanceCount: 1,
-    instanceType: null,
-    properties: null,
-    ...(!early && { shmSize: '2g', dockerArgs: null }),
-    ...(newest && { dockerArgsList: null }),
-    ...asObject(properties['resources']),
-  };
-  const serverless = properties['computeId'] == null;
-  const queueSettings = properties['queueSettings']
-    ? nulls(asObject(properties['queueSettings']), serverless ? 'jobTier priority' : 'jobTier')
-    : serverless
-      ? { jobTier: 'Standard', priority: null }
-      : { jobTier: 'Null' };
-  return {
-    resources,
-    // The versions of 2022 tell of the queue only while no compute is known.
-    ...((!placed || atLeast(version, '2023')) && { queueSettings }),
-    codeId: properties['codeId'] ?? null,
-    command: properties['command'],
-    environmentId: properties['environmentId'],
-    inputs,
-    outputs,
-    distribution: properties['distribution'] ?? null,
-    ...(version.startsWith('2022-12') || version.startsWith('2023-0')
-      ? { autologgerSettings: properties['autologgerSettings'] ?? null }
-      : {}),
-    limits: properties['limits'] ?? null,
-    environmentVariables: properties['environmentVariables'] ?? {},
-    parameters: {},
-  };
-}
-
-function pipelineBody(properties: Json, inputs: Json, outputs: Json): Json {
-  const settings = { ...asObject(properties['settings']) };
-  // Answered as properties, not as settings.
-  for (const name of [
-    'continue_on_step_failure',
-    'continueOnStepFailure',
-    'force_rerun',
-    'forceRerun',
-    'continue_on_failed_optional_input',
-  ])
-    delete settings[name];
-  return { settings, jobs: properties['jobs'] ?? {}, inputs, outputs, sourceJobId: properties['sourceJobId'] ?? null };
 }
 
 /** `lastModified*` is absent until something changes. */

@@ -1,6 +1,7 @@
 /** The job of a schedule, completed as a job would be, though none is made of it yet (azure-ml-observed.md §7). */
 import { asObject, asText, type Json } from '../engine/json.js';
-import { commandBody, shownInputs, shownOutputs } from './jobs.js';
+import { commandBody } from './job-kinds.js';
+import { shownInputs, shownOutputs } from './jobs.js';
 
 const ofAny = { display_name: null, tags: {}, computeId: null, inputs: {}, outputs: {}, properties: {} };
 const ofCommand = { resources: null, distribution: null, limits: null, environment_variables: {} };

@@ -127,6 +127,28 @@ describe('answers about jobs', () => {
     assert.equal(await who('2024-07-01-preview'), 'createdAt lastModifiedAt lastModifiedBy lastModifiedByType');
   });
 
+  it('the trial of a sweep is told as a command is', async () => {
+    const properties = {
+      jobType: 'Sweep',
+      objective: { goal: 'Maximize', primaryMetric: 'm' },
+      samplingAlgorithm: { samplingAlgorithmType: 'Random' },
+      searchSpace: { x: ['choice', [[1, 2]]] },
+      limits: { jobLimitsType: 'Sweep', maxTotalTrials: 1 },
+      trial: { command: 'echo ${{search_space.x}}', environmentId: command.environmentId },
+    };
+    const made = (await ask('PUT', '/jobs/swept', '2024-01-01-preview', { properties })).json.properties;
+    assert.deepEqual(made.trial, {
+      codeId: null,
+      ...properties.trial,
+      distribution: null,
+      environmentVariables: {},
+      resources: { instanceCount: 1, instanceType: null, properties: null, shmSize: '2g', dockerArgs: null },
+    });
+    assert.deepEqual(made.limits, { ...properties.limits, timeout: null, trialTimeout: null });
+    assert.deepEqual([made.earlyTermination, made.outputs.default.jobOutputType], [null, 'uri_folder']);
+    await ask('POST', '/jobs/swept/cancel', '2024-01-01-preview');
+  });
+
   it('the job of a schedule is completed by its type', async () => {
     const put = async (jobDefinition: object) => {
       const properties = {
