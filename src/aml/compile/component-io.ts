@@ -1,6 +1,6 @@
 /** The declared inputs and outputs of components. */
 import type { Context } from './context.js';
-import { child, type YMap, type YNode } from './document.js';
+import { child, textOf, type YMap, type YNode } from './document.js';
 import { asText, compact, type Tree, type TreeObject } from './pending.js';
 import { PyFloat, pyStr, type Json } from './python.js';
 import { bool, list, object, primitive, rawValue, readField, str, tagged, what, words, type Field } from './schema.js';
@@ -166,6 +166,46 @@ function texts(input: PortInput): TreeObject {
 
 export function portOutputsToSpec(outputs: ReadonlyMap<string, PortOutput>): Tree {
   return Object.fromEntries([...outputs].map(([name, { more, ...output }]) => [name, compact({ ...output, ...more })]));
+}
+
+const ATTRIBUTES = new Set(
+  'name version description display_name tags properties command code environment resources distribution type id is_deterministic'.split(
+    ' ',
+  ),
+);
+/** Every `${{inputs.x}}` and `${{outputs.x}}` of a command must be declared. */
+export function checkBindings(
+  context: Context,
+  root: YMap,
+  key: string,
+  inputs: ReadonlyMap<string, unknown>,
+  outputs: ReadonlyMap<string, unknown>,
+): void {
+  const node = child(root, key);
+  const text = textOf(node);
+  if (!node || text === undefined) return;
+  for (const [, expression = ''] of text.matchAll(/\$\{\{\s*(\S*?)\s*\}\}/g)) {
+    const [side = '', ...names] = expression.split('.');
+    const name = names.join('.');
+    if (side !== 'inputs' && side !== 'outputs') {
+      // What else a component has can be named too, by its attributes.
+      if (!ATTRIBUTES.has(side))
+        context.problems.add(
+          node.place,
+          `The ${key} uses \${{${expression}}}, which a component does not have.`,
+          'inputs.NAME or outputs.NAME',
+        );
+      continue;
+    }
+    if (name === '') continue;
+    const declared = side === 'inputs' ? inputs : outputs;
+    if (declared.has(name) || declared.has(name.split('.')[0] ?? name)) continue;
+    context.problems.add(
+      node.place,
+      `The ${key} uses \${{${side}.${name}}}, but the component has no ${side.slice(0, -1)} ${name}.`,
+      declared.size > 0 ? [...declared.keys()].join(', ') : `${side} declared under ${side}:`,
+    );
+  }
 }
 
 export { child, rawValue, type YMap };

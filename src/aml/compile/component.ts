@@ -4,6 +4,7 @@ import { code, environment } from './assets.js';
 import type { Context } from './context.js';
 import { resolvePath } from './context.js';
 import {
+  checkBindings,
   portInputsToSpec,
   portOutputsToSpec,
   readPortInputs,
@@ -251,46 +252,6 @@ export function prefixed(id: Tree): Tree {
   return typeof id === 'string' ? withPrefix(id) : id;
 }
 const withPrefix = (text: string): string => (text.startsWith('azureml:') || /^https?:/.test(text) ? text : `azureml:${text}`);
-
-const ATTRIBUTES = new Set(
-  'name version description display_name tags properties command code environment resources distribution type id is_deterministic'.split(
-    ' ',
-  ),
-);
-/** Every `${{inputs.x}}` and `${{outputs.x}}` of a command must be declared. */
-export function checkBindings(
-  context: Context,
-  root: YMap,
-  key: string,
-  inputs: ReadonlyMap<string, unknown>,
-  outputs: ReadonlyMap<string, unknown>,
-): void {
-  const node = child(root, key);
-  const text = textOf(node);
-  if (!node || text === undefined) return;
-  for (const [, expression = ''] of text.matchAll(/\$\{\{\s*(\S*?)\s*\}\}/g)) {
-    const [side = '', ...names] = expression.split('.');
-    const name = names.join('.');
-    if (side !== 'inputs' && side !== 'outputs') {
-      // What else a component has can be named too, by its attributes.
-      if (!ATTRIBUTES.has(side))
-        context.problems.add(
-          node.place,
-          `The ${key} uses \${{${expression}}}, which a component does not have.`,
-          'inputs.NAME or outputs.NAME',
-        );
-      continue;
-    }
-    if (name === '') continue;
-    const declared = side === 'inputs' ? inputs : outputs;
-    if (declared.has(name) || declared.has(name.split('.')[0] ?? name)) continue;
-    context.problems.add(
-      node.place,
-      `The ${key} uses \${{${side}.${name}}}, but the component has no ${side.slice(0, -1)} ${name}.`,
-      declared.size > 0 ? [...declared.keys()].join(', ') : `${side} declared under ${side}:`,
-    );
-  }
-}
 
 export interface ComponentParts {
   spec: TreeObject;

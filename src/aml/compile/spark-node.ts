@@ -3,7 +3,6 @@ import { baseFields, readOnlyKeys } from './base-job.js';
 import { codeOf } from './command-job.js';
 import { inlineInputs, inlineOutputs } from './command-node.js';
 import {
-  checkBindings,
   componentCode,
   componentElsewhere,
   componentEnvironment,
@@ -14,7 +13,7 @@ import {
   type ComponentFile,
   type LocalComponent,
 } from './component.js';
-import { readPortInputs, readPortOutputs } from './component-io.js';
+import { checkBindings, readPortInputs, readPortOutputs } from './component-io.js';
 import type { Context } from './context.js';
 import { code } from './assets.js';
 import { child } from './document.js';
