@@ -36,7 +36,7 @@ describe('@azure/arm-machinelearning: what is not built', () => {
   async function ask(group: string, operation: string, values: unknown[]): Promise<unknown> {
     const methods = (client as unknown as Record<string, Record<string, Anything>>)[group];
     const answer = methods?.[operation]?.(...values) as { next?: () => Promise<unknown> };
-    return await (answer.next ? answer.next() : (answer));
+    return await (answer.next ? answer.next() : answer);
   }
 
   it('says 501 and the name of the operation', async () => {
