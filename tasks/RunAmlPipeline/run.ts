@@ -9,6 +9,7 @@ import { watchJob, type WatchEnd } from '../../src/aml/jobs/watch.js';
 import { identityOf } from '../../src/task/identity.js';
 import type { Outcome, Platform } from '../../src/task/platform.js';
 import { repositoryPath } from '../../src/task/repository-path.js';
+import { checkDownloads, foreseeDownloads, needsCheck } from './downloads.js';
 import type { Inputs } from './inputs.js';
 import type { Report } from './report.js';
 import { counted, duration, JobView } from './view.js';
@@ -110,19 +111,6 @@ async function attach(inputs: Inputs, workspace: Workspace, platform: Platform, 
   return { job, how: 'attached', attempt: 1 };
 }
 
-/** A name that no output has is said before hours of training, not after them. Other kinds of jobs have outputs that no file names. */
-function checkDownloads({ downloadOutputs }: Inputs, type: string, names: readonly string[]): void {
-  if (!/^(command|pipeline)$/i.test(type) || (downloadOutputs.length === 1 && downloadOutputs[0]?.toLowerCase() === 'all'))
-    return;
-  const unknown = downloadOutputs.filter((name) => name !== 'default' && !names.includes(name));
-  if (unknown.length === 0) return;
-  throw new Failure(`The job has no output ${unknown.map((name) => `"${name}"`).join(' and no output ')}.`, {
-    code: 'OutputUnknown',
-    input: 'downloadOutputs',
-    advice: names.length > 0 ? `Its outputs: ${names.join(', ')}.` : 'Its file names no outputs.',
-  });
-}
-
 /** Everything that can be found wrong is found before anything is written; the job itself is sent once. */
 async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, flight: Flight): Promise<Taken> {
   const signal = platform.cancelled;
@@ -151,20 +139,19 @@ async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, 
     return { job: chosen.existing, how: 'attached', attempt: chosen.attempt };
   }
   if (chosen.attempt > 1) platform.info(`Attempt ${chosen.attempt}: the job of the attempt before failed or was cancelled.`);
-  const compiled = await compileJob(
-    {
-      file: inputs.file,
-      name: chosen.name,
-      overrides: inputs.overrides,
-      inputs: inputs.jobInputs,
-      tags: inputs.tags,
-      ...(inputs.experimentName ? { experimentName: inputs.experimentName } : {}),
-      ...(inputs.displayName ? { displayName: inputs.displayName } : {}),
-      ...(inputs.description ? { description: inputs.description } : {}),
-      signal,
-    },
-    onlineTarget(workspace),
-  );
+  const request = {
+    file,
+    name: chosen.name,
+    overrides,
+    inputs: jobInputs,
+    tags: inputs.tags,
+    ...(experimentName ? { experimentName } : {}),
+    ...(displayName ? { displayName } : {}),
+    ...(inputs.description ? { description: inputs.description } : {}),
+    signal,
+  };
+  if (needsCheck(inputs)) await foreseeDownloads(inputs, request, workspace);
+  const compiled = await compileJob(request, onlineTarget(workspace));
   for (const { message, file, line, column } of compiled.warnings) {
     platform.issue({
       type: 'warning',
@@ -177,7 +164,6 @@ async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, 
   const { bytes, files, reused } = compiled.upload;
   if (files > 0) platform.info(`Uploaded ${counted(files, 'file')} (${bytes} bytes).`);
   else if (reused > 0) platform.info('Code and data are unchanged: nothing was uploaded.');
-  checkDownloads(inputs, compiled.type, Object.keys((compiled.body.properties['outputs'] as object | undefined) ?? {}));
   flight.name = chosen.name;
   const { job, readBack } = await submitJob(workspace, compiled, submission, { clock: platform.clock, signal });
   if (readBack) platform.info('The reply to the submission was lost; the job was found and is not sent again.');
