@@ -17,10 +17,12 @@ import {
   missing,
   MlflowError,
   need,
+  own,
   page,
   pairs,
   text,
   texts,
+  viewType,
   type Handler,
   type MlflowCall,
 } from './wire.js';
@@ -116,7 +118,7 @@ const getByName: Handler = (call) => {
 
 const search: Handler = (call) => {
   const { fields } = call;
-  const view = text(fields, 'view_type') ?? 'ACTIVE_ONLY';
+  const view = viewType(fields, 'view_type');
   const conditions = parseFilter(text(fields, 'filter'));
   const orders = [
     ...parseOrder(texts(fields, 'order_by')),
@@ -124,7 +126,7 @@ const search: Handler = (call) => {
     { entity: 'attribute' as const, key: 'experiment_id', ascending: true },
   ];
   const valueOf = (experiment: Experiment, { entity, key }: { entity: string; key: string }): string | number | undefined => {
-    if (entity === 'tag') return experiment.tags[key];
+    if (entity === 'tag') return own(experiment.tags, key);
     if (entity !== 'attribute') throw invalid(`Invalid entity type '${entity}'. Valid entity types are attribute, tag.`);
     const attributes: Record<string, string | number> = {
       name: experiment.name,
@@ -132,7 +134,7 @@ const search: Handler = (call) => {
       creation_time: milliseconds(experiment.createdAt),
       last_update_time: milliseconds(experiment.lastModifiedAt),
     };
-    if (!(key in attributes))
+    if (!Object.hasOwn(attributes, key))
       throw invalid(`Invalid attribute key '${key}' specified. Valid keys are ${Object.keys(attributes).join(', ')}.`);
     return attributes[key];
   };
@@ -183,7 +185,8 @@ export const experimentHandlers: Record<string, [methods: string, Handler]> = {
     (call) =>
       change(call, need(call.fields, 'experiment_id'), (experiment) => {
         const key = need(call.fields, 'key');
-        if (!(key in experiment.tags)) throw missing(`No tag with name: ${key} in experiment with id ${experiment.id}`);
+        if (!Object.hasOwn(experiment.tags, key))
+          throw missing(`No tag with name: ${key} in experiment with id ${experiment.id}`);
         delete experiment.tags[key];
       }),
   ],

@@ -9,7 +9,7 @@ import { loggedModelRoutes } from './logged-models.js';
 import { registryHandlers } from './registry.js';
 import { metricHandlers, runReadHandlers } from './run-reads.js';
 import { runWriteHandlers } from './run-writes.js';
-import { MlflowError, mlflowAnswer, type Fields, type Handler, type MlflowCall } from './wire.js';
+import { invalid, MlflowError, mlflowAnswer, type Fields, type Handler, type MlflowCall } from './wire.js';
 
 /** Largest artifact that the proxy takes in one request. */
 const largestUpload = 64 * 1024 ** 3;
@@ -19,7 +19,10 @@ const prefixes = ['/mlflow/v1.0', '/mlflow/v2.0'] as const;
 const reads = /\/(search|get-latest-versions)$/;
 
 function mlflowCall(ctx: Ctx, prefix: (typeof prefixes)[number], call: WorkspaceCall): MlflowCall {
-  const body = typeof call.body === 'object' && call.body !== null && !Buffer.isBuffer(call.body) ? (call.body as Fields) : {};
+  const sent = Buffer.isBuffer(call.body) ? undefined : call.body;
+  if (sent !== undefined && sent !== null && sent !== '' && (typeof sent !== 'object' || Array.isArray(sent)))
+    throw invalid('The body of a request is a JSON object.');
+  const body = (sent || {}) as Fields;
   const type = call.headers['content-type'];
   return {
     ctx,

@@ -9,7 +9,7 @@ import { artifactBase, findExperiment } from './experiments.js';
 import { getModel, listModels, putModel, showModel, type LoggedModel } from './logged-models-store.js';
 import { placeOf, safePath } from './places.js';
 import { parseFilter, satisfies, sortBy, type Order } from './search-filter.js';
-import { fromPairs, invalid, missing, need, objects, page, text, texts, type Handler, type MlflowCall } from './wire.js';
+import { fromPairs, invalid, missing, need, objects, own, page, text, texts, type Handler, type MlflowCall } from './wire.js';
 
 const show = (call: MlflowCall, model: LoggedModel): unknown => ({ model: showModel(model, artifactBase(call)) });
 
@@ -87,8 +87,8 @@ const search: Handler = (call) => {
       const found = model.metrics.find((metric) => metric.key === key && counts(metric));
       return found && Number(found.value);
     }
-    if (entity === 'param') return model.params[key];
-    if (entity === 'tag') return model.tags[key];
+    if (entity === 'param') return own(model.params, key);
+    if (entity === 'tag') return own(model.tags, key);
     const attributes: Record<string, string | number> = {
       name: model.name,
       model_id: model.id,
@@ -100,7 +100,7 @@ const search: Handler = (call) => {
       creation_time: model.createdAt,
       last_updated_timestamp: model.updatedAt,
     };
-    if (!(key in attributes))
+    if (!Object.hasOwn(attributes, key))
       throw invalid(`Invalid attribute key '${key}' specified. Valid keys are ${Object.keys(attributes).join(', ')}.`);
     return attributes[key];
   };
@@ -152,7 +152,7 @@ export const loggedModelRoutes: [method: 'GET' | 'POST' | 'PATCH' | 'DELETE', pa
     (call) =>
       change(call, (model) => {
         const key = call.params['tag_key'] ?? '';
-        if (!(key in model.tags)) throw missing(`No tag with key '${key}' found for model with ID '${model.id}'.`);
+        if (!Object.hasOwn(model.tags, key)) throw missing(`No tag with key '${key}' found for model with ID '${model.id}'.`);
         delete model.tags[key];
       }),
   ],
@@ -162,7 +162,7 @@ export const loggedModelRoutes: [method: 'GET' | 'POST' | 'PATCH' | 'DELETE', pa
     (call) =>
       change(call, (model) => {
         for (const [key, value] of Object.entries(fromPairs(call.fields, 'params'))) {
-          if ((model.params[key] ?? value) !== value)
+          if ((own(model.params, key) ?? value) !== value)
             throw invalid(
               `Changing param values is not allowed: param '${key}' of model '${model.id}' is '${model.params[key]}'.`,
             );

@@ -9,6 +9,7 @@ export function registryTags(call: MlflowCall): Record<string, string> {
 }
 
 function checkTag(key: string, value: string): void {
+  if (key === '__proto__') throw invalid(`Invalid tag name: '${key}'.`);
   if (key.length > 250) throw invalid(`'key' exceeds the maximum length of 250 characters`);
   if (value.length > 100_000) throw invalid(`'value' exceeds the maximum length of 100000 characters`);
 }

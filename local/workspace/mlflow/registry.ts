@@ -20,7 +20,7 @@ import {
   type Properties,
 } from './registry-view.js';
 import { parseFilter, parseOrder, sortBy, type Order } from './search-filter.js';
-import { invalid, missing, MlflowError, need, page, text, texts, type Handler, type MlflowCall } from './wire.js';
+import { invalid, missing, MlflowError, need, own, page, text, texts, type Handler, type MlflowCall } from './wire.js';
 
 const create: Handler = async (call) => {
   const name = need(call.fields, 'name');
@@ -211,7 +211,7 @@ const searchModels: Handler = (call) => {
   const names = new Set([...listRegistered(call).map(({ name }) => name), ...call.ctx.assets.names(call.ws, 'models')]);
   const valueOf = (model: Registered, { entity, key }: Pick<Order, 'entity' | 'key'>): string | number | undefined => {
     knownKey(entity, key, modelKeys);
-    if (entity === 'tag') return model.tags[key];
+    if (entity === 'tag') return own(model.tags, key);
     return key === 'name' ? model.name : milliseconds(key.startsWith('creation') ? model.createdAt : model.updatedAt);
   };
   const found = [...names]
@@ -310,7 +310,7 @@ export const registryHandlers: Record<string, [methods: string, Handler]> = {
 async function alias(call: MlflowCall): Promise<unknown> {
   const name = need(call.fields, 'alias');
   if (call.params['method'] === 'GET') {
-    const version = findModel(call, need(call.fields, 'name')).aliases[name];
+    const version = own(findModel(call, need(call.fields, 'name')).aliases, name);
     if (version === undefined) throw invalid(`Registered model alias ${name} not found.`);
     return { model_version: showVersion(call, findVersion({ ...call, fields: { ...call.fields, version } })) };
   }

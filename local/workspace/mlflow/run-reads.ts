@@ -4,7 +4,7 @@ import { latestMetric, metricHistory } from '../runs/metrics.js';
 import type { RunRecord } from '../runs/record.js';
 import { attributesOf, findRun, isDeleted, showRun, tagsOf } from './run-view.js';
 import { parseFilter, parseOrder, satisfies, sortBy, type Condition, type Order } from './search-filter.js';
-import { fromDouble, invalid, need, page, text, texts, whole, type Handler, type MlflowCall } from './wire.js';
+import { fromDouble, invalid, need, own, page, text, texts, viewType, whole, type Handler, type MlflowCall } from './wire.js';
 
 const get: Handler = (call) => {
   const id = text(call.fields, 'run_id') ?? need(call.fields, 'run_uuid');
@@ -23,14 +23,14 @@ function valueReader(call: MlflowCall): (run: RunRecord, of: Pick<Order, 'entity
         return known.get(run.runId);
       }
       case 'param':
-        return run.params[key];
+        return own(run.params, key);
       case 'tag':
-        return tagsOf(run)[key];
+        return own(tagsOf(run), key);
       case 'dataset':
         throw invalid("Invalid identifier type 'dataset': runs are not ordered by their datasets.");
       default: {
         const attributes = attributesOf(call, run);
-        if (!(key.toLowerCase() in attributes)) {
+        if (!Object.hasOwn(attributes, key.toLowerCase())) {
           throw invalid(`Invalid attribute key '${key}' specified. Valid keys are ${Object.keys(attributes).join(', ')}.`);
         }
         return attributes[key.toLowerCase()];
@@ -51,7 +51,7 @@ function datasetHolds(run: RunRecord, condition: Condition): boolean {
 
 const search: Handler = (call) => {
   const { fields, ctx, ws } = call;
-  const view = text(fields, 'run_view_type') ?? 'ACTIVE_ONLY';
+  const view = viewType(fields, 'run_view_type');
   const conditions = parseFilter(text(fields, 'filter'));
   const orders: Order[] = [
     ...parseOrder(texts(fields, 'order_by')),
@@ -79,6 +79,7 @@ const history: Handler = (call) => {
   const run = findRun(call, text(fields, 'run_id') ?? need(fields, 'run_uuid'));
   const key = need(fields, 'metric_key');
   const size = whole(fields, 'max_results') ?? 25_000;
+  if (size < 1) throw invalid(`Invalid value ${size} for parameter 'max_results' supplied. It must be a positive integer`);
   const token = text(fields, 'page_token');
   const from = token === undefined ? 0 : Number(token);
   if (!Number.isSafeInteger(from) || from < 0) throw invalid(`Invalid page token: ${token}`);

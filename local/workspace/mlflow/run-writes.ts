@@ -16,7 +16,9 @@ import {
   missing,
   need,
   objects,
+  own,
   text,
+  time,
   whole,
   type Fields,
   type Handler,
@@ -45,7 +47,7 @@ function putTag(run: RunRecord, key: string, value: string): void {
 }
 
 function putParam(run: RunRecord, key: string, value: string): void {
-  const before = run.params[key];
+  const before = own(run.params, key);
   if (before !== undefined && before !== value) {
     throw invalid(
       `Changing param values is not allowed. Param with key='${key}' was already logged with value='${before}' for run ID='${run.runId}'. Attempted logging new value '${value}'.`,
@@ -66,7 +68,7 @@ const aName = (): string =>
   `${adjectives[randomInt(adjectives.length)]}_${nouns[randomInt(nouns.length)]}_${randomUUID().slice(0, 8)}`;
 
 const create: Handler = async (call) => {
-  const { fields, ws, principal, time } = call;
+  const { fields, ws, principal } = call;
   const experiment = await findExperiment(call, text(fields, 'experiment_id') ?? '0');
   mustBeActive(experiment);
   const tags = fromPairs(fields, 'tags');
@@ -77,7 +79,7 @@ const create: Handler = async (call) => {
     throw invalid(
       `Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values (run_name='${named}', mlflow.runName='${tagged}').`,
     );
-  const started = whole(fields, 'start_time');
+  const started = time(fields, 'start_time');
   // Clients that were told no user say this.
   const user = text(fields, 'user_id') === 'unknown' ? undefined : text(fields, 'user_id');
   const run = await call.ctx.store.write((tx) => {
@@ -101,11 +103,11 @@ const create: Handler = async (call) => {
           },
           displayName: named ?? tagged ?? aName(),
           status: 'Running',
-          startedAt: (started ? new Date(started) : time).toISOString(),
+          startedAt: (started?.getTime() ? started : call.time).toISOString(),
           tags: { ...(user === undefined ? {} : { 'mlflow.user': user }), ...others },
           ...(parent ? { parentRunId: parent.runId, rootRunId: parent.rootRunId } : {}),
         },
-        time,
+        call.time,
       ),
     );
   });
@@ -128,7 +130,7 @@ const update: Handler = async (call) => {
   const status = said === undefined ? undefined : ends[said];
   if (said !== undefined && !status)
     throw invalid(`Invalid run status '${said}'. Valid values are ${Object.keys(ends).join(', ')}.`);
-  const end = whole(fields, 'end_time');
+  const end = time(fields, 'end_time');
   const name = text(fields, 'run_name');
   const run = await call.ctx.store.write((tx) => {
     live(tx, call, id);
@@ -141,7 +143,7 @@ const update: Handler = async (call) => {
         if (record.kind !== 'Mlflow' || status === undefined) return;
         record.status = status;
         if (status === 'Running' || status === 'Queued') delete record.endedAt;
-        else record.endedAt = (end ? new Date(end) : call.time).toISOString();
+        else record.endedAt = (end?.getTime() ? end : call.time).toISOString();
       },
       call.time,
     );
@@ -155,13 +157,13 @@ function atLeastZero(value: number, name: string): number {
 }
 
 /** Metrics of one request, checked. */
-function readMetrics(entries: Fields[], time: Date): { points: ({ key: string } & MetricPoint)[]; ofModels: ModelMetric[] } {
+function readMetrics(entries: Fields[], now: Date): { points: ({ key: string } & MetricPoint)[]; ofModels: ModelMetric[] } {
   const ofModels: ModelMetric[] = [];
   const points = entries.map((entry) => {
     const point = {
       key: checkKey(need(entry, 'key'), 'metric'),
       value: double(entry, 'value'),
-      timestamp: atLeastZero(whole(entry, 'timestamp') ?? time.getTime(), 'timestamp'),
+      timestamp: atLeastZero(whole(entry, 'timestamp') ?? now.getTime(), 'timestamp'),
       step: whole(entry, 'step') ?? 0,
     };
     const model = text(entry, 'model_id');
@@ -217,7 +219,7 @@ const deleteTag: Handler = async (call) => {
   const key = need(call.fields, 'key');
   await call.ctx.store.write((tx) => {
     const run = live(tx, call, runId(call.fields));
-    if (!(key in run.tags)) throw missing(`No tag with name: ${key} in run with id ${run.runId}`);
+    if (!Object.hasOwn(run.tags, key)) throw missing(`No tag with name: ${key} in run with id ${run.runId}`);
     updateRun(tx, call.ws.guid, run.runId, (record) => delete record.tags[key], call.time);
   });
   return {};

@@ -85,7 +85,7 @@ const longestKey = 250;
 export function checkKey(key: string, what: string): string {
   if (key.length > longestKey)
     throw invalid(`Invalid ${what} name: '${key.slice(0, 100)}…' exceeds the maximum length of ${longestKey} characters.`);
-  if (!legalKey.test(key))
+  if (!legalKey.test(key) || key === '__proto__')
     throw invalid(
       `Invalid ${what} name: '${key}'. Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon (:) and slashes (/).`,
     );
@@ -96,6 +96,10 @@ export function checkKey(key: string, what: string): string {
   return key;
 }
 
+/** A member that the record has itself: keys are texts of clients, `constructor` among them. */
+export const own = <T>(record: Record<string, T>, key: string): T | undefined =>
+  Object.hasOwn(record, key) ? record[key] : undefined;
+
 /** A whole number (int64 may be sent as text); undefined when absent. */
 export function whole(fields: Fields, name: string): number | undefined {
   const value = text(fields, name);
@@ -104,6 +108,27 @@ export function whole(fields: Fields, name: string): number | undefined {
   if (!Number.isSafeInteger(number))
     throw invalid(`Invalid value '${value}' for parameter '${name}' supplied: it must be an integer.`);
   return number;
+}
+
+/** A time in milliseconds since 1970, as far as a calendar goes; undefined when absent. */
+export function time(fields: Fields, name: string): Date | undefined {
+  const value = whole(fields, name);
+  if (value === undefined) return undefined;
+  const date = new Date(value);
+  if (value < 0 || Number.isNaN(date.getTime()) || date.getUTCFullYear() > 9999)
+    throw invalid(`Invalid value ${value} for parameter '${name}' supplied: it must be milliseconds since 1970.`);
+  return date;
+}
+
+const views = ['ACTIVE_ONLY', 'DELETED_ONLY', 'ALL'];
+
+/** A view type, by its name or its number in the protocol; active ones when absent. */
+export function viewType(fields: Fields, name: string): string {
+  const said = text(fields, name) ?? 'ACTIVE_ONLY';
+  const view = /^[123]$/.test(said) ? views[Number(said) - 1] : views.find((known) => known === said);
+  if (view === undefined)
+    throw invalid(`Invalid value '${said.slice(0, 60)}' for parameter '${name}' supplied. Valid values are ${views.join(', ')}.`);
+  return view;
 }
 
 /** A double; JSON of protocol buffers writes NaN and the infinities as text. */

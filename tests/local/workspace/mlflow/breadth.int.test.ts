@@ -163,6 +163,29 @@ describe('MLflow in breadth', function () {
     await refused('INVALID_PARAMETER_VALUE', 'POST', 'runs/log-parameter', { ...emoji, key: 'q', value: 'x'.repeat(6001) });
   });
 
+  it('names that JavaScript knows are names like others; what cannot be read is refused before anything is made', async () => {
+    const id = await experiment();
+    const run = await begin(id);
+    for (const key of ['constructor', 'toString']) {
+      assert.deepEqual(await found([id], { filter: `tags.${key} LIKE '%'` }), []);
+      await ok('POST', 'runs/log-parameter', { run_id: run, key, value: 'x' });
+      await refused('RESOURCE_DOES_NOT_EXIST', 'POST', 'runs/delete-tag', { run_id: run, key });
+    }
+    assert.equal((await found([id], { filter: "params.toString = 'x'" })).length, 1);
+    for (const [path, body] of [
+      ['runs/set-tag', { run_id: run, key: '__proto__', value: 'x' }],
+      ['runs/search', { experiment_ids: [id], filter: "attributes.constructor = 'x'" }],
+      ['runs/search', { experiment_ids: [id], run_view_type: 'BOGUS' }],
+      ['runs/create', { experiment_id: id, start_time: 9e15 }],
+      ['runs/update', { run_id: run, status: 'FINISHED', end_time: 9e15 }],
+      ['runs/create', []],
+      ['runs/create', 'text'],
+    ] as const)
+      await refused('INVALID_PARAMETER_VALUE', 'POST', path, body);
+    await refused('INVALID_PARAMETER_VALUE', 'GET', `metrics/get-history?run_id=${run}&metric_key=m&max_results=0`);
+    assert.equal((await found([id], { run_view_type: 3 })).length, 1);
+  });
+
   it('a dataset stays as it was first said, and has lengths', async () => {
     const run = await begin(await experiment());
     const dataset = { name: 'd', digest: '1', source_type: 'http', source: 'x', schema: '{"a":1}' };
