@@ -98,7 +98,7 @@ export function parallelComponent(file: ComponentFile): LocalComponent {
     {
       name: 'a parallel component',
       unknown: 'drop',
-      required: ['type'],
+      required: ['type', 'task'],
       elsewhere: [...componentElsewhere, 'task', 'properties'],
     },
     context.reader(base),
