@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { canonicalJson, sha256Hex } from '../../src/release/canonical.js';
 import { modelDigest } from '../../src/release/digest.js';
-import { compileGate } from '../../src/release/gate.js';
+import { compileGate, judge } from '../../src/release/gate.js';
 import { cutValue, evaluationFingerprint, metricsEntries, metricsOf, stableName } from '../../src/release/lineage.js';
 import { planPromotion } from '../../src/release/plan.js';
 import type { RunFacts } from '../../src/release/ports.js';
 import { applyPlan } from '../../src/release/promote.js';
-import type { Pointer, PromotionRecord } from '../../src/release/record.js';
+import { planDigestOf, type Pointer, type PromotionRecord } from '../../src/release/record.js';
 import { verifyAgainstService, verifyRecords } from '../../src/release/verify.js';
 import { recordsOf } from '../../src/release/lineage.js';
 import { MemoryWorld, random } from '../support/memory-release.js';
@@ -167,6 +167,54 @@ describe('release: records', function () {
     );
     assert.equal(first(new Map([['000001.json', Buffer.from('{"a":1}')]]))?.message, 'is missing');
     assert.ok(verifyRecords(new Map([['000001.json', Buffer.from('null')]])).problems.length >= 2);
+  });
+});
+
+describe('release: records that were written anew so that all hashes fit', () => {
+  /** What is said of record 3 after a change, its plan digest made to fit. */
+  async function said(change: (predicate: PromotionRecord['predicate']) => void): Promise<string> {
+    const { files } = await chain();
+    const forged = rewrite(files, 3, ({ predicate }) => {
+      change(predicate);
+      predicate.planDigest = planDigestOf(predicate);
+    });
+    return verifyRecords(forged)
+      .problems.map(({ message }) => message)
+      .join('\n');
+  }
+
+  it('say when the own gate rejects, with arithmetic that is right', async () => {
+    const message = await said((predicate) => {
+      const gate = predicate.gate!;
+      gate.facts.metrics = { accuracy: 0 };
+      gate.verdict = judge(compileGate(gate.text), gate.facts, { onNoChampion: gate.onNoChampion });
+    });
+    assert.match(message, /its own gate rejects/);
+    assert.doesNotMatch(message, /arithmetic/);
+  });
+
+  it('say when the only approval was bypassed, or never given', async () => {
+    const approval = { approvalId: 'a', assigned: 'A', actual: 'B', status: 'approved', comment: '', when: '', bypassed: false };
+    const given = (change: Partial<typeof approval>) =>
+      said((predicate) => {
+        predicate.requireApproval = true;
+        predicate.approvals = [{ ...approval, ...change }];
+      });
+    assert.equal(await given({}), '');
+    assert.match(await given({ bypassed: true }), /needed an approval/);
+    assert.match(await given({ status: 'rejected' }), /needed an approval/);
+  });
+
+  it('say when it is other JSON, and when the champion pointer names another hash', async () => {
+    const { files, service } = await chain();
+    const loose = Buffer.from(JSON.stringify(JSON.parse(files.get('000003.json')!.toString()), null, 1));
+    const sha = Buffer.from(`${sha256Hex(loose)}  000003.json\n`);
+    const problems = verifyRecords(new Map(files).set('000003.json', loose).set('000003.json.sha256', sha)).problems;
+    assert.match(problems[0]!.message, /not canonical JSON/);
+    const pointer = structuredClone(service.pointer);
+    pointer.champion.record.sha256 = '0'.repeat(64);
+    const against = verifyAgainstService(verifyRecords(files), { ...service, pointer });
+    assert.match(against.map(({ message }) => message).join('\n'), /does not fit the champion pointer/);
   });
 });
 

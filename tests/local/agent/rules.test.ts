@@ -105,6 +105,10 @@ describe('rules of the agent', () => {
       ...[0, 1, 2].map((shift) => Buffer.from(`${'x'.repeat(3 + shift)}${secret}`).toString('base64')),
     ])
       assert.match(masker.mask(`<${form}>`), /^<.{0,8}\*\*\*.{0,4}>$/, form);
+    masker.add('inside the long one');
+    masker.add('the');
+    assert.equal(masker.mask('<inside the long one>'), '<***>', 'one secret within another');
+    assert.equal(masker.mask('<theinside the long onethe>'), '<***>', 'one beside another');
     masker.add('a');
     assert.equal(masker.mask('banana'), 'b***n***n***');
     assert.equal(masker.leak('banana'), undefined);

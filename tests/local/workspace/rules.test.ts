@@ -1,12 +1,34 @@
 /** Rules of the workspace that need no server: references, body schema, faults, latency, the guard of blob storage. */
 import assert from 'node:assert/strict';
 import { parseReference } from '../../../local/workspace/assets/references.js';
+import type { World } from '../../../local/workspace/context.js';
 import { Faults } from '../../../local/workspace/faults.js';
+import type { TokenIssuer } from '../../../local/workspace/identity/issuer.js';
+import { Rights } from '../../../local/workspace/identity/rights.js';
 import { Latency } from '../../../local/workspace/latency.js';
 import { schemaProblems } from '../../../local/workspace/schema/check.js';
 import { judge, type GuardState } from '../../../local/workspace/storage/guard.js';
+import type { Store } from '../../../local/workspace/store.js';
 
 describe('rules of the embedded workspace', () => {
+  it('gives a role on its scope and below, not beside', () => {
+    const scope = '/subscriptions/S/resourceGroups/rg';
+    const store = { entries: () => [{ key: '', value: { clientId: 'c', role: 'Reader', scope } }] } as unknown as Store;
+    const rights = new Rights(store, {} as TokenIssuer, {} as World);
+    const of = (resource: string, clientId = 'c') =>
+      rights.roles({ name: 'p', clientId, objectId: 'o', tenantId: 't' }, resource);
+    assert.deepEqual(of(scope.toLowerCase()), ['Reader']);
+    assert.deepEqual(of(`${scope}/providers/p/workspaces/w`), ['Reader']);
+    assert.deepEqual(of(`${scope}-prod/providers/p/workspaces/w`), []);
+    assert.deepEqual(of('/subscriptions/S'), []);
+    assert.deepEqual(of(scope, 'other'), []);
+    const may = (access: 'read' | 'write' | 'secrets') => (): void =>
+      rights.check({ name: 'p', clientId: 'c', objectId: 'o', tenantId: 't' }, scope, access, 'workspaces');
+    assert.doesNotThrow(may('read'));
+    assert.throws(may('write'), /does not have authorization/);
+    assert.throws(may('secrets'), /does not have authorization/);
+  });
+
   it('takes asset references apart', () => {
     const ws = '/subscriptions/s/resourcegroups/rg/providers/Microsoft.MachineLearningServices/workspaces/w';
     assert.deepEqual(parseReference('azureml:m:3', 'models'), { kind: 'models', name: 'm', version: '3' });
