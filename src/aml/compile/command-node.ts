@@ -82,6 +82,14 @@ export function inlineCommandNode(context: Context, draft: Draft, scope: Scope):
   const command = child(node, 'command');
   const text = textOf(command);
   if (command && text !== undefined) checkInputsUsed(context, text, draft.inputs, command.place, 'command');
+  if (command && text !== undefined) {
+    for (const [expression] of text.matchAll(/\$\{\{\s*parent\.\S*?\s*\}\}/g))
+      context.problems.add(
+        command.place,
+        `The command uses ${expression}; a command sees its own step only.`,
+        '${{inputs.NAME}} or ${{outputs.NAME}}',
+      );
+  }
   const file = { context, root: node, base, source: 'YAML.JOB' as const };
   const component = localComponent(file, 'command', inlineInputs(draft, scope), inlineOutputs(draft, scope), {
     spec: {

@@ -123,6 +123,8 @@ describe('compile: details of steps', () => {
   });
 
   it('refuses expressions in a component’s command that it has nothing for', async () => {
+    const inline = step(INLINE.replace('echo', 'echo ${{parent.inputs.n}}'));
+    assert.match(await refused(inline), /The command uses \$\{\{parent\.inputs\.n\}\}; a command sees its own step only/);
     const component = COMPONENT.replace('echo', 'echo ${{Inputs.d}}');
     assert.match(
       await refused(step('component: c.yml\ninputs: {d: "${{parent.inputs.d}}"}\n'), { 'c.yml': component }),
