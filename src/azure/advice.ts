@@ -48,6 +48,8 @@ function byStatus(status: number, message: string): string | undefined {
   if (status === 403) return byCode['AuthorizationFailed'];
   if (status === 429) return 'Azure throttles this subscription. Run fewer jobs at once, or try again later.';
   if (status === 407) return 'The proxy asks for credentials: configure the agent with --proxyusername and --proxypassword.';
+  if (status === 501)
+    return 'The service does not have this operation, here or in this region; running the step again changes nothing.';
   if (status >= 500)
     return 'The service had a fault of its own; running the step again is safe. See https://status.azure.com if it stays.';
   return undefined;
@@ -166,7 +168,7 @@ export function dropsTheLine(error: unknown): boolean {
 export function passesByItself(error: unknown): boolean {
   if (!(error instanceof Failure)) return dropsTheLine(error);
   const { status, code } = error.details;
-  if (status !== undefined) return status === 408 || status === 429 || status >= 500;
+  if (status !== undefined) return status === 408 || status === 429 || (status >= 500 && status !== 501);
   return dropped.has(code) || code === 'ENOTFOUND';
 }
 

@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { passesByItself } from '../../src/azure/advice.js';
 import { connectAzure } from '../../src/azure/azure.js';
 import { Failure } from '../../src/azure/errors.js';
 import type { AzureConnection } from '../../src/azure/types.js';
@@ -83,6 +84,13 @@ describe('azure', () => {
     server.asked.length = 0;
     await assert.rejects(azure().request({ method: 'POST', url: '/x' }), failure('Http503', /fault of its own/));
     assert.equal(calls().length, 1);
+    answer = () => ({ status: 501, body: { error: { code: 'NotImplemented', message: 'Jobs_Fly is not built.' } } });
+    await assert.rejects(azure().request({ method: 'GET', url: '/x' }), (error) => {
+      assert.match(String((error as Failure).details.advice), /does not have this operation/);
+      assert.equal(passesByItself(error), false);
+      return true;
+    });
+    assert.equal(calls().length, 2);
     const throttled: Reply[] = [{ status: 429, headers: { 'Retry-After': '1' } }, { body: 'ok' }];
     answer = () => throttled.shift() ?? {};
     assert.equal((await azure().request({ method: 'POST', url: '/x' })).text, 'ok');
