@@ -27,6 +27,7 @@ import { Datastores } from './storage/datastores.js';
 import type { GuardState } from './storage/guard.js';
 import { Wire } from './storage/wire.js';
 import { Store } from './store.js';
+import { studioSurface } from './studio.js';
 import { optionalSurfaces } from './surfaces.js';
 import { certificates } from './tls.js';
 import { StoredWorld } from './world.js';
@@ -152,6 +153,7 @@ export async function startWorkspace(options: WorkspaceOptions): Promise<Workspa
       armSurface(datastores, rights, storage),
       assetsSurface,
       registriesSurface(rights),
+      studioSurface(rights),
       ...optionalSurfaces(),
     ];
     for (const surface of surfaces) await surface.register(router, ctx);

@@ -38,6 +38,15 @@ describe('answers of the embedded workspace', () => {
     (reply.json.error.additionalInfo as { type: string; info: { value: unknown } }[]).find((entry) => entry.type === 'InnerError')
       ?.info.value;
 
+  it('a browser that follows a link to the studio is told that there is none; anybody else needs a token', async () => {
+    const url = `${base}/runs/some_job?wsid=${scope}`;
+    const seen = await send(running.connection, 'GET', url, { headers: { Accept: 'text/html,*/*;q=0.8' } });
+    assert.deepEqual([seen.status, seen.headers['content-type']], [501, 'text/html; charset=utf-8']);
+    assert.match(seen.text, /There is no studio here/);
+    assert.doesNotMatch(seen.text, /some_job/);
+    assert.equal((await send(running.connection, 'GET', url, { headers: { Accept: 'application/json' } })).status, 401);
+  });
+
   describe('datastores', () => {
     const blob = {
       datastoreType: 'AzureBlob',

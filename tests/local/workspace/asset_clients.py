@@ -1,20 +1,11 @@
 """What a user's own Python does with assets: azure-ai-ml, against the workspace of a connection file. Prints `done` at its end."""
 
-import json
 import os
-import socket
-import sys
 import tempfile
 
-connection = json.load(open(sys.argv[1], encoding="utf8"))
-for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
-    os.environ[name] = connection["ca"]
-os.environ["AZURE_ML_DISABLE_ON_DISK_CACHE"] = "true"
-real = socket.getaddrinfo
-socket.getaddrinfo = lambda host, *rest, **more: real("127.0.0.1" if str(host).endswith(".localhost") else host, *rest, **more)
-
-from azure.ai.ml import MLClient, dsl, load_component  # noqa: E402
-from azure.ai.ml.entities import (  # noqa: E402
+from local_azure import client, connection
+from azure.ai.ml import dsl, load_component
+from azure.ai.ml.entities import (
     AccountKeyConfiguration,
     AmlCompute,
     AzureBlobDatastore,
@@ -33,24 +24,15 @@ from azure.ai.ml.entities import (  # noqa: E402
     SasTokenConfiguration,
     Workspace,
 )
-from azure.ai.ml.entities._registry.registry_support_classes import (  # noqa: E402
+from azure.ai.ml.entities._registry.registry_support_classes import (
     RegistryRegionDetails,
     SystemCreatedStorageAccount,
 )
-from azure.core.exceptions import HttpResponseError  # noqa: E402
-from azure.identity import ClientSecretCredential  # noqa: E402
+from azure.core.exceptions import HttpResponseError
 
-credential = ClientSecretCredential(
-    connection["tenantId"],
-    connection["clientId"],
-    connection["clientSecret"],
-    authority=connection["authority"],
-    disable_instance_discovery=True,
-)
-cloud = {"cloud": "Emulator", "cloud_metadata": connection["metadata"], "enable_telemetry": False, "show_progress": False}
 workspace = connection["workspaces"][0]
-ml = MLClient(credential, workspace["subscriptionId"], workspace["resourceGroup"], workspace["name"], **cloud)
-registry = MLClient(credential, registry_name=connection["registry"], **cloud)
+ml = client()
+registry = client("registry:" + connection["registry"])
 
 folder = tempfile.mkdtemp()
 os.makedirs(folder + "/model/sub")
@@ -124,7 +106,7 @@ assert ml.workspaces.begin_update(settings).result().tags == {"a": "b"}
 assert ml.workspaces.get(workspace["name"]).description == "text"
 made = ml.workspaces.begin_create(Workspace(name="other", location="eastus", tags={"a": "b"})).result()
 assert made.storage_account and made.tags["a"] == "b", made
-other = MLClient(credential, workspace["subscriptionId"], workspace["resourceGroup"], "other", **cloud)
+other = client("other")
 other.data.create_or_update(Data(name="table", path=folder + "/data.csv", type="uri_file"))
 assert other.data.get("table", label="latest").version == "1"
 ml.workspaces.begin_delete("other", delete_dependent_resources=False, permanently_delete=True).result()
