@@ -163,7 +163,7 @@ describe('the pace of a wait with logs', () => {
     assert.equal(found.soon(0, 3 * minute), 1);
     // A read shows ten seconds of each log: 1,200 requests less 150 for the states are 210 reads of each, 58 % of an hour.
     assert.ok(found.soon(0, hour) > 0.5 && found.soon(hour) > 0.5, `${found.soon(0, hour)} and ${found.soon(hour)}`);
-    assert.ok(found.longest(0, hour) < 27 * second && found.longest(hour) < 23 * second, `${found.longest()} ms`);
+    assert.ok(found.longest(0, hour) < 30 * second && found.longest(hour) < 25 * second, `${found.longest()} ms`);
   });
 
   it('bursts are served like few, lines that nobody foresees like many, and silent steps stand back', async () => {
@@ -176,7 +176,7 @@ describe('the pace of a wait with logs', () => {
     );
     const chance = await measure(five((n) => atRandom(30 * second, n)));
     assert.ok(
-      chance.busiest <= 1_200 && chance.soon() > 0.5 && chance.longest() < 45 * second,
+      chance.busiest <= 1_200 && chance.soon() > 0.5 && chance.longest() < minute,
       `${chance.soon()} ${chance.longest()}`,
     );
     const uneven = await measure([every(5 * second), every(5_100), ...[3, 4, 5].map((n) => atRandom(7 * minute, n))]);

@@ -6,10 +6,11 @@ import type { Workspace } from '../../../src/aml/workspace.js';
 describe('steps of a job', () => {
   it('calls the trials of a sweep by their number, a named trial by its name, a nested step with its parent', async () => {
     const below: Record<string, object[]> = {
+      // As the service lists them: the later first.
       job: [
-        { runId: 'job_0', displayName: 'job_0', status: 'Running' },
-        { runId: 'job_1', displayName: 'bold_tree', status: 'Running' },
         { runId: 'inner', displayName: 'inner', status: 'Running', runType: 'azureml.PipelineRun' },
+        { runId: 'job_1', displayName: 'bold_tree', status: 'Running' },
+        { runId: 'job_0', displayName: 'job_0', status: 'Running' },
       ],
       inner: [{ runId: 'inner_2', displayName: 'fit', status: 'Running' }],
     };
