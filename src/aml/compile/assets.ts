@@ -1,11 +1,13 @@
 /** Code, environments and local data of a job: found, checked and hashed here, written when the whole file is known to be good. */
 import { createHash } from 'node:crypto';
 import path from 'node:path';
+import { Failure } from '../../azure/errors.js';
 import { codeSnapshot, localData } from '../snapshot/snapshot.js';
 import type { CodeSnapshot, LocalData } from '../snapshot/types.js';
 import type { Context } from './context.js';
 import { realPath, resolvePath, statOf } from './context.js';
 import { child, textOf, type YMap, type YNode } from './document.js';
+import { checkInclude } from './includes.js';
 import { compact, materialise, Pending, type Tree, type TreeObject } from './pending.js';
 import { plain, PyDate, pyJoin } from './python.js';
 import { shown, type Place } from './problems.js';
@@ -45,12 +47,12 @@ export function code(context: Context, text: string | undefined, base: string, p
   }
   const extras = includes.map((include) => realPath(base, include));
   extras.forEach((extra, index) => checkInclude(context, extra, includes[index] ?? '', absolute, options.includesAt ?? place));
-  const key = JSON.stringify([absolute, extras, options.component]);
+  const key = snapshotKey(base, text, includes, options.component);
   if (!context.snapshots.has(key)) {
     const request = {
       ...(absolute === undefined ? {} : { code: absolute }),
       includes: extras,
-      alsoIgnore: options.component ? ['__pycache__'] : [],
+      ...(options.component ? { component: { base, ...(text === undefined ? {} : { written: resolvePath(base, text) }) } } : {}),
     };
     context.snapshots.set(
       key,
@@ -64,6 +66,12 @@ export function code(context: Context, text: string | undefined, base: string, p
   });
 }
 
+/** What a snapshot depends on: where things really lie, and for a component also how its code is written. */
+function snapshotKey(base: string, text: string | undefined, includes: readonly string[], component: boolean): string {
+  const real = [text, ...includes].map((each) => each !== undefined && realPath(base, each));
+  return JSON.stringify([real, component && (text === undefined ? base : resolvePath(base, text))]);
+}
+
 /** Code of a folder whose storage address is needed besides its id (flows). */
 export function codeWithUri(
   context: Context,
@@ -72,8 +80,7 @@ export function codeWithUri(
   includes: readonly string[],
 ): { id: Tree; uri: (file: string) => Pending } {
   const id = code(context, folder, folder, place, { component: true, includes });
-  const key = JSON.stringify([realPath(folder, folder), includes.map((include) => realPath(folder, include)), true]);
-  const snapshot = context.snapshots.get(key);
+  const snapshot = context.snapshots.get(snapshotKey(folder, folder, includes, true));
   return {
     id,
     uri: (file) =>
@@ -91,6 +98,7 @@ async function makeSnapshot(
   text: string | undefined,
 ): Promise<CodeSnapshot> {
   const made = await codeSnapshot(request, context.signal);
+  for (const warning of made.warnings) context.problems.warn(place, warning);
   if (made.files.length === 0) {
     context.problems.add(
       place,
@@ -117,25 +125,14 @@ function remoteCode(context: Context, text: string, place: Place): { id: Tree } 
   return isUrl(text) ? { id: new Pending(async ({ target, signal }) => target.codeAt(text, signal)) } : undefined;
 }
 
-function checkInclude(context: Context, include: string, text: string, codeFolder: string | undefined, place: Place): void {
-  if (!statOf(include)) {
-    const zipped = include.endsWith('.zip') && statOf(include.slice(0, -4))?.isDirectory();
-    context.problems.add(
-      place,
-      zipped
-        ? `The additional include ${JSON.stringify(text)} asks for a zip of a folder; that is not built.`
-        : `The additional include ${JSON.stringify(text)} does not exist.`,
-      'a file or folder of the checkout',
-    );
-  } else if (codeFolder !== undefined && statOf(path.join(codeFolder, path.basename(include)))) {
-    context.problems.add(place, `The additional include ${JSON.stringify(text)} has the name of something in the code folder.`);
-  }
-}
-
 async function guarded<T>(context: Context, place: Place, work: () => Promise<T>): Promise<T | undefined> {
   try {
     return await work();
   } catch (error) {
+    if (error instanceof Failure) {
+      context.problems.add(place, error.message, error.details.advice);
+      return undefined;
+    }
     const { code: reason, path: file } = error as NodeJS.ErrnoException;
     if (reason === undefined || context.signal?.aborted) throw error;
     context.problems.add(place, `${file ? shown(file) : 'A file'} cannot be read (${reason}).`);
@@ -182,6 +179,7 @@ function localUpload(context: Context, absolute: string, place: Place, filled: b
   if (known) return known;
   const made = guarded(context, place, async () => {
     const data = await localData(absolute, context.signal);
+    for (const warning of data.warnings) context.problems.warn(place, warning);
     if (filled && data.files.length === 0) {
       context.problems.add(place, `The folder ${shown(absolute)} holds no file to upload.`, 'a folder with at least one file');
     }

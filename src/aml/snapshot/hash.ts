@@ -1,10 +1,12 @@
 /** The client's two content hashes (reference azure-ml-rest §1.4 and corrections), read in one stream without copies. */
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { Failure } from '../../azure/errors.js';
 import { byCodePoint } from '../compile/python.js';
 import type { IgnoreRules } from './ignore.js';
 import type { SnapshotFile } from './types.js';
+import { changed, circles, entriesOf, matchOf, spotOf, statAt, type Spot } from './walk.js';
 
 const CHUNK = 1024 * 1024;
 /** Between this many bytes the event loop gets a turn: a cancel must be heard while gigabytes are hashed. */
@@ -19,14 +21,19 @@ class Feeder {
     private readonly signal?: AbortSignal,
   ) {}
 
-  async file(name: string): Promise<void> {
-    const handle = openSync(name, 'r');
+  /** Feeds a file's bytes; it must have the size that it had when it was listed. */
+  async file(name: string, size: number): Promise<void> {
+    const handle = open(name);
+    let total = 0;
     try {
       for (;;) {
         const count = readSync(handle, this.buffer, 0, CHUNK, null);
         if (count === 0) break;
         this.hash.update(this.buffer.subarray(0, count));
         this.since += count;
+        total += count;
+        // A file that grows as fast as it is read would never end.
+        if (total > size) break;
         if (this.since >= TURN) {
           this.since = 0;
           await new Promise((resolve) => setImmediate(resolve));
@@ -36,15 +43,31 @@ class Feeder {
     } finally {
       closeSync(handle);
     }
+    if (total !== size) throw changed(name);
   }
 }
 
-/** Order of a snapshot's files: by lower-cased path, by code points. */
+function open(name: string): number {
+  try {
+    return openSync(name, 'r');
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).code === 'ENOENT' ? changed(name) : error;
+  }
+}
+
+/**
+ * Order of a snapshot's files: by lower-cased path, by code points. Names that differ in case only follow each other by code points (the
+ * client leaves them as the file system lists them, which differs from machine to machine).
+ */
 export function inSnapshotOrder(files: readonly SnapshotFile[]): SnapshotFile[] {
-  const keyed = files.map((file) => ({ file, key: file.name.toLowerCase() }));
+  const keyed = files.map((file) => ({ file, name: file.name, key: file.name.toLowerCase() }));
   const ascii = keyed.every(({ key }) => /^[\0-\uD7FF]*$/.test(key));
-  keyed.sort((a, b) => (ascii ? (a.key < b.key ? -1 : a.key > b.key ? 1 : 0) : byCodePoint(a.key, b.key)));
+  keyed.sort((a, b) => (ascii ? (a.key < b.key ? -1 : a.key > b.key ? 1 : byCodePoint(a.name, b.name)) : inOrder(a, b)));
   return keyed.map(({ file }) => file);
+}
+
+function inOrder(a: { name: string; key: string }, b: { name: string; key: string }): number {
+  return byCodePoint(a.key, b.key) || byCodePoint(a.name, b.name);
 }
 
 /** `hash_sha256` of a code snapshot: number of files, `#name#` and size of each, then the contents in the same order. Hex. */
@@ -54,7 +77,7 @@ export async function snapshotHash(files: readonly SnapshotFile[], signal?: Abor
   hash.update(String(ordered.length));
   for (const { name, size } of ordered) hash.update(`#${name}#${size}`);
   const feeder = new Feeder(hash, signal);
-  for (const file of ordered) await feeder.file(file.path);
+  for (const file of ordered) await feeder.file(file.path, file.size);
   return hash.digest('hex');
 }
 
@@ -63,31 +86,38 @@ export async function uploadId(target: string, rules: IgnoreRules, signal?: Abor
   const hash = createHash('sha256');
   hash.update(SEED);
   const feeder = new Feeder(hash, signal);
-  if (statSync(target).isDirectory()) await feedFolder(target, '', rules, hash, feeder, 0);
-  else await feeder.file(target);
+  const stat = statSync(target);
+  if (stat.isDirectory()) await feedFolder(spotOf(target, rules), rules, hash, feeder, []);
+  else await feeder.file(target, stat.size);
   return hash.digest('hex');
 }
 
-async function feedFolder(
-  folder: string,
-  prefix: string,
-  rules: IgnoreRules,
-  hash: Hash,
-  feeder: Feeder,
-  depth: number,
-): Promise<void> {
-  if (depth > 200) return;
-  const names = readdirSync(folder)
-    .map((name) => ({ name, key: name.toLowerCase() }))
-    .sort((a, b) => byCodePoint(a.key, b.key));
-  for (const { name } of names) {
-    const relative = prefix === '' ? name : `${prefix}/${name}`;
-    // The folder itself is tested as the client does: an ignored one is neither counted nor entered.
-    if (rules.ignores(relative)) continue;
+/** Data is not sent in part: the id would be that of other data. */
+function unreadableFolder(folder: string): Failure {
+  const advice = 'Give yourself the right to read it, or name it in .amlignore.';
+  return new Failure(`${folder} may not be read (EACCES).`, { code: 'FolderUnreadable', file: folder, advice });
+}
+
+async function feedFolder(spot: Spot, rules: IgnoreRules, hash: Hash, feeder: Feeder, above: readonly string[]): Promise<void> {
+  const listed = entriesOf(spot.real);
+  if (!listed) throw unreadableFolder(spot.real);
+  const entries = listed.map((entry) => ({ entry, name: entry.name, key: entry.name.toLowerCase() })).sort(inOrder);
+  for (const { entry, name } of entries) {
+    // The folder itself is tested as the client does, a link by its own name: an ignored one is neither counted nor entered.
+    const match = matchOf(spot, name, rules);
+    if (rules.ignores(match)) continue;
     hash.update(name);
-    const full = path.join(folder, name);
-    const stat = statSync(full, { throwIfNoEntry: false });
-    if (stat?.isFile()) await feeder.file(full);
-    else if (stat?.isDirectory()) await feedFolder(full, relative, rules, hash, feeder, depth + 1);
+    const full = path.join(spot.real, name);
+    const isLink = entry.isSymbolicLink();
+    if (!isLink && entry.isDirectory()) await feedFolder({ real: full, match }, rules, hash, feeder, above);
+    else {
+      const stat = statAt(full, isLink);
+      if (stat?.isFile()) await feeder.file(full, stat.size);
+      else if (stat?.isDirectory()) {
+        const inside = spotOf(full, rules);
+        const chain = [...above, spot.real];
+        if (!circles(inside.real, chain)) await feedFolder(inside, rules, hash, feeder, chain);
+      }
+    }
   }
 }

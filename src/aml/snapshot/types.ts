@@ -21,6 +21,8 @@ export interface CodeSnapshot {
   /** SHA-256 hex over names, sizes and contents. */
   hash: string;
   hashVersion: '202208';
+  /** What was left out although nobody asked for it (links, folders that cannot be read) and lines that are no patterns. */
+  warnings: string[];
 }
 
 /** A local data input or build context (reference azure-ml-rest §1.4, last bullet). */
@@ -34,6 +36,8 @@ export interface LocalData {
   id: string;
   files: SnapshotFile[];
   bytes: number;
+  /** As for code. */
+  warnings: string[];
   /** Datastore to use; absent: the workspace's default. */
   datastore?: string;
 }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { symlinkSync } from 'node:fs';
+import { chmodSync, statSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { resolvePath } from '../../../src/aml/compile/context.js';
+import { snapshotHash } from '../../../src/aml/snapshot/hash.js';
 import { IgnoreRules, toSlash } from '../../../src/aml/snapshot/ignore.js';
-import { codeSnapshot, localData } from '../../../src/aml/snapshot/snapshot.js';
-import { walk } from '../../../src/aml/snapshot/walk.js';
+import { codeSnapshot, localData, type CodeRequest } from '../../../src/aml/snapshot/snapshot.js';
 import { cleanUp, files } from '../compile/support.js';
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
@@ -43,7 +43,7 @@ describe('snapshots', () => {
       'c/__pycache__/x.pyc': '1',
     });
     const names = async (component: boolean): Promise<string[]> =>
-      (await codeSnapshot({ code: folder.path('c'), alsoIgnore: component ? ['__pycache__'] : [] })).files
+      (await codeSnapshot({ code: folder.path('c'), ...(component ? { component: { base: folder.folder } } : {}) })).files
         .map(({ name }) => name)
         .sort();
     assert.deepEqual(await names(true), ['.amlignore', '.gitignore', 'a/keep.py', 'b.log', 'sub/root.txt']);
@@ -81,16 +81,128 @@ describe('snapshots', () => {
     assert.deepEqual(snapshot.files.map(({ name }) => name).sort(), ['a.py', 'inc/.gitignore', 'inc/b.py', 'one.csv']);
   });
 
-  it('follows links, but not in a circle', () => {
-    const folder = files({ 'c/a/x': '1', 'other/y': '2' });
+  it('follows links, and leaves out with a warning what leads nowhere or in a circle', async () => {
+    const folder = files({ 'c/a/x': '1', 'other/y': '2', 'c/b/z': '3' });
     symlinkSync(folder.path('other'), folder.path('c/link'));
     symlinkSync(folder.path('c'), folder.path('c/a/loop'));
+    symlinkSync(folder.path('c'), folder.path('c/a/again'));
+    symlinkSync('nothing', folder.path('c/gone'));
+    symlinkSync('gone.tmp', folder.path('c/gone.tmp'));
+    folder.write({ 'c/.amlignore': '*.tmp\n' });
+    const expected = ['.amlignore', 'a/x', 'b/z', 'link/y'];
+    const warnings = ['a/again is a link into', 'a/loop is a link into', 'gone is a link that leads nowhere'];
+    const told = (list: readonly string[]): string[] =>
+      list.map((text, at) => text.slice(folder.path('c').length + 1, folder.path('c').length + 1 + (warnings[at] ?? '').length));
+    const include = folder.path('other/y');
+    for (const made of [
+      await codeSnapshot({ code: folder.path('c') }),
+      await localData(folder.path('c')),
+      await codeSnapshot({ code: folder.path('c'), includes: [include], component: { base: folder.folder } }),
+    ]) {
+      const names = made.files.map(({ name }) => name).sort();
+      assert.deepEqual(
+        names.filter((name) => name !== 'y'),
+        expected,
+      );
+      assert.deepEqual(told([...made.warnings].sort()), warnings);
+    }
+  });
+
+  it('matches what lies behind a linked folder where it lies, and says so', async () => {
+    const folder = files({
+      'c/.gitignore': '/venv\n/real/no.py\n*.log\n',
+      'c/real/no.py': '1',
+      'out/m.py': '2',
+      'out/n.log': '3',
+    });
+    symlinkSync('../out', folder.path('c/venv'));
+    symlinkSync('real', folder.path('c/other'));
+    const made = await codeSnapshot({ code: folder.path('c') });
     assert.deepEqual(
-      walk(folder.path('c'), new IgnoreRules([]))
-        .files.map(({ name }) => name)
-        .sort(),
-      ['a/x', 'link/y'],
+      made.files.map(({ name }) => name),
+      ['.gitignore', 'venv/m.py'],
     );
+    assert.match(made.warnings.join(), /c\/venv is ignored, but it links to .*out, .* matched as \.\.\/out\//);
+    // The hash of data asks for the link by its own name.
+    const data = await localData(folder.path('c'));
+    assert.equal(data.id, sha256('Initialize for october 2021 AML CLI version.gitignore/venv\n/real/no.py\n*.log\notherreal'));
+  });
+
+  it('takes the patterns of a linked ignore file from where that file lies, for a component from its code as it is written', async () => {
+    const folder = files({ 'shared/ignore': '/a.py\n../c/b.py\n', 'c/a.py': '1', 'c/b.py': '2' });
+    symlinkSync('../shared/ignore', folder.path('c/.amlignore'));
+    symlinkSync('c', folder.path('written'));
+    const names = async (component?: CodeRequest['component']): Promise<string[]> =>
+      (await codeSnapshot({ code: folder.path('c'), ...(component ? { component } : {}) })).files.map(({ name }) => name).sort();
+    assert.deepEqual(await names(), ['.amlignore', 'a.py']);
+    assert.deepEqual(await names({ base: folder.folder, written: folder.path('c') }), ['.amlignore', 'b.py']);
+    assert.deepEqual(await names({ base: folder.folder, written: folder.path('written') }), ['.amlignore', 'a.py']);
+  });
+
+  it('lets the ignore files of sub folders count beside includes, where a folder is . to its own', async () => {
+    const folder = files({
+      'c/a.py': '1',
+      'c/sub/.gitignore': '*\n!.gitignore\n',
+      'c/dots/.gitignore': '.*\n',
+      'c/dots/b.py': '2',
+      'c/kept/.gitignore': '/*.py\n',
+      'c/kept/c.py': '3',
+      'one.csv': '4',
+      '.gitignore': 'one.csv\ninc.py\n',
+      'inc.py': '5',
+      'other/.gitignore': 'a.py\n',
+      'other/.amlignore': '*\n',
+    });
+    const component = { base: folder.folder };
+    const names = async (request: CodeRequest): Promise<string[]> =>
+      (await codeSnapshot({ component, ...request })).files.map(({ name }) => name).sort();
+    const beside = await codeSnapshot({ component, code: folder.path('c'), includes: [folder.path('one.csv')] });
+    assert.deepEqual(beside.files.map(({ name }) => name).sort(), ['a.py', 'kept/.gitignore', 'one.csv']);
+    assert.equal(beside.warnings.filter((text) => text.includes('leaves the whole folder out')).length, 2);
+    // Without code the ignore file beside the component counts.
+    assert.deepEqual(await names({ includes: [folder.path('one.csv'), folder.path('c/a.py')] }), ['a.py']);
+    // An ignore file that an include brings counts alone, not what lies beside it.
+    const brought = { code: folder.path('c'), includes: [folder.path('other/.gitignore')] };
+    assert.deepEqual(await names(brought), ['.gitignore', 'kept/.gitignore']);
+  });
+
+  it('orders names that differ in case only by code points', async () => {
+    const folder = files({ 'c/b': '3', 'c/a': '2', 'c/A': '1', 'c/B': '4' });
+    assert.equal((await codeSnapshot({ code: folder.path('c') })).hash, sha256('4#A#1#a#1#B#1#b#11243'));
+  });
+
+  it('names what changed or vanished while it was read, and an ignore file that is not text', async () => {
+    const folder = files({ 'c/a': '12', 'd/.gitignore': Buffer.from([0x61, 0xff]) });
+    const file = { path: folder.path('c/a'), name: 'a', size: 2, mtimeMs: 0 };
+    for (const size of [1, 3]) await assert.rejects(snapshotHash([{ ...file, size }]), /c\/a changed or was removed/);
+    await assert.rejects(snapshotHash([{ ...file, path: folder.path('c/gone') }]), /c\/gone changed or was removed/);
+    await assert.rejects(codeSnapshot({ code: folder.path('d') }), /\.gitignore is not UTF-8 text/);
+  });
+
+  it('leaves out a folder that may not be read, and refuses a file', async function () {
+    if (process.platform === 'win32' || !process.seteuid) return this.skip();
+    const folder = files({ 'c/a': '1', 'c/shut/b': '2' });
+    const root = process.geteuid?.() === 0;
+    chmodSync(folder.folder, 0o755);
+    const above = statSync(path.dirname(folder.folder)).mode;
+    if (root) chmodSync(path.dirname(folder.folder), above | 0o011);
+    chmodSync(folder.path('c/shut'), 0);
+    try {
+      // The rights of files do not bind the superuser.
+      if (root) process.seteuid(65534);
+      const made = await codeSnapshot({ code: folder.path('c') });
+      assert.deepEqual([made.files.map(({ name }) => name), made.warnings.length], [['a'], 1]);
+      assert.match(made.warnings.join(), /c\/shut may not be read/);
+      await assert.rejects(localData(folder.path('c')), /EACCES|may not be read/);
+      if (root) process.seteuid(0);
+      chmodSync(folder.path('c/a'), 0);
+      if (root) process.seteuid(65534);
+      await assert.rejects(codeSnapshot({ code: folder.path('c') }), /EACCES/);
+    } finally {
+      if (root) process.seteuid(0);
+      chmodSync(folder.path('c/shut'), 0o755);
+      if (root) chmodSync(path.dirname(folder.folder), above);
+    }
   });
 
   it('writes blob paths with / and reads the paths of Windows', () => {
