@@ -139,8 +139,12 @@ function lay(source: string, name: string, layers: Layer[], laid: Laid, above: r
   for (const entry of entries ?? []) {
     const full = path.join(source, entry.name);
     const isFolder = entry.isDirectory() || (entry.isSymbolicLink() && statAt(full, true)?.isDirectory());
-    // What one layer leaves out stays out: an ignored folder is not entered.
-    if (isFolder && layers.some(({ base, rules }) => rules.prunes(rules.relative(full, base)))) continue;
+    // What one layer leaves out stays out: an ignored folder is not entered, nor is its own ignore file read.
+    const isOut = ({ base, rules }: Layer): boolean => {
+      const match = rules.relative(full, base);
+      return rules.ignores(match) || rules.prunes(match);
+    };
+    if (isFolder && layers.some(isOut)) continue;
     lay(full, name === '' ? entry.name : `${name}/${entry.name}`, isFolder ? own(full, layers, laid) : layers, laid, [
       ...above,
       real,
