@@ -181,7 +181,10 @@ const limits = (...keys: string[]): Field =>
     Object.fromEntries(keys.map((key) => [key, key === 'exit_score' ? float : key === 'enable_early_termination' ? bool : int])),
     { name: 'limits' },
   );
-const sweep = object({ sampling_algorithm: samplingAlgorithm, early_termination: earlyTermination }, { name: 'sweep' });
+const sweep = object(
+  { sampling_algorithm: samplingAlgorithm, early_termination: earlyTermination },
+  { name: 'sweep', required: ['sampling_algorithm'] },
+);
 
 const textParameters: Record<string, Field> = {
   gradient_accumulation_steps: int,

@@ -1,5 +1,5 @@
 /** `type: automl` jobs. */
-import { automlFields, restName, TASKS, type Task } from './automl-fields.js';
+import { automlFields, fold, restName, TASKS, type Task } from './automl-fields.js';
 import { compute, readJob, usesUserIdentity, type JobBody, type JobFile } from './base-job.js';
 import { child, textOf, type YNode } from './document.js';
 import { duration, identityToRest, restyle, styled } from './fields.js';
@@ -9,12 +9,13 @@ import { PyFloat, pyFloat, pyStr } from './python.js';
 import { nearest, oneOf } from './problems.js';
 import { policyToRest } from './sweep.js';
 
-/** The task of an automated ML job or step. Problems: missing or unknown. */
-export function taskOf(job: Pick<JobFile, 'context' | 'root'>): string | undefined {
+/** The task of an automated ML job (as it is spelled) or step (in any of its spellings). Problems: missing or unknown. */
+export function taskOf(job: Pick<JobFile, 'context' | 'root'>, isStep = false): string | undefined {
   const node = child(job.root, 'task');
-  const text = (textOf(node) ?? '').toLowerCase();
+  const given = textOf(node) ?? '';
+  const text = isStep ? fold(given) : given;
   if (Object.hasOwn(TASKS, text)) return text;
-  const near = nearest(text, Object.keys(TASKS));
+  const near = nearest(fold(given), Object.keys(TASKS));
   job.context.problems.add(
     node?.place ?? job.root.place,
     `${node ? `${JSON.stringify(text)} is no task` : 'The key task is missing'}.${near ? ` Did you mean ${near}?` : ''}`,
@@ -108,12 +109,22 @@ function chosen(value: Tree): Tree {
   return Array.isArray(value) ? { mode: 'Custom', values: value } : { mode: 'Custom', value };
 }
 
+/** As `chosen`; a count below two means nothing, and goes bare, as the client sends it. */
+function folds(value: Tree): Tree {
+  return typeof value === 'number' && value < 2 ? value : chosen(value);
+}
+
+/** As `chosen`; zero and nothing are left out, as the client does it. */
+function chosenIfAny(value: Tree): Tree {
+  return value === 0 || (Array.isArray(value) && value.length === 0) ? undefined : chosen(value);
+}
+
 function table(read: TreeObject): TreeObject {
   const forecasting = read['forecasting'];
   return {
     weightColumnName: read['weight_column_name'],
     cvSplitColumnNames: read['cv_split_column_names'],
-    nCrossValidations: chosen(read['n_cross_validations']),
+    nCrossValidations: folds(read['n_cross_validations']),
     validationDataSize: read['validation_data_size'],
     testDataSize: read['test_data_size'],
     positiveLabel: read['positive_label'],
@@ -159,9 +170,9 @@ function trainingToRest(value: Tree): Tree {
 
 function forecastingToRest(value: TreeObject): Tree {
   const result = restyle(value, 'camel');
-  for (const key of ['forecastHorizon', 'targetRollingWindowSize', 'seasonality']) result[key] = chosen(result[key]);
+  for (const key of ['forecastHorizon', 'targetRollingWindowSize', 'seasonality']) result[key] = chosenIfAny(result[key]);
   const lags = result['targetLags'];
-  result['targetLags'] = chosen(typeof lags === 'number' ? [lags] : lags);
+  result['targetLags'] = chosenIfAny(typeof lags === 'number' && lags !== 0 ? [lags] : lags);
   for (const key of ['timeSeriesIdColumnNames', 'featuresUnknownAtForecastTime']) {
     if (typeof result[key] === 'string') result[key] = [result[key]];
   }

@@ -13,7 +13,7 @@ import { computeId } from './refs.js';
 import { readObject, what } from './schema.js';
 
 export function autoMLNode(context: Context, draft: Draft): Tree {
-  const name = taskOf({ context, root: draft.node });
+  const name = taskOf({ context, root: draft.node }, true);
   if (name === undefined) return undefined;
   const task = TASKS[name] as Task;
   const { fields, required } = automlFields(name);

@@ -119,6 +119,27 @@ describe('compile: rules of the client', () => {
 describe('compile: rules of the client for automated ML', () => {
   afterEach(cleanUp);
 
+  it('takes the task of an automl job as it is spelled, that of a step in any spelling', async () => {
+    const job = files({ 'job.yml': `type: automl\ntask: Classification\n${TABLE}` });
+    assert.match(await job.refused(), /job\.yml:2:7: "Classification" is no task\. Did you mean classification\?/);
+    for (const task of ['Regression', 'REGRESSION', 'TextNer']) {
+      const step = `${PIPELINE}jobs:\n  a:\n    type: automl\n    task: ${task}\n    target_column_name: y\n    training_data: {type: mltable, path: "azureml:t:1"}\n`;
+      const { jobs } = properties(await files({ 'job.yml': step }).compile());
+      assert.equal(jobs.a.task, task === 'TextNer' ? 'text_ner' : 'regression');
+    }
+  });
+
+  it('needs a sampling algorithm for a sweep, and leaves out settings of zero as the client does', async () => {
+    const text = `type: automl\ntask: text_ner\n${TABLE}sweep: {early_termination: {type: bandit, slack_factor: 0.1}}\n`;
+    assert.match(await files({ 'job.yml': text }).refused(), /The key sampling_algorithm of sweep is missing/);
+    const zero =
+      'forecasting: {time_column_name: t, forecast_horizon: 0, target_lags: [], seasonality: 0, target_rolling_window_size: 0}\n';
+    const job = files({ 'job.yml': `type: automl\ntask: forecasting\n${TABLE}n_cross_validations: 0\n${zero}` });
+    const { taskDetails } = properties(await job.compile());
+    assert.equal(taskDetails.nCrossValidations, 0);
+    assert.deepEqual(JSON.parse(JSON.stringify(taskDetails.forecastingSettings)), { timeColumnName: 't' });
+  });
+
   it('has another metric for a classification step than for a job', async () => {
     const text = `type: automl\ntask: classification\n${TABLE}`;
     assert.equal((await job(`${text}compute: azureml:cpu\n`)).taskDetails.primaryMetric, 'AUCWeighted');
