@@ -95,7 +95,11 @@ function mlTable({ context, base }: JobFile, node: YNode): Tree {
   return { uri: value.uri, jobInputType: 'mltable' };
 }
 
-const minutes = (value: Tree): Tree => (typeof value === 'number' ? duration(value * 60) : undefined);
+/** Minutes as a duration; the sign stands first here, as the client writes it for this type of job. */
+function minutes(value: Tree): Tree {
+  if (typeof value !== 'number') return undefined;
+  return value < 0 ? `-${duration(-value * 60)}` : duration(value * 60);
+}
 
 function limitsToRest(value: Tree, more: TreeObject): Tree {
   const { timeout_minutes: timeout, trial_timeout_minutes: trial, ...rest } = isTreeObject(value) ? value : {};

@@ -134,9 +134,12 @@ describe('compile: rules of the client for automated ML', () => {
     assert.match(await files({ 'job.yml': text }).refused(), /The key sampling_algorithm of sweep is missing/);
     const zero =
       'forecasting: {time_column_name: t, forecast_horizon: 0, target_lags: [], seasonality: 0, target_rolling_window_size: 0}\n';
-    const job = files({ 'job.yml': `type: automl\ntask: forecasting\n${TABLE}n_cross_validations: 0\n${zero}` });
+    const job = files({
+      'job.yml': `type: automl\ntask: forecasting\n${TABLE}n_cross_validations: 0\nlimits: {timeout_minutes: -5}\n${zero}`,
+    });
     const { taskDetails } = properties(await job.compile());
     assert.equal(taskDetails.nCrossValidations, 0);
+    assert.equal(taskDetails.limitSettings.timeout, '-PT5M');
     assert.deepEqual(JSON.parse(JSON.stringify(taskDetails.forecastingSettings)), { timeColumnName: 't' });
   });
 
