@@ -98,7 +98,7 @@ function mlTable({ context, base }: JobFile, node: YNode): Tree {
 /** Minutes as a duration; the sign stands first here, as the client writes it for this type of job. */
 function minutes(value: Tree): Tree {
   if (typeof value !== 'number') return undefined;
-  return value < 0 ? `-${duration(-value * 60)}` : duration(value * 60);
+  return value < 0 ? `-${asText(duration(-value * 60))}` : duration(value * 60);
 }
 
 function limitsToRest(value: Tree, more: TreeObject): Tree {
