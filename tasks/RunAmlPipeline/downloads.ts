@@ -4,10 +4,14 @@ import type { JobSource } from '../../src/aml/compile/types.js';
 import type { Workspace } from '../../src/aml/workspace.js';
 import type { Inputs } from './inputs.js';
 
+/** Whether every output is asked for, whatever their names. */
+export function wantsAll({ downloadOutputs }: Pick<Inputs, 'downloadOutputs'>): boolean {
+  return downloadOutputs.length === 1 && downloadOutputs[0]?.toLowerCase() === 'all';
+}
+
 /** Whether names are asked for that a job may not have. */
-export function needsCheck({ action, downloadOutputs }: Inputs): boolean {
-  const every = downloadOutputs.length === 1 && downloadOutputs[0]?.toLowerCase() === 'all';
-  return action !== 'submit' && downloadOutputs.length > 0 && !every;
+export function needsCheck(inputs: Inputs): boolean {
+  return inputs.action !== 'submit' && inputs.downloadOutputs.length > 0 && !wantsAll(inputs);
 }
 
 /** `names`: the outputs that the job's file names. Kinds of jobs with outputs that no file names pass. Errors: `Failure` `OutputUnknown`. */

@@ -10,6 +10,7 @@ import { StepReader, type StepState } from '../../src/aml/jobs/steps.js';
 import type { Platform } from '../../src/task/platform.js';
 import type { Inputs } from './inputs.js';
 import { reportFolder, type Report } from './report.js';
+import { wantsAll } from './downloads.js';
 import { counted } from './view.js';
 
 /** An output variable becomes an environment variable of later steps, which have a limit. */
@@ -57,7 +58,7 @@ export async function fetchOutputs(
   { job }: Report,
   platform: Platform,
 ): Promise<FetchedOutput[]> {
-  const every = inputs.downloadOutputs.length === 1 && inputs.downloadOutputs[0]?.toLowerCase() === 'all';
+  const every = wantsAll(inputs);
   const names = every ? outputNames(job) : inputs.downloadOutputs;
   const base = platform.variable('Pipeline.Workspace') ?? platform.variable('Agent.BuildDirectory') ?? platform.temp;
   const folder = resolve(inputs.downloadPath ?? join(base, 'aml', job.name));

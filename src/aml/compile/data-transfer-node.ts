@@ -125,7 +125,7 @@ function end(side: string): Field {
     shape: 'map',
     read(node: YNode, reader) {
       const type = child(node, 'type');
-      const kind = toSnake(textOf(type) ?? (side === 'source' || side === 'sink' ? (type ? '' : 'file_system') : ''));
+      const kind = toSnake(textOf(type) ?? (type ? '' : 'file_system'));
       const field = Object.hasOwn(ends, kind) ? ends[kind] : undefined;
       if (node.kind === 'map' && field) return { ...(field.read(node, reader) as TreeObject | undefined), type: kind };
       reader.problems.add(

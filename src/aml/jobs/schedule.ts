@@ -57,6 +57,16 @@ export class Allowance {
     this.#at = now;
   }
 
+  /** Requests of the last hour, as of the last fill. */
+  #used(): number {
+    return this.#spent.length - this.#first;
+  }
+
+  /** Whether the hour has room for one more. */
+  #free(): boolean {
+    return this.#used() < this.#limit + 30;
+  }
+
   /** Requests a millisecond that can go on: at the moment when each of the last hour's comes back, no more may be spent than are there. */
   #pace(now: number): number {
     while (this.#first < this.#spent.length && (this.#spent[this.#first] ?? 0) <= now - hour) this.#first += 1;
@@ -64,7 +74,7 @@ export class Allowance {
       this.#spent = this.#spent.slice(this.#first);
       this.#first = 0;
     }
-    let there = this.#limit - (this.#spent.length - this.#first);
+    let there = this.#limit - this.#used();
     let pace = this.#limit / hour;
     for (let at = this.#first; at < this.#spent.length; at++, there++) {
       pace = Math.min(pace, there / Math.max(soon, (this.#spent[at] ?? 0) + hour - now));
@@ -90,7 +100,7 @@ export class Allowance {
   /** Takes one request if there is one. */
   take(now: number): boolean {
     this.#fill(now);
-    if (this.#left < 1 || this.#spent.length - this.#first >= this.#limit + 30) return false;
+    if (this.#left < 1 || !this.#free()) return false;
     this.#left -= 1;
     this.#spent.push(now);
     return true;
@@ -105,7 +115,7 @@ export class Allowance {
   /** Milliseconds until the next one is there; five seconds at most, then it is worth asking again. */
   wait(now: number): number {
     const pace = this.#fill(now);
-    if (this.#left >= 1 && this.#spent.length - this.#first < this.#limit + 30) return 0;
+    if (this.#left >= 1 && this.#free()) return 0;
     return Math.min(5_000, Math.max(100, Math.ceil((1 - this.#left) / pace)));
   }
 }
