@@ -13,27 +13,37 @@ const CHUNK = 1024 * 1024;
 const TURN = 64 * 1024 * 1024;
 const SEED = 'Initialize for october 2021 AML CLI version';
 
+/** Feeds a hash from many files through one buffer: small files are hashed together, a megabyte at a time. */
 class Feeder {
   private readonly buffer = Buffer.allocUnsafe(CHUNK);
+  private filled = 0;
   private since = 0;
   constructor(
     private readonly hash: Hash,
     private readonly signal?: AbortSignal,
   ) {}
 
+  /** Feeds text, in its place between the files. */
+  text(value: string): void {
+    this.flush();
+    this.hash.update(value);
+  }
+
   /** Feeds a file's bytes; it must have the size that it had when it was listed. */
   async file(name: string, size: number): Promise<void> {
     const handle = open(name);
     let total = 0;
     try {
-      for (;;) {
-        const count = readSync(handle, this.buffer, 0, CHUNK, null);
-        if (count === 0) break;
-        this.hash.update(this.buffer.subarray(0, count));
-        this.since += count;
+      // A file that grows as fast as it is read would never end.
+      while (total <= size) {
+        const room = CHUNK - this.filled;
+        const count = readSync(handle, this.buffer, this.filled, room, null);
+        this.filled += count;
         total += count;
-        // A file that grows as fast as it is read would never end.
-        if (total > size) break;
+        // A read that comes back short has met the end, once the size is there; another one would cost as much as the file.
+        if (count === 0 || (count < room && total === size)) break;
+        if (this.filled < CHUNK) continue;
+        this.flush();
         if (this.since >= TURN) {
           this.since = 0;
           await new Promise((resolve) => setImmediate(resolve));
@@ -44,6 +54,17 @@ class Feeder {
       closeSync(handle);
     }
     if (total !== size) throw changed(name);
+  }
+
+  digest(): string {
+    this.flush();
+    return this.hash.digest('hex');
+  }
+
+  private flush(): void {
+    this.hash.update(this.buffer.subarray(0, this.filled));
+    this.since += this.filled;
+    this.filled = 0;
   }
 }
 
@@ -74,22 +95,20 @@ function inOrder(a: { name: string; key: string }, b: { name: string; key: strin
 export async function snapshotHash(files: readonly SnapshotFile[], signal?: AbortSignal): Promise<string> {
   const ordered = inSnapshotOrder(files);
   const hash = createHash('sha256');
-  hash.update(String(ordered.length));
-  for (const { name, size } of ordered) hash.update(`#${name}#${size}`);
+  hash.update(`${ordered.length}${ordered.map(({ name, size }) => `#${name}#${size}`).join('')}`);
   const feeder = new Feeder(hash, signal);
   for (const file of ordered) await feeder.file(file.path, file.size);
-  return hash.digest('hex');
+  return feeder.digest();
 }
 
 /** Id of `LocalUpload/{id}`: a seed text, then per entry (sorted by lower-cased path) its name and contents, folders in place. Hex. */
 export async function uploadId(target: string, rules: IgnoreRules, signal?: AbortSignal): Promise<string> {
-  const hash = createHash('sha256');
-  hash.update(SEED);
-  const feeder = new Feeder(hash, signal);
+  const feeder = new Feeder(createHash('sha256'), signal);
+  feeder.text(SEED);
   const stat = statSync(target);
-  if (stat.isDirectory()) await feedFolder(spotOf(target, rules), rules, hash, feeder, []);
+  if (stat.isDirectory()) await feedFolder(spotOf(target, rules), rules, feeder, []);
   else await feeder.file(target, stat.size);
-  return hash.digest('hex');
+  return feeder.digest();
 }
 
 /** Data is not sent in part: the id would be that of other data. */
@@ -98,7 +117,7 @@ function unreadableFolder(folder: string): Failure {
   return new Failure(`${folder} may not be read (EACCES).`, { code: 'FolderUnreadable', file: folder, advice });
 }
 
-async function feedFolder(spot: Spot, rules: IgnoreRules, hash: Hash, feeder: Feeder, above: readonly string[]): Promise<void> {
+async function feedFolder(spot: Spot, rules: IgnoreRules, feeder: Feeder, above: readonly string[]): Promise<void> {
   const listed = entriesOf(spot.real);
   if (!listed) throw unreadableFolder(spot.real);
   const entries = listed.map((entry) => ({ entry, name: entry.name, key: entry.name.toLowerCase() })).sort(inOrder);
@@ -106,17 +125,17 @@ async function feedFolder(spot: Spot, rules: IgnoreRules, hash: Hash, feeder: Fe
     // The folder itself is tested as the client does, a link by its own name: an ignored one is neither counted nor entered.
     const match = matchOf(spot, name, rules);
     if (rules.ignores(match)) continue;
-    hash.update(name);
+    feeder.text(name);
     const full = path.join(spot.real, name);
     const isLink = entry.isSymbolicLink();
-    if (!isLink && entry.isDirectory()) await feedFolder({ real: full, match }, rules, hash, feeder, above);
+    if (!isLink && entry.isDirectory()) await feedFolder({ real: full, match }, rules, feeder, above);
     else {
       const stat = statAt(full, isLink);
       if (stat?.isFile()) await feeder.file(full, stat.size);
       else if (stat?.isDirectory()) {
         const inside = spotOf(full, rules);
         const chain = [...above, spot.real];
-        if (!circles(inside.real, chain)) await feedFolder(inside, rules, hash, feeder, chain);
+        if (!circles(inside.real, chain)) await feedFolder(inside, rules, feeder, chain);
       }
     }
   }

@@ -101,9 +101,11 @@ export function entriesOf(folder: string): Dirent[] | undefined {
 function enter(spot: Spot, prefix: string, rules: IgnoreRules, found: Walked, above: readonly string[]): void {
   const entries = entriesOf(spot.real);
   if (!entries) found.warnings.push(unreadable(spot.real));
+  // Both ends are clean already: joining them anew for each file would cost as much as reading the folder.
+  const at = spot.real.endsWith(path.sep) ? spot.real : spot.real + path.sep;
   for (const entry of entries ?? []) {
     const name = prefix === '' ? entry.name : `${prefix}/${entry.name}`;
-    const full = path.join(spot.real, entry.name);
+    const full = at + entry.name;
     const match = matchOf(spot, entry.name, rules);
     const isLink = entry.isSymbolicLink();
     if (!isLink && entry.isDirectory()) {

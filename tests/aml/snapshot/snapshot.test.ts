@@ -21,6 +21,21 @@ describe('snapshots', () => {
     assert.equal(snapshot.bytes, 3);
   });
 
+  it('hashes files as they lie across the megabytes that are read at a time', async () => {
+    const mega = 1024 * 1024;
+    const sizes = [3, mega - 3, 0, mega, 1, mega - 2, 7, 2 * mega + 1, mega - 8, mega + 5, 0];
+    const contents = sizes.map((size, index) =>
+      Array.from({ length: size }, (_none, at) => String((at * 7 + index) % 10)).join(''),
+    );
+    const names = contents.map((_content, index) => `f${String(index).padStart(2, '0')}`);
+    const folder = files(Object.fromEntries(names.map((name, index) => [`c/${name}`, contents[index] ?? ''])));
+    const listed = names.map((name, index) => `#${name}#${sizes[index]}`).join('');
+    assert.equal((await codeSnapshot({ code: folder.path('c') })).hash, sha256(`${sizes.length}${listed}${contents.join('')}`));
+    const fed = names.map((name, index) => name + (contents[index] ?? '')).join('');
+    const seed = 'Initialize for october 2021 AML CLI version';
+    assert.equal((await localData(folder.path('c'))).id, sha256(seed + fed));
+  });
+
   it('gives local data an id of seed, names and contents', async () => {
     const seed = 'Initialize for october 2021 AML CLI version';
     const folder = files({ 'd/x.csv': '1', 'd/sub/y': '2' });
