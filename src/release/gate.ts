@@ -168,7 +168,14 @@ function firstBad(
       const near = keys.find((key) => key.toLowerCase() === name.toLowerCase());
       // `val-loss` and `val/loss` are arithmetic in CEL.
       const odd = keys.find((key) => !/^\w+$/.test(key) && key.includes(name) && expression.includes(key));
-      const hint = near !== undefined ? `; it has "${near}"` : odd !== undefined ? `; write metrics[${JSON.stringify(odd)}]` : '';
+      const hint =
+        near !== undefined
+          ? `; it has "${near}"`
+          : odd !== undefined
+            ? `; write metrics[${JSON.stringify(odd)}]`
+            : keys.length > 0
+              ? `; it has ${listed(keys)}`
+              : '';
       return `${whose} has no metric "${name}" (read from ${from})${hint}`;
     }
     const value = toNumber(metrics[name]!);
@@ -177,6 +184,13 @@ function firstBad(
       return `the metric "${name}" of ${whose} is ${value === value ? 'infinite' : 'NaN (not a number)'}`;
   }
   return undefined;
+}
+
+/** Names of metrics for a sentence: the first ones, and how many more there are. */
+function listed(names: string[]): string {
+  const shown = [...names].sort().slice(0, 12);
+  const more = names.length - shown.length;
+  return `${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
 /** A metric's double; `NaN`, `Infinity` and `-Infinity` may come as words, other texts are no numbers. */

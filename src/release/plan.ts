@@ -254,12 +254,14 @@ async function planGate(
     build: { ...request.run },
   };
   const kept = factsToKeep(request.gate, facts);
+  const verdict = judge(request.gate, kept, request);
   return {
     text: request.gate.text,
     onNoChampion: request.onNoChampion,
     champion: request.champion,
     facts: kept,
-    verdict: judge(request.gate, kept, request),
+    // Over all the facts the words of a rejection can also say which metrics there are; a rejected plan is never recorded.
+    verdict: verdict.verdict === 'rejected' ? judge(request.gate, facts, request) : verdict,
   };
 }
 

@@ -85,6 +85,10 @@ describe('release: gates', function () {
       row('accuracy > 0', given).note!,
       /the candidate has no metric "accuracy" \(read from job j\); it has "Accuracy"/,
     );
+    assert.match(row('f1 > 0', facts({ r2: 1, 'val/loss': 1 })).note!, /no metric "f1" \(read from job j\); it has r2, val\/loss$/);
+    const many = Object.fromEntries([...Array(15).keys()].map((n) => [`m${String(n).padStart(2, '0')}`, n]));
+    assert.match(row('f1 > 0', facts(many)).note!, /; it has m00, .*, m11 and 3 more$/);
+    assert.match(row('f1 > 0', facts({})).note!, /\(read from job j\)$/);
     assert.match(row('nan > 0 || true', given).note!, /"nan" of the candidate is NaN/);
     assert.match(row('inf > 0', given).note!, /"inf" of the candidate is infinite/);
     assert.match(row('text > 0', given).note!, /"text" of the candidate is not a number: "high"/);

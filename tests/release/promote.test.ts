@@ -227,6 +227,17 @@ describe('release: promotion', () => {
     assert.equal(record.predicate.approvals, 'none found');
   });
 
+  it('says which metrics there are when the gate asks for another, and keeps none of them', async () => {
+    const world = new MemoryWorld();
+    const [dev, prod] = [world.workspace('dev'), world.workspace('prod')];
+    dev.seed('m', '1', files, { Accuracy: 0.9, loss: 1 });
+    const of = async (gate: string) => (await planPromotion(request('1', { gate }), world.ports(dev, prod))).plan.gate!;
+    assert.match((await of('accuracy > 0')).verdict.rows[0]!.note!, /no metric "accuracy" .*it has "Accuracy"/);
+    const missing = await of('f1 > 0 # floor\nloss < 2');
+    assert.match(missing.verdict.rows[0]!.note!, /no metric "f1" .*it has Accuracy, loss/);
+    assert.deepEqual(missing.facts.metrics, { loss: 1 });
+  });
+
   it('rolls back along the champions that really were', async () => {
     const world = new MemoryWorld();
     const prod = world.workspace('prod');
