@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { open, readFile, stat } from 'node:fs/promises';
 import { Failure } from '../azure/errors.js';
 import type { BlobContainer } from '../azure/types.js';
+import { readParts } from './snapshot/archive.js';
 import type { SnapshotFile } from './snapshot/types.js';
 
 /** Files up to this size are read at once: hashing has just read them, and four trips to the thread pool cost more than the reading. */
@@ -99,7 +100,11 @@ async function uploadFile(
   signal: AbortSignal,
 ): Promise<boolean> {
   if (file.size <= WHOLE) {
-    const bytes = file.size <= SMALL ? readFileSync(file.path) : await readFile(file.path, { signal });
+    const bytes = file.parts
+      ? readParts(file.parts, 0, file.size)
+      : file.size <= SMALL
+        ? readFileSync(file.path)
+        : await readFile(file.path, { signal });
     if (bytes.byteLength !== file.size) throw changed(file);
     if (there?.size === file.size && there.md5 === createHash('md5').update(bytes).digest('base64')) return false;
     await container.writeBytes(name, bytes, { signal });
@@ -116,18 +121,14 @@ async function uploadBlocks(
   mayResume: boolean,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const before = await stat(file.path);
-  if (before.size !== file.size || before.mtimeMs !== file.mtimeMs) throw changed(file);
   const known = mayResume ? new Set((await container.uncommittedBlocks(name, signal)).map(({ id }) => id)) : new Set<string>();
   const ids: string[] = [];
-  const handle = await open(file.path, 'r');
   const inFlight = new Set<Promise<void>>();
+  const source = await openSource(file);
   try {
     for (let offset = 0; offset < file.size; offset += WHOLE) {
       signal.throwIfAborted();
-      const block = Buffer.allocUnsafe(Math.min(WHOLE, file.size - offset));
-      const { bytesRead } = await handle.read(block, 0, block.length, offset);
-      if (bytesRead !== block.length) throw changed(file);
+      const block = await source.read(offset, Math.min(WHOLE, file.size - offset));
       const id = `${String(ids.length).padStart(6, '0')}-${createHash('md5').update(block).digest('hex')}`;
       ids.push(id);
       if (known.has(id)) continue;
@@ -139,10 +140,31 @@ async function uploadBlocks(
     }
     await Promise.all(inFlight);
   } finally {
-    await handle.close();
+    await source.close();
   }
   await container.commitBlocks(name, ids, { signal });
   return true;
+}
+
+interface Source {
+  read(offset: number, length: number): Promise<Buffer>;
+  close(): Promise<void>;
+}
+
+/** A large file, to be read in blocks; it must still be the one that was hashed. */
+async function openSource(file: SnapshotFile): Promise<Source> {
+  const { parts } = file;
+  if (parts) return { read: async (offset, length) => readParts(parts, offset, length), close: async () => undefined };
+  const before = await stat(file.path);
+  if (before.size !== file.size || before.mtimeMs !== file.mtimeMs) throw changed(file);
+  const handle = await open(file.path, 'r');
+  const read = async (offset: number, length: number): Promise<Buffer> => {
+    const block = Buffer.allocUnsafe(length);
+    const { bytesRead } = await handle.read(block, 0, length, offset);
+    if (bytesRead !== length) throw changed(file);
+    return block;
+  };
+  return { read, close: () => handle.close() };
 }
 
 function changed(file: SnapshotFile): Failure {

@@ -7,7 +7,7 @@ import type { CodeSnapshot, LocalData } from '../snapshot/types.js';
 import type { Context } from './context.js';
 import { realPath, resolvePath, statOf } from './context.js';
 import { child, textOf, type YMap, type YNode } from './document.js';
-import { checkInclude } from './includes.js';
+import { checkInclude, includePath } from './includes.js';
 import { compact, materialise, Pending, type Tree, type TreeObject } from './pending.js';
 import { plain, PyDate, pyJoin } from './python.js';
 import { shown, type Place } from './problems.js';
@@ -45,7 +45,7 @@ export function code(context: Context, text: string | undefined, base: string, p
     );
     return undefined;
   }
-  const extras = includes.map((include) => realPath(base, include));
+  const extras = includes.map((include) => includePath(base, include));
   extras.forEach((extra, index) => checkInclude(context, extra, includes[index] ?? '', absolute, options.includesAt ?? place));
   const key = snapshotKey(base, text, includes, options.component);
   if (!context.snapshots.has(key)) {

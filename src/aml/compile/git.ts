@@ -1,6 +1,7 @@
 /** Git properties of a job, read from the work tree's files: no process is started (reference azure-ml-rest §1.3 step 6). */
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { statOf } from './context.js';
 import type { Problems } from './problems.js';
 
 /**
@@ -68,7 +69,7 @@ interface Repository {
 function findRepository(folder: string): Repository | undefined {
   for (let at = path.resolve(folder); ; at = path.dirname(at)) {
     const candidate = path.join(at, '.git');
-    const stat = statSync(candidate, { throwIfNoEntry: false });
+    const stat = statOf(candidate);
     if (stat?.isDirectory()) return { own: candidate, common: candidate };
     if (stat?.isFile()) {
       const pointed = /^gitdir:\s*(.+)$/m.exec(read(candidate) ?? '')?.[1]?.trim();

@@ -1,9 +1,16 @@
 /** What may be laid beside a component's code (reference azure-ml-rest §1.4; the client's own checks). */
 import { lstatSync } from 'node:fs';
 import path from 'node:path';
+import { folderToZip } from '../snapshot/archive.js';
 import type { Context } from './context.js';
 import { realPath, statOf } from './context.js';
 import type { Place } from './problems.js';
+
+/** Where an additional include really lies. A folder to zip is named by a file that is not there: only the way to it is followed. */
+export function includePath(base: string, text: string): string {
+  const there = realPath(base, text);
+  return text.endsWith('.zip') && !statOf(there) ? path.join(realPath(base, path.dirname(text)), path.basename(text)) : there;
+}
 
 /** In: where an additional include really lies, its text, the code's folder. Problems: not there, or its place in the code is taken. */
 export function checkInclude(
@@ -13,15 +20,9 @@ export function checkInclude(
   codeFolder: string | undefined,
   place: Place,
 ): void {
-  if (!statOf(include)) {
-    const zipped = include.endsWith('.zip') && statOf(include.slice(0, -4))?.isDirectory();
-    context.problems.add(
-      place,
-      zipped
-        ? `The additional include ${JSON.stringify(text)} asks for a zip of a folder; that is not built.`
-        : `The additional include ${JSON.stringify(text)} does not exist.`,
-      'a file or folder of the checkout',
-    );
+  if (!statOf(include) && folderToZip(include) === undefined) {
+    const accepted = "a file or folder of the checkout, or a folder's name with .zip";
+    context.problems.add(place, `The additional include ${JSON.stringify(text)} does not exist.`, accepted);
   } else if (codeFolder !== undefined && clashes(path.join(codeFolder, path.basename(include)), include)) {
     context.problems.add(place, `The additional include ${JSON.stringify(text)} has the name of something in the code folder.`);
   }

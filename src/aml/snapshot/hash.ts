@@ -23,8 +23,8 @@ class Feeder {
     private readonly signal?: AbortSignal,
   ) {}
 
-  /** Feeds text, in its place between the files. */
-  text(value: string): void {
+  /** Feeds text or bytes, in their place between the files. */
+  text(value: string | Buffer): void {
     this.flush();
     this.hash.update(value);
   }
@@ -97,7 +97,13 @@ export async function snapshotHash(files: readonly SnapshotFile[], signal?: Abor
   const hash = createHash('sha256');
   hash.update(`${ordered.length}${ordered.map(({ name, size }) => `#${name}#${size}`).join('')}`);
   const feeder = new Feeder(hash, signal);
-  for (const file of ordered) await feeder.file(file.path, file.size);
+  for (const file of ordered) {
+    if (!file.parts) await feeder.file(file.path, file.size);
+    for (const part of file.parts ?? []) {
+      if (Buffer.isBuffer(part)) feeder.text(part);
+      else await feeder.file(part.path, part.size);
+    }
+  }
   return feeder.digest();
 }
 

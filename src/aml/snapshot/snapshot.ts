@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { folderToZip, zipOf } from './archive.js';
 import { snapshotHash, uploadId } from './hash.js';
 import { IgnoreRules, readIgnore, readIgnoreFile } from './ignore.js';
 import type { CodeSnapshot, LocalData, SnapshotFile } from './types.js';
@@ -10,7 +11,7 @@ import { circles, entriesOf, inCircle, nowhere, single, statAt, unreadable, walk
 export interface CodeRequest {
   /** Absolute path of the code folder or file; absent when there are only includes. */
   code?: string;
-  /** Absolute paths that are laid beside the code. */
+  /** Absolute paths that are laid beside the code; `x/lib.zip` where only the folder `x/lib` is: that folder as a zip. */
   includes?: readonly string[];
   /** Code of a component: `__pycache__` is left out too, and patterns are relative to the code's path as it is written. */
   component?: {
@@ -33,7 +34,7 @@ export async function codeSnapshot(request: CodeRequest, signal?: AbortSignal): 
   let found: { files: SnapshotFile[]; warnings: string[] };
   let folder: string;
   if (includes.length > 0) {
-    found = merged(request, includes);
+    found = await merged(request, includes, signal);
     folder = MERGED;
   } else if (code !== undefined && statSync(code).isDirectory()) {
     const rules = readIgnore(code, component ? { extra: COMPONENT_IGNORES, base: component.written ?? code } : {});
@@ -83,7 +84,11 @@ interface Laid {
 }
 
 /** Code and includes laid over each other, later ones winning; each folder's own ignore file counts from there down. */
-function merged({ code, component }: CodeRequest, includes: readonly string[]): { files: SnapshotFile[]; warnings: string[] } {
+async function merged(
+  { code, component }: CodeRequest,
+  includes: readonly string[],
+  signal?: AbortSignal,
+): Promise<{ files: SnapshotFile[]; warnings: string[] }> {
   const laid: Laid = { files: new Map(), warnings: [] };
   const extra = COMPONENT_IGNORES;
   let root = new IgnoreRules(extra);
@@ -95,6 +100,11 @@ function merged({ code, component }: CodeRequest, includes: readonly string[]): 
   } else laid.files.set(path.basename(code), single(code));
   laid.warnings.push(...root.warnings);
   for (const include of includes) {
+    const folder = folderToZip(include);
+    if (folder !== undefined) {
+      laid.files.set(path.basename(include), await zipped(folder, root, laid, signal));
+      continue;
+    }
     const layers = [{ base: path.dirname(include), rules: root }];
     lay(include, path.basename(include), statSync(include).isDirectory() ? own(include, layers, laid) : layers, laid, []);
   }
@@ -105,6 +115,15 @@ function merged({ code, component }: CodeRequest, includes: readonly string[]): 
     files: [...laid.files.values()].filter((each) => !final.ignores(each.name)),
     warnings: [...new Set([...laid.warnings, ...final.warnings])],
   };
+}
+
+/** A folder as a zip: its own rules count, and the code's as if they lay beside it; not those of folders in it. */
+async function zipped(folder: string, root: IgnoreRules, laid: Laid, signal?: AbortSignal): Promise<SnapshotFile> {
+  const rules = readIgnore(folder, { extra: COMPONENT_IGNORES, base: folder });
+  const { files, warnings } = walk(folder, rules);
+  laid.warnings.push(...rules.warnings, ...warnings);
+  const sent = files.filter((file) => !root.ignores(root.relative(file.path, path.dirname(folder))));
+  return zipOf(folder, sent, signal);
 }
 
 /** A folder's own rules before those of the folders around it. */

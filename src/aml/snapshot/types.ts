@@ -1,5 +1,12 @@
 /** Folders and files that go to storage: code snapshots and local data. */
 
+/** A file, or what of it was listed, as a piece of another. */
+export interface FilePart {
+  path: string;
+  size: number;
+  mtimeMs: number;
+}
+
 export interface SnapshotFile {
   /** Absolute path on this machine. */
   path: string;
@@ -8,6 +15,8 @@ export interface SnapshotFile {
   size: number;
   /** For noticing a change between hashing and sending. */
   mtimeMs: number;
+  /** What it consists of, where it is no file of this machine (a folder as zip; `path` is the folder then). */
+  parts?: readonly (Buffer | FilePart)[];
 }
 
 /** Code of a job or component, listed and hashed (reference azure-ml-rest §1.4). */

@@ -2,9 +2,12 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import AdmZip from 'adm-zip';
 import fc from 'fast-check';
 import { realPath } from '../../../src/aml/compile/context.js';
+import { includePath } from '../../../src/aml/compile/includes.js';
 import { byCodePoint } from '../../../src/aml/compile/python.js';
+import { readParts } from '../../../src/aml/snapshot/archive.js';
 import { codeSnapshot, localData } from '../../../src/aml/snapshot/snapshot.js';
 import { runClient } from '../../support/client-kit.js';
 import { cleanUp, files } from '../compile/support.js';
@@ -72,7 +75,8 @@ describe('snapshots beside the official client', function () {
       }
       const includes = { base, kind: 'includes' as const, includes: ['other'] };
       const kinds = (['job', 'component', 'data'] as const).map((kind) => ({ base, kind, code: 'code' }));
-      return [...kinds, { ...includes, code: 'code' }, includes];
+      const zips = { ...includes, includes: ['other.zip'] };
+      return [...kinds, { ...includes, code: 'code' }, includes, { ...zips, code: 'code' }, zips];
     });
     writeFileSync(folder.path('cases.json'), JSON.stringify(cases));
     const script = path.join(import.meta.dirname, '..', '..', 'support', 'snapshots.py');
@@ -91,7 +95,17 @@ async function snapshotOf({ base, kind, code, includes = [] }: Case): Promise<un
     return { files: made.files.map(({ name }) => name).sort(byCodePoint), hash: made.id };
   }
   const component = { base, ...(code === undefined ? {} : { written: path.resolve(base, code) }) };
-  const request = { ...real, includes: includes.map((each) => realPath(base, each)), ...(kind === 'job' ? {} : { component }) };
+  const request = {
+    ...real,
+    includes: includes.map((each) => includePath(base, each)),
+    ...(kind === 'job' ? {} : { component }),
+  };
   const made = await codeSnapshot(request);
-  return { files: made.files.map(({ name }) => name).sort(byCodePoint), hash: made.hash };
+  const archives = made.files.flatMap(({ name, size, parts }) => (parts ? [[name, members(readParts(parts, 0, size))]] : []));
+  const hash = archives.length > 0 ? (Object.fromEntries(archives) as unknown) : made.hash;
+  return { files: made.files.map(({ name }) => name).sort(byCodePoint), hash };
+}
+
+function members(archive: Buffer): unknown[] {
+  return new AdmZip(archive).getEntries().map((entry) => [entry.entryName, entry.isDirectory, entry.getData().toString('utf8')]);
 }
