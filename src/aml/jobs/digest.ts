@@ -57,7 +57,7 @@ const causes: { cause: Cause; error: RegExp; log?: RegExp }[] = [
     cause: 'permission',
     error:
       /authorizationfailed|permission|forbidden|unauthorized|not authorized|access denied|\b403\b|AuthorizationPermissionMismatch/i,
-    log: /AuthorizationFailed|AuthorizationPermissionMismatch|This request is not authorized|PermissionError|ClientAuthenticationError|\b403 Forbidden/,
+    log: /AuthorizationFailed|AuthorizationPermissionMismatch|This request is not authorized|PermissionError|Read-only file system|ClientAuthenticationError|\b403 Forbidden/,
   },
   {
     cause: 'missing data',
@@ -87,14 +87,24 @@ const advices: Record<Cause, string> = {
   permission:
     'The identity that the job runs with lacks a right. Data of identity-based datastores needs "Storage Blob Data Reader" for the compute\'s identity, or for the user.',
   quota:
-    "The subscription's quota or the region's capacity does not suffice. Ask for quota, or choose another VM size or region.",
+    "The subscription's quota or the region's capacity is not enough. Ask for more quota, or choose another VM size or region.",
   'out of memory':
-    'The step needed more memory than there was: mostly the system ends such a process from outside (SIGKILL, code 137). Choose a larger VM size, or process the data in parts.',
+    'The step ran out of memory; the system usually ends such a process from outside (SIGKILL, exit code 137). Choose a larger VM size, or process the data in parts.',
   'time limit': 'The step ran longer than its limit (`limits.timeout`). Raise it if the work is right.',
   cancelled: 'Somebody or something cancelled the step; the activity log of the workspace names who.',
   infrastructure: 'The service or its compute had a fault. Running the stage again starts a new attempt.',
   unknown: 'The service gave no reason; see the link.',
 };
+
+/** What the program itself was refused in its container is no right in Azure. */
+const ownFiles = /PermissionError|\[Errno 13\]|\[Errno 30\]/;
+const ownFilesAdvice =
+  'The program may not read or write that path where it runs. Inputs are mounted read-only: write to an output, or to the working directory.';
+
+/** What to do about a failure of class `cause` that says `message`. */
+export function adviceOf(cause: Cause, message: string): string {
+  return cause === 'permission' && ownFiles.test(message) ? ownFilesAdvice : advices[cause];
+}
 
 const longestMessage = 600;
 /** The line of a build's log that names what could not be had. */
@@ -183,6 +193,6 @@ export async function failureDigest(
     message: message || `The service gave no message (${step?.status ?? job.status}).`,
     lines: [...lines.slice(-40), ...trouble],
     ...(place ? { place } : {}),
-    advice: advices[cause],
+    advice: adviceOf(cause, message),
   };
 }

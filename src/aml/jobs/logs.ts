@@ -3,6 +3,7 @@
  * expires after eight hours: it is asked for again when it is refused. The text is foreign; whoever prints it cleans it.
  */
 import { TextDecoder } from 'node:util';
+import { Failure } from '../../azure/errors.js';
 import type { Workspace } from '../workspace.js';
 import { Rhythm } from './rhythm.js';
 import { handicap, logInterval, longestUnread, type Allowance } from './schedule.js';
@@ -56,6 +57,8 @@ class StepLog {
   finished = false;
   needsAddresses = true;
   addressed = 0;
+  /** Looks in a row that failed. */
+  failures = 0;
 
   constructor(
     public step: StepState,
@@ -162,7 +165,14 @@ export class JobLogs {
     // Set first: a look that fails comes round again like any other.
     log.due = now + logInterval(now - log.since, open);
     const over = log.step.phase !== 'active' && log.step.phase !== 'stalled';
-    const news = await this.#read(log, now, signal);
+    let news: News;
+    try {
+      news = await this.#read(log, now, signal);
+      log.failures = 0;
+    } catch (error) {
+      log.due = now + Math.min(300_000, 2_000 * 2 ** ++log.failures);
+      throw error;
+    }
     if (news.bytes > 0) log.lastData = now;
     log.rhythm.look(now, before, news.lines, news.age === undefined ? undefined : now - news.age);
     if (over && news.bytes === 0) this.#finish(log);
@@ -178,7 +188,8 @@ export class JobLogs {
     // What the service wrote while it prepared the step gives way to the user's log when that is there.
     const over = log.step.phase !== 'active';
     if (!log.ofUser && log.tails.size > 0 && (over || now - log.addressed > longestUnread)) log.needsAddresses = true;
-    if (log.needsAddresses) {
+    const fresh = log.needsAddresses;
+    if (fresh) {
       const details = await readDetails(this.#workspace, log.step.logsOf, signal);
       log.addressed = now;
       for (const name of logNames(details?.logFiles ?? {})) {
@@ -192,10 +203,19 @@ export class JobLogs {
     const news: News = { bytes: 0, lines: 0 };
     for (const [name, tail] of log.tails) {
       for (;;) {
-        const piece = await this.#piece(tail, signal);
+        // A new address that is refused has not expired: something else is wrong, and is told.
+        const piece = await this.#piece(tail, fresh, signal).catch((error: unknown) => {
+          log.needsAddresses = true;
+          throw error;
+        });
         if (piece === 'expired') {
           log.needsAddresses = true;
           break;
+        }
+        if (piece === 'replaced') {
+          tail.offset = 0;
+          tail.decoder = new TextDecoder('utf-8');
+          continue;
         }
         const { bytes, age } = piece;
         if (bytes.length === 0) break;
@@ -218,13 +238,17 @@ export class JobLogs {
     return news;
   }
 
-  async #piece(tail: Tail, signal?: AbortSignal): Promise<{ bytes: Buffer; age?: number } | 'expired'> {
+  async #piece(
+    tail: Tail,
+    fresh: boolean,
+    signal?: AbortSignal,
+  ): Promise<{ bytes: Buffer; age?: number } | 'expired' | 'replaced'> {
     const { status, bytes, headers } = await this.#workspace.azure.request({
       method: 'GET',
       url: tail.url,
       scope: null,
       headers: { Range: `bytes=${tail.offset}-${tail.offset + pieceSize - 1}`, Accept: '*/*', 'Accept-Encoding': 'identity' },
-      accept: [401, 403, 404, 416],
+      accept: fresh ? [404, 416] : [401, 403, 404, 416],
       maxBytes: 256 * 1024 * 1024,
       retries: 1,
       timeoutSeconds: 30,
@@ -236,26 +260,35 @@ export class JobLogs {
     if (status === 416) {
       const size = Number(/\/(\d+)$/.exec(headers['content-range'] ?? '')?.[1] ?? Number.NaN);
       // A shorter file is another file: the step was started again.
-      if (size < tail.offset) tail.offset = 0;
-      return { bytes: Buffer.alloc(0) };
+      return size < tail.offset ? 'replaced' : { bytes: Buffer.alloc(0) };
     }
+    if (status === 200 && bytes.length < tail.offset) return 'replaced';
     const age = Date.parse(headers['date'] ?? '') - Date.parse(headers['last-modified'] ?? '');
     // A server that knows no ranges sends the whole file.
     return { bytes: status === 200 ? bytes.subarray(tail.offset) : bytes, ...(age >= 0 ? { age } : {}) };
   }
 
-  /** After the end: everything that is still unread, of every leaf that ran. Best effort within the signal's time. */
+  /** After the end: everything that is still unread, of every leaf that ran. Throws what a request threw, after the others. */
   async drain(leaves: readonly StepState[], now: number, signal?: AbortSignal): Promise<void> {
     this.follow(leaves, now);
     const open = [...this.#logs.values()].filter((log) => !log.finished);
     let next = 0;
+    const failures: unknown[] = [];
     const worker = async () => {
       for (let log = open[next++]; log; log = open[next++]) {
         log.needsAddresses ||= log.tails.size === 0;
-        while ((await this.#read(log, now, signal)).bytes > 0);
+        try {
+          while ((await this.#read(log, now, signal)).bytes > 0);
+        } catch (error) {
+          signal?.throwIfAborted();
+          failures.push(error);
+          // A host that does not answer would let every one of them wait for it.
+          if (!(error instanceof Failure) || error.details.status === undefined) next = open.length;
+        }
         this.#finish(log);
       }
     };
     await Promise.all(Array.from({ length: 8 }, worker));
+    if (failures.length > 0) throw failures[0];
   }
 }

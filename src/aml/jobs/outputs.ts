@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import path, { dirname, posix } from 'node:path';
+import path, { dirname } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { passesByItself } from '../../azure/advice.js';
@@ -119,22 +119,20 @@ export async function fetchOutput(output: LocatedOutput, folder: string, signal?
     }
   }
   // A Data Lake account lists folders as empty blobs of the folder's name.
-  const folders = new Set<string>();
-  for (const { path } of items) {
-    for (let folder = posix.dirname(path); folder !== '.' && !folders.has(folder); folder = posix.dirname(folder))
-      folders.add(folder);
-  }
+  const folders = new Set(items.flatMap(({ path }) => foldersOf(path)));
   const wanted = items.filter(
     ({ item, path }) => !(item.size === 0 && (folders.has(path) || (item.name === output.path && items.length > 1))),
   );
   checkNames(wanted.map(({ path }) => path));
+  // All names are judged before the first file is written.
+  const targets = wanted.map(({ path }) => insideOf(folder, path));
   const files: OutputFile[] = [];
   let next = 0;
   const worker = async () => {
-    for (let one = wanted[next++]; one; one = wanted[next++]) {
-      const target = insideOf(folder, one.path);
-      const sha256 = await again(() => fetchFile(output.container, one.item, target, signal));
-      files.push({ path: one.path, size: one.item.size, sha256 });
+    for (let at = next++; at < wanted.length; at = next++) {
+      const { item, path } = wanted[at]!;
+      const sha256 = await again(() => fetchFile(output.container, item, targets[at]!, signal));
+      files.push({ path, size: item.size, sha256 });
     }
   };
   await mkdir(folder, { recursive: true }).catch((error: unknown) => {
@@ -152,13 +150,19 @@ export function digestOf(files: readonly OutputFile[]): string {
   return `sha256:${hash.digest('hex')}`;
 }
 
-/** What Windows opens as a device, or finds under another name than it was given. */
-const deviceName =
-  /^(?:con|prn|aux|nul|conin\$|conout\$|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3])\s*(?:\.|$)|[. ]$|[<>"|?*\u0001-\u001f]/i;
+/** The folders that a blob's path goes through. */
+function foldersOf(path: string): string[] {
+  const parts = path.split('/').slice(0, -1);
+  return parts.map((_, at) => parts.slice(0, at + 1).join('/'));
+}
+
+/** What Windows opens as a device or a file's hidden stream (`12:30.json`), or finds under another name than it was given. */
+const notForWindows =
+  /^(?:con|prn|aux|nul|conin\$|conout\$|com[0-9\u00b9\u00b2\u00b3]|lpt[0-9\u00b9\u00b2\u00b3])\s*(?:\.|$)|[. ]$|[:<>"|?*\u0001-\u001f]/i;
 
 /**
- * A blob's name as a path below `folder`; refuses names that lead out and what Windows would read as a drive, and on Windows also its
- * device names and what it cannot write.
+ * A blob's name as a path below `folder`. Errors: `Failure` `PathOutside` for one that leads out, or holds a backslash (a way out on Windows);
+ * on Windows `PathUnwritable` for what it cannot hold.
  */
 export function insideOf(
   folder: string,
@@ -169,16 +173,17 @@ export function insideOf(
   const target = paths.resolve(root, ...name.split('/'));
   const way = paths.relative(root, target);
   const out = way === '' || way === '..' || way.startsWith(`..${paths.sep}`) || paths.resolve(root, way) !== target;
-  if (out || /[\\:\u0000]/.test(name)) {
+  if (out || /[\\\u0000]/.test(name)) {
     throw new Failure(`The output holds a file named ${JSON.stringify(name)}, which leads out of its folder.`, {
       code: 'PathOutside',
-      advice: 'Nothing was written there. Find out which step writes such a name.',
+      advice: 'Nothing of this output was written. Find out which step writes such a name.',
     });
   }
-  if (paths.sep === '\\' && name.split('/').some((part) => deviceName.test(part))) {
+  if (paths.sep === '\\' && name.split('/').some((part) => notForWindows.test(part))) {
     throw new Failure(`The output holds a file named ${JSON.stringify(name)}, which Windows cannot write.`, {
       code: 'PathUnwritable',
-      advice: 'Have the step write another name, or fetch the output on a Linux or macOS agent.',
+      advice:
+        'Nothing of this output was written. Have the step write another name, or fetch the output on a Linux or macOS agent.',
     });
   }
   return paths.join(root, way);
@@ -202,7 +207,7 @@ export function checkNames(names: readonly string[], platform: NodeJS.Platform =
     files.set(folded(name), name);
   }
   for (const name of names) {
-    for (let above = posix.dirname(name); above !== '.' && above !== '/'; above = posix.dirname(above)) {
+    for (const above of foldersOf(name)) {
       const file = files.get(folded(above));
       if (file !== undefined) throw clash(file, name);
     }
@@ -260,7 +265,9 @@ function unwritable(error: unknown, target: string): unknown {
     advice:
       code === 'ENAMETOOLONG' || code === 'ENOENT'
         ? 'The path is too long for this file system: give a shorter downloadPath.'
-        : 'Give a downloadPath that the agent may write to, with room for the output.',
+        : code === 'EBUSY' || code === 'EPERM'
+          ? 'Another program may hold a file of this name open (on Windows), or it is write-protected: give another downloadPath.'
+          : 'Give a downloadPath that the agent may write to, with room for the output.',
     cause: error,
   });
 }

@@ -66,6 +66,8 @@ class Watch {
   #stalled: number | undefined;
   #outage: { since: number; tries: number; said: boolean } | undefined;
   #refused = 0;
+  /** Trouble with what only explains the job. */
+  readonly #unread = { steps: new Unread('steps'), logs: new Unread('logs') };
 
   constructor(
     readonly workspace: Workspace,
@@ -98,24 +100,18 @@ class Watch {
       if (limitMs !== undefined && now - this.#started >= limitMs) return { end: 'limit', job: this.#job, steps: this.#steps };
       await this.#guarded(async () => {
         if (now >= this.#jobDue) await this.#lookAtJob(now);
-        if (this.#followsSteps() && now >= this.#stepsDue) await this.#lookAtSteps(now);
-        if (this.options.logs) await this.#logs.poll(now, this.#allowance, signal);
       });
+      if (!this.#outage) await this.#lookInside(now);
       if (this.#end()) continue;
       await clock.sleep(this.#pause(clock.now()), signal);
     }
   }
 
-  #followsSteps(): boolean {
-    return this.options.logs;
-  }
-
   #pause(now: number): number {
     if (this.#outage) return Math.min(60_000, 2_000 * 2 ** Math.min(this.#outage.tries, 6));
     const due = [this.#jobDue];
-    if (this.#followsSteps()) due.push(this.#stepsDue);
-    const log = this.options.logs ? this.#logs.nextDue() : undefined;
-    if (log !== undefined) due.push(log);
+    const log = this.#logs.nextDue();
+    if (this.options.logs) due.push(this.#stepsDue, log ?? Infinity);
     if (this.options.limitMs !== undefined) due.push(this.#started + this.options.limitMs);
     return Math.max(200, Math.min(...due) - now);
   }
@@ -176,6 +172,35 @@ class Watch {
     const covered =
       this.options.logs && this.#parentHasSteps && this.#steps.some(({ group, phase }) => !group && phase === 'active');
     return now + (covered ? Math.max(interval, 150_000) : interval);
+  }
+
+  /** Steps and logs explain a job; where they cannot be read, the wait goes on without them. */
+  async #lookInside(now: number): Promise<void> {
+    if (!this.options.logs) return;
+    const { steps, logs } = this.#unread;
+    if (now >= this.#stepsDue && !(await this.#tried(steps, () => this.#lookAtSteps(now)))) {
+      this.#stepsDue = this.options.clock.now() + steps.pause;
+    }
+    const due = this.#logs.nextDue();
+    if (due !== undefined && now >= due)
+      await this.#tried(logs, () => this.#logs.poll(now, this.#allowance, this.options.signal));
+  }
+
+  /** True when it could be read. Otherwise the job is asked at once: it may be all of Azure that does not answer. */
+  async #tried(part: Unread, body: () => Promise<void>): Promise<boolean> {
+    try {
+      await body();
+    } catch (error) {
+      this.options.signal.throwIfAborted();
+      if (!(error instanceof Failure)) throw error;
+      if (part.tries === 0) this.#jobDue = Math.min(this.#jobDue, this.options.clock.now());
+      const text = part.failed(error);
+      if (text) this.sink.notice('warning', text);
+      return false;
+    }
+    const text = part.read();
+    if (text) this.sink.notice('info', text);
+    return true;
   }
 
   async #lookAtSteps(now: number): Promise<void> {
@@ -261,6 +286,29 @@ class Watch {
       this.sink.notice('warning', `The last log lines may be missing here: ${what}`);
     }
     return { end, job: this.#job, steps: this.#steps };
+  }
+}
+
+/** What cannot be read for a while, and when that is worth a word: at the third time, because much passes by itself. */
+class Unread {
+  tries = 0;
+  constructor(readonly what: 'steps' | 'logs') {}
+
+  /** Until the next try, in milliseconds. */
+  get pause(): number {
+    return Math.min(120_000, 2_000 * 2 ** Math.min(this.tries, 6));
+  }
+
+  failed({ message, details }: Failure): string | undefined {
+    if (++this.tries !== 3) return undefined;
+    const advice = details.advice ? ` ${details.advice}` : '';
+    return `The ${this.what} of the job cannot be read here. ${message}${advice} The wait goes on; the studio shows them.`;
+  }
+
+  read(): string | undefined {
+    const said = this.tries >= 3;
+    this.tries = 0;
+    return said ? `The ${this.what} of the job can be read again.` : undefined;
   }
 }
 

@@ -226,4 +226,68 @@ describe('the wait for a job', () => {
     );
     assert.equal(told.lines.map(({ text }) => text).join(''), 'first try, long text\nsecond\n');
   });
+
+  it('reads a file that was replaced by a shorter one while the step ended', async () => {
+    const told = await watch(
+      {
+        type: 'Command',
+        status: (age) => (age < 5 * minute ? 'Running' : 'Completed'),
+        log: (_id, age) => (age < 4.99 * minute ? 'first try, long text \u00fc'.slice(0, 23) : 'second\n'),
+      },
+      { logs: true },
+    );
+    assert.equal(told.lines.map(({ text }) => text).join(''), 'first try, long text \u00fcsecond\n');
+  });
+
+  it('goes on without logs and steps where they cannot be read, says so once, and notices the end in time', async () => {
+    const length = 70 * minute;
+    const base: Script = {
+      status: (age) => (age < length ? 'Running' : 'Completed'),
+      steps: (age) => ['a', 'b'].map((id) => ({ id, status: age < length ? 'Running' : 'Completed' })),
+      log: () => 'line\n',
+    };
+    const refusal = { error: { code: 'AuthorizationFailed', message: 'no rights on runs' } };
+    const storage = '<Error><Code>AuthorizationFailure</Code><Message>Not authorized.</Message></Error>';
+    const cases: [string, Script['instead'], RegExp][] = [
+      [
+        'a storage that does not answer',
+        ({ path }) => (path.startsWith('/log/') ? { reset: true } : undefined),
+        /logs .*no answer/,
+      ],
+      [
+        'a storage that is closed to this machine',
+        ({ path }) => (path.startsWith('/log/') ? { status: 403, body: storage } : undefined),
+        /logs .*AuthorizationFailure.*firewall/,
+      ],
+      [
+        'run history that is not for us',
+        ({ path }) => (path.includes('/history/') ? { status: 403, body: refusal } : undefined),
+        /steps .*no rights on runs/,
+      ],
+      ['run history that is out', ({ path }) => (path.includes('/history/') ? { status: 503 } : undefined), /steps /],
+    ];
+    for (const [name, instead, words] of cases) {
+      const told = await watch({ ...base, instead }, { logs: true });
+      assert.equal(told.end.end, 'completed', name);
+      assert.ok(told.endedAt - length <= length * 0.05, `${name}: noticed after ${told.endedAt - length} ms`);
+      assert.ok(told.asked.length < 1.5 * 1_200, `${name}: ${told.asked.length} requests`);
+      const [first = '', last = '', ...more] = told.notices;
+      assert.match(first, words, name);
+      assert.match(last, /last log lines may be missing/, name);
+      assert.deepEqual(more, [], name);
+      assert.deepEqual(told.lines, [], name);
+    }
+    // One storage account of two is enough for the logs that lie in it; and what passes is read from where it was left.
+    const half = await watch(
+      {
+        ...base,
+        status: (age) => (age < 15 * minute ? 'Running' : 'Completed'),
+        instead: ({ path }, age) =>
+          path === '/log/a' || (path === '/log/b' && age > minute && age < 10 * minute) ? { reset: true } : undefined,
+        log: (id, age) => `${id}\n`.repeat(Math.floor(Math.min(age, 15 * minute) / minute)),
+      },
+      { logs: true },
+    );
+    assert.equal(half.lines.map(({ text }) => text).join(''), 'b\n'.repeat(15));
+  });
 }).timeout(120_000);
