@@ -1,12 +1,16 @@
 /** Bytes between storage and the folders of a job: snapshots, inputs, outputs. */
-import { constants } from 'node:fs';
+import { chmodSync, constants, cpSync, lstatSync, mkdirSync, opendirSync, readdirSync } from 'node:fs';
 import { chmod, cp, lstat, mkdir, readdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createWriteStream } from 'node:fs';
 import { createHash, randomUUID } from 'node:crypto';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { BlobEntry, BlobPlace, Storage } from '../storage/types.js';
-import { JobFailure } from './types.js';
+import { JobFailure, type Tree } from './types.js';
+
+/** Up to here a copy on this machine is done at once. */
+const smallCount = 64;
+const smallBytes = 1024 * 1024;
 
 /** Runs `work` for each item, so many at once. */
 export async function eachOf<T>(
@@ -144,21 +148,75 @@ export async function storePath(
   within: string,
   skipped: string[] = [],
 ): Promise<number> {
+  if (isEmptyFolder(path)) return 0;
   const files = await filesOf(path, within, skipped);
   const base = place.path.replace(/\/+$/, '');
   await eachOf(files, 8, ({ file, name }) => storage.writeFile({ ...place, path: name === '' ? base : `${base}/${name}` }, file));
   return files.length;
 }
 
-/** Copies a folder or file on this machine; copy-on-write where the file system can. */
-export async function copyPath(from: string, to: string): Promise<void> {
-  await mkdir(dirname(to), { recursive: true });
-  await cp(from, to, { recursive: true, mode: constants.COPYFILE_FICLONE, verbatimSymlinks: true });
+function isEmptyFolder(path: string): boolean {
+  const top = lstatSync(path, { throwIfNoEntry: false });
+  return top?.isDirectory() === true && readdirSync(path).length === 0;
 }
 
-/** Makes everything below a path read-only (mounts), links and what they lead to aside; best effort, as root may write anyway. */
+/**
+ * Copies a folder or file on this machine; copy-on-write where the file system can.
+ * @param readOnly makes the copied files so (mounts), links and what they lead to aside; best effort, as root may write anyway
+ */
+export async function copyPath(from: string, to: string, readOnly = false): Promise<void> {
+  const options = { recursive: true, mode: constants.COPYFILE_FICLONE, verbatimSymlinks: true };
+  mkdirSync(dirname(to), { recursive: true });
+  const small = smallTree(from);
+  if (small) {
+    cpSync(from, to, options);
+    if (readOnly) for (const name of small) chmodSync(join(to, name), 0o444);
+    return;
+  }
+  await cp(from, to, options);
+  if (readOnly) await makeReadOnly(to);
+}
+
+/** Makes everything below a path read-only, links and what they lead to aside. */
 export async function makeReadOnly(path: string): Promise<void> {
   for (const { file } of await filesOf(path)) await chmod(file, 0o444);
+}
+
+/** The files of a tree that is copied faster than the thread pool takes turns for it, as paths below it; undefined for a larger one. */
+function smallTree(path: string): string[] | undefined {
+  const top = lstatSync(path);
+  if (!top.isDirectory()) return top.size > smallBytes ? undefined : top.isFile() ? [''] : [];
+  const files: string[] = [];
+  const folders = [''];
+  let entries = 0;
+  let bytes = 0;
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    const listing = opendirSync(join(path, folder));
+    try {
+      for (let entry = listing.readSync(); entry; entry = listing.readSync()) {
+        const name = join(folder, entry.name);
+        if (entry.isDirectory()) folders.push(name);
+        else if (entry.isFile()) {
+          files.push(name);
+          bytes += lstatSync(join(path, name)).size;
+        }
+        if (++entries > smallCount || bytes > smallBytes) return undefined;
+      }
+    } finally {
+      listing.closeSync();
+    }
+  }
+  return files;
+}
+
+/** Removes a tree's files without anybody waiting for it; they are gone when the tree has ended. */
+export function discard(tree: Tree, path: string): void {
+  const removal = rm(path, { recursive: true, force: true, maxRetries: 3 })
+    .catch((error: unknown) => {
+      tree.ctx.log.error(`${path} could not be removed`, error);
+    })
+    .finally(() => tree.leaving.delete(removal));
+  tree.leaving.add(removal);
 }
 
 /**

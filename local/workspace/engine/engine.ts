@@ -139,6 +139,7 @@ export class Engine {
       rootRunId: run.runId,
       signal,
       stops,
+      leaving: new Set(),
       folder: join(this.#folder, 'runs', ws.guid.slice(0, 8), run.runId),
       token: () =>
         (token ??= this.#ctx.issuer.mint(principal, 'https://management.azure.com', tokenSeconds).then((minted) => minted.token)),
@@ -153,6 +154,7 @@ export class Engine {
     } catch (error) {
       await this.#endBadly(tree, run.runId, error, signal);
     } finally {
+      await Promise.all(tree.leaving);
       await rm(tree.folder, { recursive: true, force: true, maxRetries: 3 });
       for (const key of this.#shared?.environments.keys() ?? [])
         if (key.startsWith(`${run.runId} `)) this.#shared?.environments.delete(key);

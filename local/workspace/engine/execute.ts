@@ -1,10 +1,11 @@
 /** One command as one run: environment, slot, files, process, outputs. */
-import { mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ServiceError } from '../errors.js';
 import { artifactPlace, locate } from './locate.js';
 import { buildEnvironment, planEnvironment, type BuiltEnvironment, type EnvironmentPlan } from './environment/resolve.js';
-import { copyPath, storePath, type SnapshotCache } from './data.js';
+import { copyPath, discard, storePath, type SnapshotCache } from './data.js';
 import type { BlobPlace } from '../storage/types.js';
 import { definitionOf, onCluster } from './describe.js';
 import type { RunRecord, RunStatus } from '../runs/record.js';
@@ -111,7 +112,7 @@ export async function execute(
   });
   const folder = join(tree.folder, segment(run.runId));
   try {
-    // A log that is listed can be read: both are there before the run shows as running.
+    // A log that is listed can be read: both are there before the run shows as running. The process does not wait for that.
     const logs = Promise.all([
       ctx.storage.append(artifacts(logName), new Uint8Array()),
       ctx.storage.write(artifacts(buildLogName), environment.log),
@@ -120,14 +121,21 @@ export async function execute(
     const files = await prepareFiles(task, shared, spec, inputs, targets, folder);
     stopIfCanceled(signal);
     const logFile = join(folder, 'std_log.txt');
-    await writeFile(logFile, '');
-    await logs;
-    await enter(task, 'Running', (record) => {
-      record.logFiles = [buildLogName, logName];
-      record.definition = definitionOf(spec, inputs, targets);
-      taken(record);
-    });
-    await runCommand(task, shared, spec, environment, files, logFile);
+    writeFileSync(logFile, '');
+    const running = logs.then(() =>
+      enter(task, 'Running', (record) => {
+        record.logFiles = [buildLogName, logName];
+        record.definition = definitionOf(spec, inputs, targets);
+        taken(record);
+      }),
+    );
+    running.catch(() => undefined); // awaited below
+    if (ctx.latency.seconds('Running') > 0) await running;
+    try {
+      await runCommand(task, shared, spec, environment, files, logFile);
+    } finally {
+      await running;
+    }
     const outputs = await storeOutputs(task, files.outputs);
     for (const name of artifactFolders) await store(task, name, join(files.cwd, name), artifacts(name));
     stopIfCanceled(signal);
@@ -135,8 +143,8 @@ export async function execute(
   } finally {
     free();
     // The log stays until it has been moved; outputs are read by later nodes of the tree.
-    await rm(join(folder, 'wd'), { recursive: true, force: true });
-    await rm(join(folder, 'in'), { recursive: true, force: true });
+    discard(tree, join(folder, 'wd'));
+    discard(tree, join(folder, 'in'));
   }
 }
 
@@ -158,11 +166,11 @@ async function prepareFiles(
 ): Promise<Files> {
   const { ctx, ws } = task.tree;
   const cwd = join(folder, 'wd');
-  await mkdir(cwd, { recursive: true });
-  // The service makes both, and keeps what lands in them.
-  for (const name of artifactFolders) await mkdir(join(cwd, name), { recursive: true });
+  // The service makes both, and keeps what lands in them. (Synchronous, as all small steps here: forty short nodes feel each turn of the
+  // thread pool.)
+  for (const name of artifactFolders) mkdirSync(join(cwd, name), { recursive: true });
   if (spec.codeId !== undefined) await copyPath(await snapshotOf(task, shared.snapshots, spec.codeId), cwd);
-  for (const [name, text] of Object.entries(spec.extraFiles ?? {})) await writeFile(join(folder, segment(name)), text);
+  for (const [name, text] of Object.entries(spec.extraFiles ?? {})) writeFileSync(join(folder, segment(name)), text);
   const variables: Record<string, string> = {};
   const values = new Map<string, string | undefined>();
   for (const [name, value] of inputs) {
@@ -180,7 +188,7 @@ async function prepareFiles(
       : ctx.storage.longUri(ws, defaultDatastore, `azureml/${task.run.runId}/${name}/`);
     const uri = given !== '' ? given : usual;
     const direct = target.mode?.toLowerCase() === 'direct';
-    const local = direct ? undefined : await outputPath(target, uri, given !== '', join(folder, 'out', segment(name)));
+    const local = direct ? undefined : outputPath(target, uri, given !== '', join(folder, 'out', segment(name)));
     outputs.set(name, { target, uri, ...(local !== undefined && { local }) });
     outputValues.set(name, local ?? uri);
     variables[`AZURE_ML_OUTPUT_${name}`] = local ?? uri;
@@ -194,8 +202,8 @@ async function prepareFiles(
 }
 
 /** Where a job writes an output: a folder that is there, or a file in a folder that is there. */
-async function outputPath(target: OutputTarget, uri: string, named: boolean, folder: string): Promise<string> {
-  await mkdir(folder, { recursive: true });
+function outputPath(target: OutputTarget, uri: string, named: boolean, folder: string): string {
+  mkdirSync(folder, { recursive: true });
   if (target.type !== 'uri_file') return folder;
   const last = named && !uri.endsWith('/') ? (uri.split('/').pop() ?? 'data') : 'data';
   return join(folder, segment(last));
@@ -213,7 +221,7 @@ async function runCommand(
   const { ctx, ws } = tree;
   const mark = markOf(tree, run.runId);
   const variables = { ...environment.variables, ...files.variables, ...spec.environmentVariables };
-  const temp = await jobTemp(shared.site.folder);
+  const temp = jobTemp(shared.site.folder);
   const env = jobEnvironment({ task, site: shared.site, venv: environment.venv, token: await tree.token(), temp, variables });
   const pump = pumpLog(ctx.storage, logFile, artifactPlace(ws, run.dataContainerId, logName));
   try {
@@ -238,9 +246,7 @@ async function runCommand(
   } finally {
     shared.processEnded(mark);
     await pump.finish();
-    await rm(temp, { recursive: true, force: true, maxRetries: 3 }).catch((error: unknown) => {
-      ctx.log.error(`The temporary folder of ${run.runId} could not be removed`, error);
-    });
+    discard(tree, temp);
   }
 }
 

@@ -1,5 +1,6 @@
 /** What a job reads: its code and its data inputs, as paths on this machine. */
-import { mkdir, stat, writeFile } from 'node:fs/promises';
+import { existsSync, mkdirSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { copyPath, fetchPlace, insideFolder, makeReadOnly, type SnapshotCache } from './data.js';
 import { locate } from './locate.js';
@@ -30,22 +31,22 @@ export async function fetchInput(task: Task, value: DataValue, folder: string): 
     const found = locate(ctx, ws, value.uri);
     return 'place' in found ? directUri(task, value.uri) : found.url;
   }
-  await mkdir(folder, { recursive: true });
-  let path: string | undefined;
-  if (value.local !== undefined && (await stat(value.local).catch(() => undefined))) {
-    path = join(folder, value.type === 'uri_file' ? segment(value.local.split(/[/\\]/).pop() ?? 'data') : 'data');
-    await copyPath(value.local, path);
-  } else {
-    const found = locate(ctx, ws, value.uri);
-    path =
-      'url' in found ? await fetchUrl(found.url, value, folder, task.signal) : await fetchPlace(ctx.storage, found.place, folder);
+  mkdirSync(folder, { recursive: true });
+  const readOnly = !/download|readwrite/.test(mode);
+  if (value.local !== undefined && existsSync(value.local)) {
+    const copy = join(folder, value.type === 'uri_file' ? segment(value.local.split(/[/\\]/).pop() ?? 'data') : 'data');
+    await copyPath(value.local, copy, readOnly);
+    return copy;
   }
+  const found = locate(ctx, ws, value.uri);
+  const path =
+    'url' in found ? await fetchUrl(found.url, value, folder, task.signal) : await fetchPlace(ctx.storage, found.place, folder);
   if (path === undefined) {
     if (!value.mayBeEmpty)
       throw new JobFailure(`No data was found at input path '${value.uri}'.`, 'UserError', { innerCode: 'DataNotFound' });
     return value.type === 'uri_file' ? join(folder, 'data') : folder;
   }
-  if (!/download|readwrite/.test(mode)) await makeReadOnly(path);
+  if (readOnly) await makeReadOnly(path);
   return path;
 }
 

@@ -1,4 +1,5 @@
 /** Moves a growing local log file into the run's append blob, in pieces of bounded size, while the job writes on. */
+import { statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BlobPlace, Storage } from '../storage/types.js';
@@ -20,6 +21,7 @@ export function pumpLog(storage: Storage, file: string, place: BlobPlace): LogPu
   const buffer = Buffer.allocUnsafe(64 * 1024);
   /** True when everything there has been moved. */
   const move = async (): Promise<void> => {
+    if (statSync(file).size <= offset) return;
     const handle = await open(file, 'r');
     try {
       for (;;) {

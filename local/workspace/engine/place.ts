@@ -1,6 +1,5 @@
 /** Where the engine works, and the temporary folder of each job process: nothing of either outlives the workspace. */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { mkdir, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 
@@ -43,11 +42,11 @@ const longest = 70;
  * A fresh temporary folder for one job process, to be removed with it: a compute node's is wiped too. Its path is short, because programs
  * put Unix sockets into it; where the engine's folder is long already, it lies in the system's.
  */
-export async function jobTemp(folder: string): Promise<string> {
+export function jobTemp(folder: string): string {
   const near = jobTemps(folder);
-  if (near.length + 7 > longest) return await mkdtemp(join(tmpdir(), 'amlops-job-'));
-  await mkdir(near, { recursive: true });
-  return await mkdtemp(`${near}/`);
+  if (near.length + 7 > longest) return mkdtempSync(join(tmpdir(), 'amlops-job-'));
+  mkdirSync(near, { recursive: true });
+  return mkdtempSync(`${near}/`);
 }
 
 /** The folder of all job processes' temporary folders, which a killed workspace leaves behind. */

@@ -73,6 +73,8 @@ export interface Tree {
   readonly signal: AbortSignal;
   /** Folder for the files of this tree; removed when it has ended. */
   readonly folder: string;
+  /** Removals under way (`discard`); waited for before `folder` is removed. */
+  readonly leaving: Set<Promise<void>>;
   /** Ends one run below the root (and what is below it); by run id. */
   readonly stops: Map<string, AbortController>;
   /** ARM token for the job's processes. */
