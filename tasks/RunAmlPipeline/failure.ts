@@ -34,9 +34,11 @@ export async function digestFailure(inputs: Inputs, workspace: Workspace, platfo
     for (const line of digest.lines) platform.foreign(`  | ${line}`);
   }
   if (job.studioUrl) platform.info(`Studio: ${job.studioUrl}`);
+  // On the run's page only the error stands: what to do is said with it, where it is more than "look at the log".
+  const tip = digest.cause === 'user code' || digest.cause === 'unknown' ? '' : `\n${digest.advice}`;
   platform.issue({
     type: 'error',
-    message: `${digest.itself ? 'The job' : `Step ${digest.step}`} (${digest.cause}): ${digest.message}`,
+    message: `${digest.itself ? 'The job' : `Step ${digest.step}`} failed (${digest.cause}): ${digest.message}${tip}`,
     code: digest.cause.replaceAll(' ', '-'),
     ...(digest.place ? { sourcePath: digest.place.path, line: digest.place.line } : {}),
   });

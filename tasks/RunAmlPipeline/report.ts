@@ -3,12 +3,12 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Digest } from '../../src/aml/jobs/digest.js';
 import type { JobState } from '../../src/aml/jobs/job.js';
-import type { Metrics } from '../../src/aml/jobs/metrics.js';
+import { bestTrials, type Metrics } from '../../src/aml/jobs/metrics.js';
 import type { FetchedOutput } from '../../src/aml/jobs/outputs.js';
 import type { StepState } from '../../src/aml/jobs/steps.js';
 import type { Platform } from '../../src/task/platform.js';
 import { sanitize, sanitizeInline } from '../../src/task/sanitize.js';
-import { duration } from './view.js';
+import { counted, duration, figure, size } from './words.js';
 
 export interface Report {
   job: JobState;
@@ -20,6 +20,8 @@ export interface Report {
   steps: readonly StepState[];
   metrics?: Metrics;
   digest?: Digest;
+  /** How it ended in one sentence or two, when the job has not completed. */
+  told?: string;
   outputs: readonly FetchedOutput[];
 }
 
@@ -48,7 +50,9 @@ function write(platform: Platform, report: Report): void {
   const json = join(folder, 'aml.run.json');
   writeFileSync(json, `${JSON.stringify(attachment(report), null, 1)}\n`);
   platform.attach('aml.run', `${report.job.name}.json`, json);
-  const page = join(folder, `Azure ML ${report.job.displayName.replace(/[^\w .-]+/g, '_').slice(0, 60)}.md`);
+  // The agent makes the file's name the page's title.
+  const title = /[a-z\d]/i.test(report.job.displayName) ? report.job.displayName : report.job.name;
+  const page = join(folder, `Azure ML ${title.replace(/[^\w .-]+/g, '_').slice(0, 60)}.md`);
   writeFileSync(page, markdown(report));
   platform.summary(page);
 }
@@ -121,54 +125,75 @@ function target(url: string): string {
   return url.replace(/[\s()<>"'\\`[\]|]/g, (character) => `%${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
+/** What heads the page, by how the wait ended. */
+const ends: Record<string, string> = {
+  canceled: 'Cancelled in Azure',
+  lost: 'Deleted in Azure',
+  limit: 'Time limit reached',
+};
+const mostRows = 200;
+
+/** The page: what happened, where and what to do first, then the way to the studio, then numbers. */
 export function markdown(report: Report): string {
-  const { job, steps, digest, metrics, outputs } = report;
-  const lines = [`## ${md(job.displayName)}: ${md(job.status || report.end)}`, ''];
-  lines.push('| | |', '| --- | --- |', `| job | ${md(job.name)} |`, `| workspace | ${md(report.workspace.workspace)} |`);
-  if (job.experimentName) lines.push(`| experiment | ${md(job.experimentName)} |`);
-  lines.push(`| waited | ${duration(report.waitedMs)} |`);
-  if (job.studioUrl) lines.push(`| studio | [open](${target(job.studioUrl)}) |`);
-  lines.push('');
+  const { job, digest } = report;
+  const failed = digest ? `Failed${digest.itself ? '' : ` in ${md(digest.step)}`} (${digest.cause})` : undefined;
+  const lines = [`## ${md(job.displayName)}: ${failed ?? ends[report.end] ?? md(job.status || 'no answer')}`, ''];
   if (digest) {
-    lines.push(
-      digest.itself ? `### Failed: ${digest.cause}` : `### Failed in ${md(digest.step)}: ${digest.cause}`,
-      '',
-      md(digest.message),
-      '',
-      md(digest.advice),
-      '',
-    );
+    lines.push(`**${md(digest.message)}**`, '');
     if (digest.place) lines.push(`At ${md(digest.place.path)}, line ${digest.place.line}.`, '');
-    if (digest.lines.length > 0) {
-      // An indented block cannot be left from inside.
-      lines.push(
-        'Last lines of its log:',
-        '',
-        ...digest.lines.map((line) => `    ${sanitize(line).join(' ').slice(0, 500)}`),
-        '',
-      );
-    }
+    lines.push(md(digest.advice), '');
+  } else if (report.told) lines.push(md(report.told), '');
+  if (job.studioUrl) lines.push(`[Open in Azure Machine Learning studio](${target(job.studioUrl)})`, '');
+  if (digest && digest.lines.length > 0) {
+    // An indented block cannot be left from inside.
+    lines.push('Last lines of its log:', '', ...digest.lines.map((line) => `    ${cut(sanitize(line).join(' '))}`), '');
   }
-  const leaves = steps.filter(({ group }) => !group);
-  if (leaves.length > 0) {
-    lines.push('| step | state | time |', '| --- | --- | --- |');
-    for (const { name, status, reused, started, ended } of leaves.slice(0, 200)) {
-      const time = started !== undefined && ended !== undefined && !reused ? duration(ended - started) : '';
-      lines.push(`| ${md(name)} | ${reused ? 'reused' : md(status)} | ${time} |`);
-    }
-    lines.push('');
-  }
-  const values = Object.entries(metrics?.values ?? {});
-  if (values.length > 0) {
-    lines.push('| metric | value |', '| --- | ---: |');
-    for (const [name, value] of values.slice(0, 200)) lines.push(`| ${md(name)} | ${value} |`);
-    lines.push('');
-  }
-  if (outputs.length > 0) {
-    lines.push('| output | files | bytes | digest |', '| --- | ---: | ---: | --- |');
-    for (const output of outputs)
-      lines.push(`| ${md(output.name)} | ${output.files.length} | ${output.bytes} | ${output.digest} |`);
-    lines.push('');
-  }
+  lines.push(...stepRows(report), ...metricRows(report), ...outputRows(report), ...factRows(report));
   return `${lines.join('\n')}\n`;
+}
+
+function cut(line: string): string {
+  return line.length > 500 ? `${line.slice(0, 499)}…` : line;
+}
+
+/** A job without steps is told of by the heading. Steps that the job never came to are named too. */
+function stepRows({ job, steps, end }: Report): string[] {
+  const leaves = steps.filter(({ group, runId }) => !group && runId !== job.name);
+  const known = new Set(steps.map(({ name }) => name.split('/')[0]));
+  const best = new Set(bestTrials(job, steps));
+  const rows = leaves.map(({ name, status, reused, started, ended }) => {
+    const time = started !== undefined && ended !== undefined && !reused ? duration(ended - started) : '';
+    return `| ${md(name)}${best.has(name) ? ' (best trial)' : ''} | ${reused ? 'Reused' : md(status)} | ${time} |`;
+  });
+  if (leaves.length > 0 && end !== 'completed') {
+    for (const name of job.nodes) if (!known.has(name)) rows.push(`| ${md(name)} | Not started | |`);
+  }
+  return table(['| step | state | time |', '| --- | --- | --- |'], rows, 'step');
+}
+
+function metricRows({ metrics }: Report): string[] {
+  const values = Object.entries(metrics?.values ?? {});
+  const rows = values.map(([name, value]) => `| ${md(name)} | ${figure(value)} |`);
+  const remarks = (metrics?.remarks ?? []).slice(0, 10).flatMap((remark) => [`Metric ${md(remark)}.`, '']);
+  return [...table(['| metric | value |', '| --- | ---: |'], rows, 'metric'), ...remarks];
+}
+
+function outputRows({ outputs }: Report): string[] {
+  const rows = outputs.map(({ name, files, bytes, digest }) => `| ${md(name)} | ${files.length} | ${size(bytes)} | ${digest} |`);
+  return table(['| downloaded output | files | size | digest |', '| --- | ---: | ---: | --- |'], rows, 'output');
+}
+
+function factRows({ job, workspace, how, attempt, waitedMs }: Report): string[] {
+  const rows = [`| job | ${md(job.name)} |`, `| workspace | ${md(workspace.workspace)} |`];
+  if (job.experimentName) rows.push(`| experiment | ${md(job.experimentName)} |`);
+  if (how === 'attached') rows.push('| this step | attached to the job, which was there already |');
+  if (attempt > 1) rows.push(`| attempt | ${attempt} |`);
+  rows.push(`| this step waited | ${duration(waitedMs)} |`);
+  return table(['| about | |', '| --- | --- |'], rows, 'row');
+}
+
+function table(head: readonly string[], rows: readonly string[], thing: string): string[] {
+  if (rows.length === 0) return [];
+  const more = rows.length - mostRows;
+  return [...head, ...rows.slice(0, mostRows), '', ...(more > 0 ? [`${counted(more, `more ${thing}`)}.`, ''] : [])];
 }

@@ -4,17 +4,20 @@ import { join, resolve } from 'node:path';
 import { passesByItself } from '../../src/azure/advice.js';
 import { Failure } from '../../src/azure/errors.js';
 import type { Workspace } from '../../src/aml/workspace.js';
-import { metricSources, settledMetrics, type Metrics } from '../../src/aml/jobs/metrics.js';
+import { bestTrials, metricSources, settledMetrics, type Metrics } from '../../src/aml/jobs/metrics.js';
 import { fetchOutput, insideOf, locateOutput, outputNames, type FetchedOutput } from '../../src/aml/jobs/outputs.js';
 import { StepReader, type StepState } from '../../src/aml/jobs/steps.js';
 import type { Platform } from '../../src/task/platform.js';
 import type { Inputs } from './inputs.js';
 import { reportFolder, type Report } from './report.js';
 import { wantsAll } from './downloads.js';
-import { counted } from './view.js';
+import { counted, figure, size } from './words.js';
 
 /** An output variable becomes an environment variable of later steps, which have a limit. */
 const longestVariable = 24_000;
+
+/** A sweep of a hundred trials would say a hundred times that the loss of a trial is no number. */
+const mostRemarks = 10;
 
 /** The steps as the wait left them; read now when it did not look at them. */
 export async function stepsOf(workspace: Workspace, { job, steps }: Report, platform: Platform): Promise<readonly StepState[]> {
@@ -35,12 +38,17 @@ export async function giveMetrics(workspace: Workspace, report: Report, platform
       `The metrics could not be read, so the output variable metrics is empty. ${error.message} ${error.details.advice ?? ''}`,
     );
   }
-  for (const remark of metrics.remarks) platform.info(`Metric ${remark}.`);
+  for (const name of bestTrials(report.job, report.steps)) platform.info(`Best trial: ${name}.`);
+  for (const remark of metrics.remarks.slice(0, mostRemarks)) platform.info(`Metric ${remark}.`);
+  const unsaid = metrics.remarks.length - mostRemarks;
+  if (unsaid > 0) platform.info(`The same of ${counted(unsaid, 'more metric')}: see the attachment aml.run.`);
   const names = Object.keys(metrics.values);
   if (names.length > 0) {
-    const shown = names.slice(0, 50).map((name) => `${name} = ${metrics.values[name]}`);
-    const more = names.length > shown.length ? `, and ${names.length - shown.length} more in metricsFile` : '';
-    platform.info(`Metrics: ${shown.join(', ')}${more}`);
+    const shown = names.slice(0, 50);
+    const width = Math.min(40, Math.max(...shown.map((name) => name.length)));
+    platform.info('Metrics:');
+    for (const name of shown) platform.info(`  ${name.padEnd(width)}  ${figure(metrics.values[name] ?? Number.NaN)}`);
+    if (names.length > shown.length) platform.info(`  and ${names.length - shown.length} more: see metricsFile`);
   }
   const text = JSON.stringify(metrics.values);
   const file = join(reportFolder(platform, report.job.name), 'metrics.json');
@@ -83,7 +91,7 @@ export async function fetchOutputs(
       continue;
     }
     platform.info(
-      `Output ${name}: ${counted(output.files.length, 'file')}, ${output.bytes} bytes, ${output.digest}, in ${output.folder}`,
+      `Output ${name}: ${counted(output.files.length, 'file')}, ${size(output.bytes)}, in ${output.folder} (${output.digest})`,
     );
   }
   platform.output('outputsPath', folder);

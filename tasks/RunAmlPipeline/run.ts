@@ -12,7 +12,8 @@ import { repositoryPath } from '../../src/task/repository-path.js';
 import { checkDownloads, foreseeDownloads, needsCheck } from './downloads.js';
 import type { Inputs } from './inputs.js';
 import type { Report } from './report.js';
-import { counted, duration, JobView } from './view.js';
+import { JobView } from './view.js';
+import { counted, duration, size } from './words.js';
 
 /** A job that this step is responsible for. */
 interface Taken {
@@ -162,7 +163,7 @@ async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, 
     });
   }
   const { bytes, files, reused } = compiled.upload;
-  if (files > 0) platform.info(`Uploaded ${counted(files, 'file')} (${bytes} bytes).`);
+  if (files > 0) platform.info(`Uploaded ${counted(files, 'file')} (${size(bytes)}).`);
   else if (reused > 0) platform.info('Code and data are unchanged: nothing was uploaded.');
   flight.name = chosen.name;
   const { job, readBack } = await submitJob(workspace, compiled, submission, { clock: platform.clock, signal });
@@ -174,7 +175,7 @@ function announce({ job, how }: Taken, platform: Platform): void {
   platform.info(
     `${how === 'submitted' ? 'Submitted' : 'Attached to'} job ${job.name}${job.displayName === job.name ? '' : ` (${job.displayName})`}`,
   );
-  platform.info(`Studio: ${job.studioUrl ?? ''}`);
+  if (job.studioUrl) platform.info(`Studio: ${job.studioUrl}`);
   platform.output('jobName', job.name);
   platform.output('jobId', job.armId);
   platform.output('studioUrl', job.studioUrl ?? '');
@@ -209,7 +210,10 @@ async function explain(
   report: Report,
   { end, job }: WatchEnd,
 ): Promise<Outcome> {
-  const failed = (message: string): Outcome => ({ result: 'Failed', message: `${message} ${job.studioUrl ?? ''}`.trim() });
+  const failed = (message: string): Outcome => {
+    report.told = message;
+    return { result: 'Failed', message: `${message} ${job.studioUrl ?? ''}`.trim() };
+  };
   switch (end) {
     case 'failed': {
       const digest = await (await import('./failure.js')).digestFailure(inputs, workspace, platform, report);
@@ -218,7 +222,9 @@ async function explain(
       return failed(`Job ${job.name} failed${where} (${digest.cause}): ${digest.message}`);
     }
     case 'canceled':
-      return failed(`Job ${job.name} was cancelled in Azure, not by this pipeline.`);
+      return failed(
+        `Job ${job.name} was cancelled in Azure, not by this pipeline. The workspace's activity log names who did it.`,
+      );
     case 'paused':
       return failed(`Job ${job.name} is paused and nobody resumed it. It was left as it is.`);
     case 'stalled':
@@ -228,7 +234,7 @@ async function explain(
     case 'lost':
       return failed(`Job ${job.name} is not in workspace ${workspace.workspace} any more: somebody deleted it.`);
     default: {
-      const limit = `The time limit of ${inputs.limitMinutes} minutes (jobTimeoutInMinutes) was reached.`;
+      const limit = `The time limit of ${counted(inputs.limitMinutes ?? 0, 'minute')} (jobTimeoutInMinutes) was reached.`;
       if (inputs.onTimeout === 'leave') return failed(`${limit} Job ${job.name} runs on.`);
       try {
         const answer = await cancelJob(workspace, job.name, platform.cancelled);

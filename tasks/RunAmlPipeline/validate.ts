@@ -9,7 +9,7 @@ import { shown } from '../../src/aml/compile/problems.js';
 import { wording } from '../../src/task/outcome.js';
 import type { Outcome, Platform } from '../../src/task/platform.js';
 import type { Inputs } from './inputs.js';
-import { counted } from './view.js';
+import { counted } from './words.js';
 
 /** Stands in for the workspace where there is none. */
 const nowhere = { subscriptionId: '00000000-0000-0000-0000-000000000000', resourceGroup: 'none', workspace: 'none' };
@@ -51,10 +51,11 @@ export async function validate(inputs: Inputs, platform: Platform): Promise<Outc
     const place = { ...(file ? { sourcePath: file } : {}), ...(line ? { line } : {}), ...(column ? { column } : {}) };
     platform.issue({ type: 'error', message: wording(error), code: error.code, ...place });
   }
-  if (seen.size === 0) return passed(`${shown(inputs.file)} can be submitted to ${workspace.workspace}. Nothing was.`, platform);
+  if (seen.size === 0)
+    return passed(`${shown(inputs.file)} can be submitted to ${workspace.workspace}. Nothing was submitted.`, platform);
   return {
     result: 'Failed',
-    message: `${shown(inputs.file)} cannot be submitted to ${workspace.workspace} as things are. Nothing was.`,
+    message: `${shown(inputs.file)} cannot be submitted to ${workspace.workspace} as things are. Nothing was submitted.`,
   };
 }
 

@@ -4,6 +4,7 @@ import type { StepState } from '../../src/aml/jobs/steps.js';
 import type { WatchSink } from '../../src/aml/jobs/watch.js';
 import type { Platform } from '../../src/task/platform.js';
 import { LineSplitter, longestLine, sanitizeInline, sanitizeLine } from '../../src/task/sanitize.js';
+import { duration } from './words.js';
 
 const words: Record<Phase, string> = {
   active: 'running',
@@ -34,7 +35,7 @@ export class JobView implements WatchSink {
   status(job: JobState): void {
     this.#close();
     if (job.nodes.length > 0) this.#nodes = job.nodes;
-    this.#platform.info(`Job ${job.name}: ${job.status || 'unknown'}`);
+    this.#platform.info(`Status: ${job.status || 'unknown'}`);
   }
 
   steps(steps: readonly StepState[]): void {
@@ -44,7 +45,8 @@ export class JobView implements WatchSink {
     const total = leaves.length + waiting.length;
     const done = leaves.filter(({ phase }) => phase === 'completed' || phase === 'failed' || phase === 'canceled').length;
     const line = graphLine(leaves, waiting, this.#platform.clock.now());
-    const shape = line.replace(/ \(?\d+ (s|min|h)\)?/g, '');
+    // Time that has passed is no news.
+    const shape = line.replace(/ \(\d+ (?:s|min|h|d)(?: \d+ (?:s|min|h))?\)/g, '');
     if (total > 0) this.#platform.progress((100 * done) / total, `${done} of ${total} steps`);
     // A job without steps is told of by its own state.
     const alone = leaves.length === 1 && leaves[0]?.runId === this.#job;
@@ -137,16 +139,4 @@ function took(step: StepState, now: number): string {
   if (step.reused || step.started === undefined) return '';
   const ms = (step.ended ?? now) - step.started;
   return ms >= 0 ? ` (${duration(ms)})` : '';
-}
-
-/** `1 file`, `2 files`. */
-export function counted(count: number, thing: string): string {
-  return `${count} ${thing}${count === 1 ? '' : 's'}`;
-}
-
-/** `12 s`, `3 min`, `2.5 h`. */
-export function duration(ms: number): string {
-  if (ms < 120_000) return `${Math.round(ms / 1000)} s`;
-  if (ms < 7_200_000) return `${Math.round(ms / 60_000)} min`;
-  return `${(ms / 3_600_000).toFixed(1)} h`;
 }

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import type { JobState } from '../../src/aml/jobs/job.js';
 import type { StepState } from '../../src/aml/jobs/steps.js';
 import { markdown, publish, type Report } from '../../tasks/RunAmlPipeline/report.js';
+import { counted, duration, figure, size } from '../../tasks/RunAmlPipeline/words.js';
 import { JobView } from '../../tasks/RunAmlPipeline/view.js';
 import { FakePlatform } from '../support/fake-platform.js';
 
@@ -68,11 +69,15 @@ describe('RunAmlPipeline: what is read', () => {
       outputs: [],
     };
     const page = markdown(report);
-    const prose = page.split('\n').filter((line) => !line.startsWith('    '));
+    // Our own bold print around what the message says.
+    const prose = page
+      .split('\n')
+      .filter((line) => !line.startsWith('    '))
+      .map((line) => line.replace(/^\*\*(.*)\*\*$/, '$1'));
     for (const line of prose) {
       assert.doesNotMatch(
         line.replace(/\\./g, ''),
-        /<|>|\]\((?!https:\/\/ml\.azure\.com\/\S+\) \|$)|\bwww\.|@|`|\*\*|(?<!&)#\d/,
+        /<|>|\]\((?!https:\/\/ml\.azure\.com\/\S+\)$)|\bwww\.|@|`|\*\*|(?<!&)#\d/,
         line,
       );
       assert.doesNotMatch(line.replace(/\]\(https:\/\/ml.*$/, ''), /https?:/, line);
@@ -86,5 +91,91 @@ describe('RunAmlPipeline: what is read', () => {
     Object.defineProperty(full, 'temp', { value: platform.attachments[0]?.path });
     publish(full, report);
     assert.match(full.warnings.join(), /summary could not be written/);
+  });
+
+  it('begins with what happened, where and what to do, and names the steps that were never started', () => {
+    const base: Report = {
+      job: job({ displayName: 'churn', status: 'Failed', nodes: ['prep', 'train', 'after'] }),
+      workspace: { subscriptionId: 's', resourceGroup: 'g', workspace: 'w' },
+      attempt: 2,
+      how: 'submitted',
+      end: 'failed',
+      waitedMs: 68_000,
+      steps: [
+        step('prep', { phase: 'completed', status: 'Completed', started: 0, ended: 61_000 }),
+        step('train', { phase: 'failed', status: 'Failed', started: 0, ended: 3_000 }),
+      ],
+      digest: {
+        step: 'train',
+        runId: 'r',
+        itself: false,
+        cause: 'out of memory',
+        message: 'MemoryError: too much',
+        lines: ['x'.repeat(600)],
+        place: { path: 'src/train.py', line: 7 } as never,
+        advice: 'Choose a larger VM size.',
+      },
+      outputs: [],
+    };
+    const lines = markdown(base).split('\n');
+    assert.deepEqual(lines.filter((line) => line !== '').slice(0, 5), [
+      '## churn: Failed in train (out of memory)',
+      '**MemoryError: too much**',
+      'At src/train.py, line 7.',
+      'Choose a larger VM size.',
+      '[Open in Azure Machine Learning studio](https://ml.azure.com/runs/j?wsid=/x)',
+    ]);
+    for (const row of [
+      '| prep | Completed | 1 min 1 s |',
+      '| after | Not started | |',
+      '| attempt | 2 |',
+      '| this step waited | 1 min 8 s |',
+    ])
+      assert.ok(lines.includes(row), row);
+    assert.ok(lines.includes(`    ${'x'.repeat(499)}…`));
+    // A limit of ours leaves a job that runs: the page says why the step failed.
+    const { digest: _digest, ...rest } = base;
+    const limit = markdown({ ...rest, end: 'limit', told: 'The time limit of 1 minute was reached. Job j runs on.' });
+    assert.match(limit, /^## churn: Time limit reached\n\nThe time limit of 1 minute was reached\. Job j runs on\.\n/);
+    const sweep = markdown({ ...rest, job: job({ properties: { best_child_run_id: 'train' } }), end: 'completed' });
+    assert.match(sweep, /\| prep \| [^]*\| train \(best trial\) \| /);
+    // A job without steps has no table of them; what was left out of the metrics is said.
+    const alone = markdown({
+      ...rest,
+      job: job({ status: 'Completed', nodes: [] }),
+      end: 'completed',
+      steps: [step('j')],
+      metrics: { values: { loss: 0.123456789, rows: 1234567 }, remarks: ['bad is NaN: left out'] },
+    });
+    assert.doesNotMatch(alone, /\| step \|/);
+    assert.match(alone, /\| loss \| 0\.123457 \|\n\| rows \| 1234567 \|\n\nMetric bad is NaN: left out\.\n/);
+  });
+
+  it('writes durations, sizes and numbers as people read them', () => {
+    const times = [0, 59_400, 59_600, 68_000, 120_000, 599_400, 600_000, 3_599_000, 9_000_000, 172_800_000, 180_000_000];
+    assert.deepEqual(times.map(duration), [
+      '0 s',
+      '59 s',
+      '1 min',
+      '1 min 8 s',
+      '2 min',
+      '9 min 59 s',
+      '10 min',
+      '1 h',
+      '2 h 30 min',
+      '2 d',
+      '2 d 2 h',
+    ]);
+    assert.deepEqual([1, 999, 3_564, 9_960, 52_400_000, 999_999, 3_500_000_000].map(size), [
+      '1 byte',
+      '999 bytes',
+      '3.6 KB',
+      '10 KB',
+      '52 MB',
+      '1.0 MB',
+      '3.5 GB',
+    ]);
+    assert.deepEqual([41.85279748327337, 111, 1.5e-9, -0.1 - 0.2].map(figure), ['41.8528', '111', '1.5e-9', '-0.3']);
+    assert.equal(counted(1, 'minute'), '1 minute');
   });
 });

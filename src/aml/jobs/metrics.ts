@@ -67,6 +67,15 @@ export function metricSources(
   ];
 }
 
+/** Names of the best trials of the job's sweeps, where the service says which these are. */
+export function bestTrials(
+  job: { properties?: Readonly<Record<string, string>> },
+  steps: readonly Pick<StepState, 'name' | 'runId' | 'best'>[],
+): string[] {
+  const best = new Set([job.properties?.[bestTrial], ...steps.map((step) => step.best)]);
+  return steps.filter(({ runId }) => best.has(runId)).map(({ name }) => name);
+}
+
 /** One look at everything. */
 export async function readMetrics(
   workspace: Workspace,
