@@ -1,7 +1,5 @@
 /** Names in `downloadOutputs` that the job does not have: said before hours of training, not after them. */
 import { Failure } from '../../src/azure/errors.js';
-import type { JobSource } from '../../src/aml/compile/types.js';
-import type { Workspace } from '../../src/aml/workspace.js';
 import type { Inputs } from './inputs.js';
 
 /** Whether every output is asked for, whatever their names. */
@@ -10,7 +8,7 @@ export function wantsAll({ downloadOutputs }: Pick<Inputs, 'downloadOutputs'>): 
 }
 
 /** Whether names are asked for that a job may not have. */
-export function needsCheck(inputs: Inputs): boolean {
+function needsCheck(inputs: Inputs): boolean {
   return inputs.action !== 'submit' && inputs.downloadOutputs.length > 0 && !wantsAll(inputs);
 }
 
@@ -24,18 +22,4 @@ export function checkDownloads(inputs: Inputs, type: string, names: readonly str
     input: 'downloadOutputs',
     advice: names.length > 0 ? `Its outputs: ${names.join(', ')}.` : 'Its file names no outputs.',
   });
-}
-
-/** The same of a file that is not submitted yet: it is compiled without a write. What is wrong with it is told by the real compilation. */
-export async function foreseeDownloads(inputs: Inputs, request: JobSource, workspace: Workspace): Promise<void> {
-  const { compileJob, offlineTarget } = await import('../../src/aml/compile/index.js');
-  const compiled = await compileJob(request, offlineTarget(workspace)).catch((error: unknown) => {
-    request.signal?.throwIfAborted();
-    if (!(error instanceof Failure)) throw error;
-    return undefined;
-  });
-  const { outputs, componentId } = compiled?.body.properties ?? {};
-  // A job that is a registered component has the component's outputs.
-  if (compiled && componentId === undefined)
-    checkDownloads(inputs, compiled.type, Object.keys((outputs as object | undefined) ?? {}));
 }

@@ -9,7 +9,7 @@ import { watchJob, type WatchEnd } from '../../src/aml/jobs/watch.js';
 import { identityOf } from '../../src/task/identity.js';
 import type { Outcome, Platform } from '../../src/task/platform.js';
 import { repositoryPath } from '../../src/task/repository-path.js';
-import { checkDownloads, foreseeDownloads, needsCheck } from './downloads.js';
+import { checkDownloads } from './downloads.js';
 import type { Inputs } from './inputs.js';
 import type { Report } from './report.js';
 import { JobView } from './view.js';
@@ -149,9 +149,10 @@ async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, 
     ...(experimentName ? { experimentName } : {}),
     ...(displayName ? { displayName } : {}),
     ...(inputs.description ? { description: inputs.description } : {}),
+    // A download that the job does not have is said before hours of training, not after them.
+    onOutputs: (type: string, names: readonly string[]) => checkDownloads(inputs, type, names),
     signal,
   };
-  if (needsCheck(inputs)) await foreseeDownloads(inputs, request, workspace);
   const compiled = await compileJob(request, onlineTarget(workspace));
   for (const { message, file, line, column } of compiled.warnings) {
     platform.issue({

@@ -34,6 +34,8 @@ export interface JobFile {
 }
 
 export interface JobBody {
+  /** It may have outputs that no file names: those of a registered component. */
+  moreOutputs?: boolean;
   type: JobType;
   properties: TreeObject;
   needsAmlToken: boolean;

@@ -53,6 +53,7 @@ export function pipelineJob(job: JobFile): JobBody {
     return {
       type: 'Pipeline',
       needsAmlToken: true,
+      moreOutputs: declared === undefined,
       properties: {
         ...body,
         description: read['description'] ?? declared?.defaults['description'],

@@ -27,6 +27,11 @@ export interface JobSource {
   tags?: Record<string, string>;
   /** Environment variables that git properties come from (AZUREML_GIT_*). Default: process.env. */
   env?: Readonly<Record<string, string | undefined>>;
+  /**
+   * Told the names of the job's outputs when the file is known to be good, before anything is looked up or written; what it throws ends the
+   * compilation. Not told of jobs that may have outputs which no file names (a registered pipeline component).
+   */
+  onOutputs?: (type: JobType, names: readonly string[]) => void;
   signal?: AbortSignal;
 }
 
