@@ -33,7 +33,8 @@ export function register(program: Command): void {
       const errors = findings.filter(({ severity }) => severity === 'error').length;
       if (flags.json) process.stdout.write(`${JSON.stringify(findings, null, 2)}\n`);
       else for (const finding of findings) process.stdout.write(`${line(finding)}\n`);
-      process.stderr.write(`${errors} errors, ${findings.length - errors} warnings\n`);
+      const warnings = findings.length - errors;
+      process.stderr.write(`${errors} error${errors === 1 ? '' : 's'}, ${warnings} warning${warnings === 1 ? '' : 's'}\n`);
       process.exitCode = errors > 0 ? 1 : 0;
     });
 }

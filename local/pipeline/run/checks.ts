@@ -66,7 +66,8 @@ export async function runChecks(context: CheckContext): Promise<CheckOutcome> {
   for (const wave of waves) {
     const members = all.filter((check) => waveOf(check) === wave);
     if (members.length === 0) continue;
-    observer.waiting(context.node, wave === 'static' ? 'checks' : members.map(describeCheck).join(', '));
+    // A lock that is free is not waited for: who waits is told by whom it is held.
+    if (wave !== 'lock') observer.waiting(context.node, wave === 'static' ? 'checks' : members.map(describeCheck).join(', '));
     outcome = wave === 'lock' ? await lockWave(context, suite, members) : await ordinaryWave(context, suite, members);
     if (outcome.verdict !== 'approved') break;
   }
@@ -282,7 +283,7 @@ function judge({ run }: CheckContext, check: CheckConfiguration, entry: CheckRun
       return { verdict: 'rejected', reason };
     }
     case 'timedOut': {
-      const reason = `Approval of ${where} was not given within ${check.timeout} minutes.`;
+      const reason = `Approval of ${where} was not given within ${check.timeout} ${check.timeout === 1 ? 'minute' : 'minutes'}.`;
       finish(run, entry, 'timedOut', reason);
       return { verdict: 'skipped', reason };
     }

@@ -65,9 +65,10 @@ export class PlainConsole implements RunObserver {
   ended(node: TreeNode, result: string, detail?: string): void {
     const began = this.#began.get(node.id);
     const took = began === undefined ? '' : ` in ${duration(Date.now() - began)}`;
-    this.#write(
-      `${this.#indent(node)}${result}: ${this.#name(node)}${took}${detail ? ` (${plainText(detail).split('\n')[0]})` : ''}`,
-    );
+    const said = plainText(detail ?? '').split('\n')[0] ?? '';
+    // The conditions of templates are long; the page of the run has them whole.
+    const short = result === 'Skipped' && said.length > 160 ? `${said.slice(0, 159)}…` : said;
+    this.#write(`${this.#indent(node)}${result}: ${this.#name(node)}${took}${short ? ` (${short})` : ''}`);
   }
   line(node: TreeNode, text: string): void {
     if (this.logs) this.#write(`${this.#indent(node)}  | ${plainText(text)}`);

@@ -21,6 +21,7 @@ import { stageKey, stepLists } from './names.js';
 import { builtInSteps } from './builtin.js';
 import { endKilled } from './killed.js';
 import { runNumber } from './number.js';
+import { callerPlaces } from '../lint/places.js';
 import { prepare, type Prepared } from './prepare.js';
 import { applyEnvironments, makeEnvironments, setGroups } from './seed.js';
 import { sourceFacts, type SourceFacts } from './source.js';
@@ -52,8 +53,13 @@ export async function runPipeline(options: RunOptions): Promise<RunOutcome> {
     await project.setEndpoints(connected.endpoints.map(openEndpoint));
     if (options.environments) await applyEnvironments(project, options, connected !== nothing);
     const groups = groupsOfRoot(state);
-    const prepared = prepare(state.document.stages, groups, project, options.tasks, (node, property) =>
-      pipeline.positionOf(node, property),
+    const prepared = prepare(
+      state.document.stages,
+      groups,
+      project,
+      options.tasks,
+      (node, property) => pipeline.positionOf(node, property),
+      earlier ? undefined : callerPlaces(join(options.root, state.entry), `/${state.entry.replace(/^(\.?\/)+/, '')}`),
     );
     for (const warning of prepared.warnings) options.observer.warning(warning);
     return await runPrepared({ options, project, source, state, prepared, connected, earlier });

@@ -11,7 +11,9 @@ import {
   type ExpandedJob,
   type ExpandedStage,
   type ExpandedStep,
+  type Position,
 } from '../expand/types.js';
+import { distance } from '../lint/distance.js';
 import { builtInSteps } from './builtin.js';
 import { jobKey, stepLists } from './names.js';
 
@@ -25,6 +27,7 @@ type PositionOf = ExpandedPipeline['positionOf'];
 
 /**
  * @param tasks folder of task folders, or a VSIX
+ * @param given where in the user's own file a text stands that a template was given, when it is there once
  * @throws Failure `PipelineRefused` with every problem: file, line, column and what this runner has instead
  */
 export function prepare(
@@ -33,12 +36,16 @@ export function prepare(
   project: Project,
   tasks: string,
   positionOf: PositionOf,
+  given: (text: string) => Position | undefined = () => undefined,
 ): Prepared {
   const problems: string[] = [];
   const warnings: string[] = [];
   const definitions = new Map<string, TaskDefinition | undefined>();
   const say = (node: object, property: string | undefined, text: string): void => {
-    const position = positionOf(node, property) ?? positionOf(node);
+    const own = positionOf(node, property) ?? positionOf(node);
+    const value = property === undefined ? undefined : (node as Record<string, unknown>)[property];
+    const caller = typeof value === 'string' ? given(value) : undefined;
+    const position = caller && own?.file !== caller.file ? caller : own;
     problems.push(formatMessage(position ? { text, position } : { text }));
   };
   const define = (name: string): TaskDefinition | undefined => {
@@ -158,7 +165,17 @@ function checkTask(
       say(
         inputs,
         name,
-        `Job ${job}: Step ${step.name ?? ''} input ${name} references service connection ${value} which could not be found. The service connection does not exist, has been disabled or has not been authorized for use.`,
+        `Job ${job}: Step ${step.name ?? ''} input ${name} references service connection ${value} which could not be found. The service connection does not exist, has been disabled or has not been authorized for use.${instead(
+          value,
+          project.now.endpoints.map((known) => known.name),
+        )}`,
       );
   }
+}
+
+/** What a name may have been meant to be. */
+function instead(name: string, known: readonly string[]): string {
+  if (known.length === 0) return '';
+  const near = known.find((other) => distance(other.toLowerCase(), name.toLowerCase()) <= 2);
+  return near === undefined ? ` Here there are ${known.join(', ')}.` : ` Did you mean ${near}?`;
 }

@@ -73,7 +73,10 @@ export async function runStage(context: RunContext, index: number): Promise<Node
       node,
       signal,
       summaries: () => summariesOf(context, waitsFor),
-      lock: (resources) => takeLocks(stageContext, resources, locks),
+      lock: (resources) =>
+        takeLocks(stageContext, resources, locks, ({ type, name }, holder) =>
+          observer.waiting(node, `exclusive lock of ${type} ${name}, which run ${holder} holds`),
+        ),
     });
     if (checked.verdict === 'rejected') return await end('Failed', checked.reason);
     if (checked.verdict === 'skipped') return await end('Skipped', checked.reason);
@@ -94,13 +97,19 @@ function closeOpen({ run }: RunContext, stage: TimelineRecord, result: NodeResul
       run.update(record, { state: 'completed', result: result === 'Canceled' ? 'canceled' : 'skipped', finishTime: isoNow() });
 }
 
-async function takeLocks(context: StageContext, resources: ResourceRef[], locks: Lock[]): Promise<boolean> {
+async function takeLocks(
+  context: StageContext,
+  resources: ResourceRef[],
+  locks: Lock[],
+  held: (resource: ResourceRef, run: number) => void,
+): Promise<boolean> {
   const { stage, document, run, project, options } = context;
   const behavior =
     (stage.lockBehavior ?? document.lockBehavior ?? 'runLatest').toLowerCase() === 'sequential' ? 'sequential' : 'runLatest';
   for (const resource of [...resources].sort((a, b) => `${a.type}/${a.id}`.localeCompare(`${b.type}/${b.id}`))) {
     try {
-      const lock = await acquire(join(project.folder, 'locks'), resource, run.id, behavior, options.signal);
+      const folder = join(project.folder, 'locks');
+      const lock = await acquire(folder, resource, run.id, behavior, options.signal, (holder) => held(resource, holder));
       if (!lock) return false;
       locks.push(lock);
     } catch (error) {

@@ -1,7 +1,7 @@
 /** The local runner: what runs, in which order, with which variables; what is refused. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeReport } from '../../../../local/pipeline/run/report.js';
 import { ownStateFolder } from '../../../../local/state-folder.js';
@@ -185,7 +185,20 @@ stages:
     const connection = 'steps:\n- task: PromoteModel@1\n  inputs:\n    azureSubscription: arm-nowhere\n';
     assert.match(
       await refused(connection, { connections: ['arm-prod'] }),
-      /Line: 4, Col: 5\): Job Job: Step {2}input azureSubscription references service connection arm-nowhere which could not be found/,
+      /Line: 4, Col: 5\): Job Job: Step {2}input azureSubscription references service connection arm-nowhere which could not be found\..* Here there are arm-prod\.$/m,
+    );
+    const typo = await refused(connection.replace('arm-nowhere', 'arm-pord'), { connections: ['arm-prod', 'arm-dev'] });
+    assert.match(typo, /Did you mean arm-prod\?$/m);
+    mkdirSync(join(bench.root, 't'), { recursive: true });
+    writeFileSync(
+      join(bench.root, 't', 'steps.yml'),
+      'parameters:\n- name: to\nsteps:\n- task: PromoteModel@1\n  inputs:\n    azureSubscription: ${{ parameters.to }}\n',
+    );
+    const template = 'steps:\n- template: t/steps.yml\n  parameters:\n    to: arm-pord\n';
+    assert.match(
+      await refused(template, { connections: ['arm-prod'] }),
+      /^\/azure-pipelines\.yml \(Line: 4, Col: 9\): .*arm-pord/m,
+      'at the line that gave it',
     );
     const variable = connection.replace('arm-nowhere', '$(connection)');
     assert.match(
