@@ -1,5 +1,5 @@
 /** Inputs of RunAmlPipeline (design §3), read once. */
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync, statSync, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
 import { InputReader, missing } from '../../src/task/inputs.js';
 import { connectionOf, type TaskConnection } from '../../src/task/connection.js';
@@ -38,7 +38,18 @@ const jobName = /^[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}$/;
 /** Why no job can be read from `file`; undefined when it is a file. Says which files there are, because it is mostly a matter of folders. */
 function unreadable(file: string, root: string | undefined): { what: string; advice: string } | undefined {
   const path = repositoryPath(root, file);
-  const found = statSync(file, { throwIfNoEntry: false });
+  let found: Stats | undefined;
+  try {
+    found = statSync(file);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // A path below a file (ENOTDIR) is as little there as one that nobody made.
+    if (code !== 'ENOENT' && code !== 'ENOTDIR')
+      return {
+        what: `${path} cannot be read (${code}).`,
+        advice: 'Check the spelling, and that the user of the agent may read it.',
+      };
+  }
   if (found?.isFile()) return undefined;
   const folder = found?.isDirectory() ? file : dirname(file);
   const there = filesOf(folder);

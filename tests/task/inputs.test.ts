@@ -37,6 +37,13 @@ const problemsOf = async (inputs: Record<string, string>, endpoints: Record<stri
 };
 
 describe('inputs', () => {
+  it('a path that cannot be one is an input to correct, whatever the file system says of it', async () => {
+    const file = import.meta.filename;
+    assert.match((await problemsOf({ action: 'validate', pipelineFile: `${file}/x.yml` })).join(), /x\.yml is not there/);
+    const long = await problemsOf({ action: 'validate', pipelineFile: `${'a'.repeat(5000)}.yml` });
+    assert.match(long.join(), /Input pipelineFile: .*(cannot be read \(ENAMETOOLONG\)|is not there)/);
+  });
+
   it('every problem of every input is said in one go', async () => {
     const problems = await problemsOf({
       action: 'go',

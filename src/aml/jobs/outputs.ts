@@ -167,12 +167,13 @@ const notForWindows =
 export function insideOf(
   folder: string,
   name: string,
-  paths: Pick<typeof path, 'join' | 'relative' | 'resolve' | 'sep'> = path,
+  paths: Pick<typeof path, 'isAbsolute' | 'join' | 'relative' | 'resolve' | 'sep'> = path,
 ): string {
   const root = paths.resolve(folder);
   const target = paths.resolve(root, ...name.split('/'));
   const way = paths.relative(root, target);
-  const out = way === '' || way === '..' || way.startsWith(`..${paths.sep}`) || paths.resolve(root, way) !== target;
+  // From one drive of Windows to another there is no way: it is absolute then.
+  const out = way === '' || way === '..' || way.startsWith(`..${paths.sep}`) || paths.isAbsolute(way);
   if (out || /[\\\u0000]/.test(name)) {
     throw new Failure(`The output holds a file named ${JSON.stringify(name)}, which leads out of its folder.`, {
       code: 'PathOutside',
