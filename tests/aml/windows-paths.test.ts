@@ -54,7 +54,7 @@ describe('paths of a Windows agent', () => {
       'sub /x',
       'a?b',
       'a|b',
-      'a:stream',
+      'ab:stream',
       '12:30.json',
       'D:x',
       'a/D:/x',
