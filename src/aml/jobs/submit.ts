@@ -1,5 +1,6 @@
 /** Sends a compiled job once (design §3, issue "Submit"): a reply that was lost is read back, never sent again blindly. */
 import { passesByItself } from '../../azure/advice.js';
+import { Failure } from '../../azure/errors.js';
 import { backOff } from '../../azure/http.js';
 import type { Clock } from '../../azure/types.js';
 import type { CompiledJob } from '../compile/types.js';
@@ -14,8 +15,8 @@ export interface Submission {
 }
 
 /**
- * PUTs the job with our mark in its properties. 429 is waited out (nothing was done then). After a lost line or a 5xx the job is looked up,
- * and only when it is not there is the PUT repeated. Errors: `Failure` of the service, with its own words.
+ * PUTs the job with our mark in its properties. 429 is waited out (nothing was done then). After a lost line, a 5xx or a conflict the job is
+ * looked up, and only when it is not there is the PUT repeated. Errors: `Failure` of the service, with its own words.
  */
 export async function submitJob(
   workspace: Workspace,
@@ -45,11 +46,43 @@ export async function submitJob(
       return { job: jobState(reply, workspace, compiled.name), readBack: false };
     } catch (error) {
       signal?.throwIfAborted();
-      if (!passesByItself(error)) throw error;
-      const there = await readJob(workspace, compiled.name, extra);
+      const passes = passesByItself(error);
+      // "Exists already", and whatever is said after an earlier sending, may be about the job that this one has made.
+      if (!passes && attempt === 0 && !isConflict(error)) throw error;
+      const there = await lookBack(workspace, compiled.name, error, options);
       if (there?.properties[submissionProperty] === submission) return { job: there, readBack: true };
-      if (there || attempt >= 5) throw error;
+      if (there || !passes || attempt >= 5) throw error;
       await options.clock.sleep(backOff(attempt), signal);
     }
   }
+}
+
+/** The job, when Azure says whether it is there: nothing is sent again before that. Several minutes at most. */
+async function lookBack(
+  workspace: Workspace,
+  name: string,
+  error: unknown,
+  { clock, signal }: { clock: Clock; signal?: AbortSignal },
+): Promise<JobState | undefined> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await readJob(workspace, name, signal ? { signal } : {});
+    } catch (again) {
+      signal?.throwIfAborted();
+      if (!passesByItself(again) || tries >= 9) throw uncertain(name, error);
+      await clock.sleep(backOff(tries), signal);
+    }
+  }
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof Failure && (error.details.status === 409 || error.details.status === 412);
+}
+
+function uncertain(name: string, error: unknown): unknown {
+  if (!(error instanceof Failure)) return error;
+  return new Failure(`${error.message} Whether job ${name} was made is not known: Azure does not say.`, {
+    ...error.details,
+    advice: 'Run the step again when Azure answers: it attaches to the job if it is there, and submits it if not.',
+  });
 }

@@ -24,7 +24,9 @@ describe('submission', () => {
   let workspace: Workspace;
   const jobs = new Map<string, { status: string; properties: Record<string, unknown> }>();
   /** What happens to the n-th PUT. */
-  let puts: ('ok' | 'lost before' | 'lost after' | '503' | '429' | '400')[] = [];
+  let puts: ('ok' | 'lost before' | 'lost after' | '503' | '429' | '400' | '409' | '412')[] = [];
+  /** What the next looks answer instead. */
+  let looks: Reply[] = [];
   let putCount = 0;
   const clock = new FakeClock();
 
@@ -36,6 +38,8 @@ describe('submission', () => {
         putCount++;
         const how = puts.shift() ?? 'ok';
         if (how === '400') return { status: 400, body: { error: { code: 'UserError', message: 'bad job' } } };
+        if (how === '409' || how === '412')
+          return { status: Number(how), body: { error: { code: 'Conflict', message: 'exists' } } };
         if (how === '429') return { status: 429, headers: { 'Retry-After': '3' } };
         if (how === '503') return { status: 503 };
         if (how === 'lost before') return { reset: true };
@@ -43,6 +47,8 @@ describe('submission', () => {
         jobs.set(name, { status: 'Preparing', properties: properties.properties });
         if (how === 'lost after') return { reset: true };
       }
+      const look = method === 'GET' ? looks.shift() : undefined;
+      if (look) return look;
       const job = jobs.get(name);
       if (!job) return { status: 404, body: { error: { code: 'UserError', message: `Job ${name} not found.` } } };
       return { status: 201, body: { name, properties: { ...job, services: {} } } };
@@ -65,6 +71,7 @@ describe('submission', () => {
   beforeEach(() => {
     jobs.clear();
     putCount = 0;
+    looks = [];
   });
   const send = () =>
     submitJob(
@@ -97,6 +104,39 @@ describe('submission', () => {
     putCount = 0;
     await assert.rejects(send(), (error) => error instanceof Failure && /submit job n.*bad job/.test(error.message));
     assert.equal(putCount, 1);
+  });
+
+  it('a service that sees its own job late, or says that it exists, has it', async () => {
+    const notYet: Reply = { status: 404, body: { error: { code: 'UserError', message: 'Job n not found.' } } };
+    for (const second of ['409', '412', '400'] as const) {
+      jobs.clear();
+      puts = ['lost after', second];
+      looks = [notYet];
+      assert.equal((await send()).readBack, true, second);
+    }
+    // Nobody's job, and another's.
+    puts = ['409'];
+    jobs.clear();
+    await assert.rejects(send(), (error) => (error as Failure).details.status === 409);
+    jobs.set('n', { status: 'Running', properties: {} });
+    puts = ['409'];
+    await assert.rejects(send(), (error) => (error as Failure).details.status === 409);
+  });
+
+  it('nothing is sent again before Azure says whether the job is there; an outage that stays is told as what it is', async () => {
+    const out = (times: number) => Array.from({ length: times }, (): Reply => ({ status: 503 }));
+    puts = ['lost after'];
+    looks = out(40);
+    assert.equal((await send()).readBack, true);
+    assert.equal(putCount, 1);
+    jobs.clear();
+    puts = ['lost after'];
+    looks = out(100);
+    await assert.rejects(
+      send(),
+      (error) => error instanceof Failure && /Whether job n was made is not known/.test(error.message),
+    );
+    assert.equal(putCount, 2);
   });
 
   it('the name is the same for every attempt of a step and another for every other step', () => {

@@ -248,7 +248,7 @@ describe('the wait for a job', () => {
     };
     const refusal = { error: { code: 'AuthorizationFailed', message: 'no rights on runs' } };
     const storage = '<Error><Code>AuthorizationFailure</Code><Message>Not authorized.</Message></Error>';
-    const cases: [string, Script['instead'], RegExp][] = [
+    const cases: [string, NonNullable<Script['instead']>, RegExp][] = [
       [
         'a storage that does not answer',
         ({ path }) => (path.startsWith('/log/') ? { reset: true } : undefined),
