@@ -39,7 +39,9 @@ export class InputReader {
   problem(input: string, what: string, advice: string): void {
     // A variable that is not set is told once: the input is not missing besides.
     if (what === missing && this.#problems.some(({ details }) => details.input === input)) return;
-    this.#problems.push(new Failure(`Input ${input}: ${what}`, { code: 'InputInvalid', input, advice }));
+    this.#problems.push(
+      new Failure(`Input ${input}${what === missing ? '' : ':'} ${what}`, { code: 'InputInvalid', input, advice }),
+    );
   }
 
   done(): void {

@@ -198,7 +198,7 @@ async function collect(inputs: Inputs, workspace: Workspace, platform: Platform,
   report.steps = await results.stepsOf(workspace, report, platform);
   report.metrics = await results.giveMetrics(workspace, report, platform);
   if (inputs.downloadOutputs.length > 0) report.outputs = await results.fetchOutputs(inputs, workspace, report, platform);
-  const message = `Job ${report.job.name} completed after ${duration(report.waitedMs)}.`;
+  const message = `Job ${report.job.name} ${report.how === 'attached' ? 'has completed; this step waited' : 'completed after'} ${duration(report.waitedMs)}.`;
   platform.info(message);
   return { result: 'Succeeded', message };
 }

@@ -45,7 +45,8 @@ export function loadYaml(file: string, problems: Problems, at?: Place): YNode | 
     if (stat.isDirectory()) return refuse(asked, `${shown(file)} is a folder.`, 'the path of a YAML file');
     if (!stat.isFile()) return refuse(asked, `${shown(file)} is not a regular file.`, 'the path of a YAML file');
     if (stat.size > MAX_BYTES) {
-      return refuse(asked, `${shown(file)} has ${stat.size} bytes; that is no job file.`, `YAML of at most ${MAX_BYTES} bytes`);
+      const mb = (bytes: number) => `${(bytes / 2 ** 20).toFixed(bytes % 2 ** 20 === 0 ? 0 : 1)} MiB`;
+      return refuse(asked, `${shown(file)} has ${mb(stat.size)}; that is no job file.`, `YAML of at most ${mb(MAX_BYTES)}`);
     }
     const bytes = readFileSync(file);
     if (bytes.includes(0)) return refuse(asked, `${shown(file)} is a binary file.`, 'YAML text in UTF-8');
@@ -185,11 +186,7 @@ class Converter {
     const contents = this.document.contents;
     const node = contents ? this.convert(contents) : undefined;
     if (node && (this.weights.get(node) ?? 0) > MAX_NODES) {
-      this.problems.add(
-        node.place,
-        'Aliases in this file expand to more than a million nodes.',
-        'a file that is as large as it looks',
-      );
+      this.problems.add(node.place, 'Aliases in this file expand to more than a million nodes.', 'fewer aliases of aliases');
       return undefined;
     }
     return node;

@@ -45,7 +45,7 @@ jobs:
     assert.match(await folder.refused('binary.yml'), /is a binary file/);
     assert.match(await folder.refused('latin.yml'), /is not UTF-8 text/);
     assert.match(await folder.refused('empty.yml'), /The file is empty/);
-    assert.match(await folder.refused('huge.yml'), /has 5000003 bytes; that is no job file/);
+    assert.match(await folder.refused('huge.yml'), /has 4\.8 MiB; that is no job file\. Accepted: YAML of at most 4 MiB/);
   });
 
   it('ends on alias bombs, endless aliases and deep nesting', async () => {
