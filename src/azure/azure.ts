@@ -121,7 +121,8 @@ class ConnectedAzure implements Azure {
     const text = reply.bytes.toString('utf8');
     // Log reads carry their own signature in the address and hold foreign text; everything else may hold a SAS that is new to us.
     if (scope !== null && text.includes('sig=')) {
-      for (const [, value = ''] of text.matchAll(/[?&;]sig=([^&"'\s\\<]+)/g)) this.#signature(value);
+      // Some of Azure's JSON writes an ampersand as an escape; a bare token begins its text.
+      for (const [, value = ''] of text.matchAll(/(?:[?&;"']|\\u0026)sig=([^&"'\s\\<]+)/gi)) this.#signature(value);
     } else if (scope === null) {
       this.#signature(url.searchParams.get('sig') ?? '');
     }

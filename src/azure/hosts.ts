@@ -12,6 +12,10 @@ const serviceDomains = [
   'ml.azure.us',
   'ml.azure.com',
 ];
+/** Names inside them whose servers belong to whoever made them: online endpoints and compute instances. */
+const guests = /\.(inference|instances)\./;
+/** Resource managers whose domain holds names that anybody may take (`*.cloudapp.azure.com`). */
+const sharedDomains = ['azure.com', 'chinacloudapi.cn', 'usgovcloudapi.net', 'microsoftazure.de'];
 /** Blob storage of the public clouds. */
 const storageDomains = [
   'core.windows.net',
@@ -45,7 +49,8 @@ export class Hosts {
     if (url.protocol !== 'https:') throw this.#refusal(url, 'it is not https');
     if (this.#trusted.has(url.host)) return;
     const ownCloud = !below(this.#manager.hostname, 'localhost');
-    if (ownCloud && url.port === '' && serviceDomains.some((domain) => below(url.hostname, domain))) return;
+    const service = serviceDomains.some((domain) => below(url.hostname, domain)) && !guests.test(url.hostname);
+    if (ownCloud && url.port === '' && service) return;
     throw this.#refusal(url, 'nothing that this connection was told leads there');
   }
 
@@ -55,6 +60,7 @@ export class Hosts {
     const { hostname } = this.#manager;
     const own = below(hostname, 'localhost') || hostname === '127.0.0.1' ? 'localhost' : hostname.split('.').slice(1).join('.');
     if (storageDomains.some((domain) => below(url.hostname, domain))) return;
+    if (sharedDomains.includes(own)) throw this.#refusal(url, 'it is no storage address of this cloud');
     if (own && own.includes('.') ? below(url.hostname, own) : own === 'localhost' && below(url.hostname, 'localhost')) return;
     throw this.#refusal(url, 'it is no storage address of this cloud');
   }

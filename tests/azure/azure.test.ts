@@ -147,6 +147,24 @@ describe('azure', () => {
     assert.equal((await one.request({ method: 'GET', url: `${other}/x` })).status, 200);
   });
 
+  it('tells every signature the moment that it is received, however the reply writes it', async () => {
+    const one = azure();
+    const forms: [string, string][] = [
+      ['{"sasUri":"https://h/c?sv=1&sig=plain%2B1&se=2"}', 'plain%2B1'],
+      ['{"sasUri":"https://h/c?sv=1\\u0026sig=escaped%2B2\\u0026se=2"}', 'escaped%2B2'],
+      ['{"sasToken":"sig=first%2B3&sv=1"}', 'first%2B3'],
+      ['<a href="https://h/c?sv=1&amp;sig=xml%2B4&amp;se=2">', 'xml%2B4'],
+    ];
+    for (const [text, value] of forms) {
+      for (const status of [200, 400]) {
+        secrets.length = 0;
+        answer = () => ({ status, headers: { 'content-type': 'application/json' }, body: text });
+        await one.request({ method: 'GET', url: '/x', accept: [400] });
+        assert.ok(secrets.includes(value) && secrets.includes(decodeURIComponent(value)), `${text}: ${secrets.join()}`);
+      }
+    }
+  });
+
   it('says what was done, the code, the ids and the advice', async () => {
     const error = {
       code: 'UserError',

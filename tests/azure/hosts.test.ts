@@ -38,6 +38,8 @@ describe('hosts that may see a token', () => {
       [cloud, 'https://westeurope.api.azureml.ms:8443/x', false],
       [cloud, 'https://evilazureml.ms/x', false],
       [cloud, 'https://azureml.ms.evil.example/x', false],
+      [cloud, 'https://mine.westeurope.inference.ml.azure.com/x', false],
+      [cloud, 'https://mine-8888.westeurope.instances.azureml.ms/x', false],
       [local, 'https://localhost:4443/x', true],
       [local, 'https://localhost:4444/x', false],
       [local, 'https://localhost:5555/x', true],
@@ -48,6 +50,7 @@ describe('hosts that may see a token', () => {
 
   it('of storage are those of the clouds, or of the own domain', () => {
     const check = (of: Hosts) => (url: URL) => of.checkStorage(url);
+    const china = hosts('https://management.chinacloudapi.cn');
     const stack = hosts('https://management.local.azurestack.external');
     const expected: [Hosts, string, boolean][] = [
       [cloud, 'https://acct.blob.core.windows.net/c', true],
@@ -55,6 +58,9 @@ describe('hosts that may see a token', () => {
       [cloud, 'https://acct.blob.evilcore.windows.net.example/c', false],
       [cloud, 'https://evilcore.windows.net/c', false],
       [cloud, 'https://acct.blob.core.localhost/c', false],
+      [cloud, 'https://mine.westeurope.cloudapp.azure.com/c', false],
+      [china, 'https://mine.chinanorth.cloudapp.chinacloudapi.cn/c', false],
+      [china, 'https://acct.blob.core.chinacloudapi.cn/c', true],
       [local, 'https://acct.blob.core.localhost:10000/c', true],
       [local, 'https://notlocalhost/c', false],
       [stack, 'https://acct.blob.local.azurestack.external/c', true],
