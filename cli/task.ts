@@ -145,9 +145,21 @@ async function runOnce(name: string, options: TaskOptions, workFolder: string, s
   } finally {
     await job.finish();
   }
-  if (options.result !== undefined) writeResult(options.result, result);
+  if (options.result !== undefined) writeResult(options.result, result, (text) => job.masker.hide(text));
   process.stderr.write(`${definition.name}: ${result.result}${result.message ? ` (${result.message.split('\n', 1)[0]})` : ''}\n`);
   return result.result === 'Succeeded' || result.result === 'SucceededWithIssues' ? 0 : 1;
+}
+
+function secretFile(name: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trimEnd();
+  } catch (error) {
+    throw new Failure(`--secret ${name}: ${file} cannot be read: ${(error as Error).message}`, {
+      code: 'Usage',
+      file,
+      cause: error,
+    });
+  }
 }
 
 function pipelineVariables(options: TaskOptions): Record<string, JobVariable> {
@@ -157,7 +169,7 @@ function pipelineVariables(options: TaskOptions): Record<string, JobVariable> {
     if (!value.startsWith('@')) {
       throw new Failure(`--secret ${name}: give the file as @FILE; a value on the command line is no secret.`, { code: 'Usage' });
     }
-    variables[name] = { value: readFileSync(value.slice(1), 'utf8').trimEnd(), isSecret: true };
+    variables[name] = { value: secretFile(name, value.slice(1)), isSecret: true };
   }
   if (options.debug) variables['System.Debug'] = { value: 'true' };
   return variables;

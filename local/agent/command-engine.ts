@@ -16,7 +16,7 @@ export class CommandEngine {
   /** One line of the process. Prints it, or carries out the command in it. True when it held a command that was carried out. */
   line(text: string): boolean {
     if (this.state.dropOutput) return false;
-    const command = parseCommand(text);
+    const command = parseCommand(text, this.#percents);
     if (!command) {
       if (mentionsCommand(text)) {
         this.state.warn(
@@ -26,10 +26,16 @@ export class CommandEngine {
       this.print(text);
       return false;
     }
-    return this.#carryOut(command);
+    return this.#carryOut(command, text);
   }
 
-  #carryOut(command: LoggingCommand): boolean {
+  /** The agent's DECODE_PERCENTS, a variable of the job: anything but true leaves `%AZP25` as it is (B.6.1 rule 4). */
+  get #percents(): boolean {
+    const said = this.state.job.variables.byEnvironmentName('DECODE_PERCENTS')?.value.trim().toLowerCase();
+    return said === undefined || said === '' || said === 'true' || said === '1';
+  }
+
+  #carryOut(command: LoggingCommand, text: string): boolean {
     const name = `${command.area}.${command.event}`;
     const area = handlers[command.area];
     if (!area) {
@@ -40,7 +46,6 @@ export class CommandEngine {
       this.state.warn(`##vso[${name}] is not allowed in this step due to policy restrictions. ${reference}`);
       return false;
     }
-    const written = `##vso[${name}${[...command.properties].map(([key, value], at) => `${at ? ';' : ' '}${key}=${value}`).join('')}]${command.data}`;
     try {
       const handler = area[command.event];
       if (!handler)
@@ -50,13 +55,19 @@ export class CommandEngine {
       if (!hosts.includes(host)) throw new Error(`##vso[${name}] is for a ${hosts.join(' or ')}; this is a ${host}.`);
       handler(command, this.state, this.restrictions);
     } catch (error) {
-      this.state.error(`Unable to process command '${written}' successfully. ${reference}`);
+      this.state.error(`Unable to process command '${text}' successfully. ${reference}`);
       this.state.error(error instanceof Error ? error.message : String(error));
       this.state.commandFailed = true;
+      this.#processed(name, text);
       return true;
     }
     this.state.result.commands[name] = (this.state.result.commands[name] ?? 0) + 1;
-    if (this.state.debugging && name !== 'task.debug') this.print(`##[debug]Processed: ${written}`);
+    this.#processed(name, text);
     return true;
+  }
+
+  /** Commands do not show in the log, but for debugging (B.6.1 rule 7): as they were written, so that they stay one line. */
+  #processed(name: string, text: string): void {
+    if (this.state.debugging && name !== 'task.debug') this.print(`##[debug]Processed: ${text}`);
   }
 }

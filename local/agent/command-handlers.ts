@@ -17,10 +17,17 @@ export const needed = (command: LoggingCommand, key: string): string => {
   return value;
 };
 
-/** The agent looks a path up from its own folder, not from the sources: a relative one is a mistake that shows. */
+/** The agent looks a path up from its own folder, not from the sources, and as it is written: a relative one is a mistake that shows. */
 const existing = (path: string, state: StepState, what: string): string => {
-  const full = resolve(state.job.folders.root, path.trim());
+  const full = resolve(state.job.folders.root, path);
   if (path.trim() === '' || !existsSync(full)) throw new Error(`Cannot upload ${what} ${path}, file does not exist.`);
+  return full;
+};
+
+/** Attachments of all kinds are single files. */
+const existingFile = (path: string, state: StepState, what: string): string => {
+  const full = existing(path, state, what);
+  if (!statSync(full).isFile()) throw new Error(`Cannot upload ${what}, attachment file location is invalid: ${path}`);
   return full;
 };
 
@@ -82,18 +89,17 @@ const addAttachment: CommandHandler = (command, state) => {
   const type = legalName(needed(command, 'type'), 'type');
   const name = legalName(needed(command, 'name'), 'name');
   if (state.job.variables.get('agent.forbidattachments')?.value.toLowerCase() === 'true') return;
-  const path = existing(command.data, state, 'attachment file');
+  const path = existingFile(command.data, state, 'attachment file');
   state.job.atEnd({ kind: 'attachments', state, type, name, path });
 };
 
 const uploadSummary: CommandHandler = ({ data }, state) => {
-  const path = existing(data, state, 'summary file');
-  if (!statSync(path).isFile()) throw new Error(`Cannot upload summary file, attachment file location is invalid: ${data}`);
+  const path = existingFile(data, state, 'summary file');
   state.job.atEnd({ kind: 'summaries', state, type: 'Distributedtask.Core.Summary', name: basename(path), path });
 };
 
 const uploadFile: CommandHandler = ({ data }, state) => {
-  const path = existing(data, state, 'file');
+  const path = existingFile(data, state, 'file');
   state.job.atEnd({ kind: 'uploads', state, type: 'DistributedTask.Core.FileAttachment', name: basename(path), path });
 };
 
@@ -178,7 +184,7 @@ const publishResults: CommandHandler = (command, state) => {
     state,
     type,
     title,
-    files.map((file) => existing(file, state, 'test results')),
+    files.map((file) => existingFile(file, state, 'test results')),
   );
 };
 

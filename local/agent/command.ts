@@ -17,15 +17,18 @@ const escapes = [
   [']', '%5D'],
 ] as const;
 
-/** Undoes the writer's escapes in the agent's order; `%AZP25` last, so that an escaped percent sign starts nothing new. */
-export function unescapeCommand(text: string): string {
+/**
+ * Undoes the writer's escapes in the agent's order; `%AZP25` last, so that an escaped percent sign starts nothing new. `percents: false`
+ * (the agent's DECODE_PERCENTS) leaves it as it is.
+ */
+export function unescapeCommand(text: string, percents = true): string {
   let plain = text;
   for (const [token, escaped] of escapes) plain = plain.replaceAll(escaped, token);
-  return plain.replaceAll('%AZP25', '%');
+  return percents ? plain.replaceAll('%AZP25', '%') : plain;
 }
 
 /** The first command of a line, wherever it begins; undefined when the line holds none that parses. */
-export function parseCommand(line: string): LoggingCommand | undefined {
+export function parseCommand(line: string, percents = true): LoggingCommand | undefined {
   const start = line.indexOf(prefix);
   if (start < 0) return undefined;
   const end = line.indexOf(']', start);
@@ -41,11 +44,16 @@ export function parseCommand(line: string): LoggingCommand | undefined {
       const equals = pair.indexOf('=');
       // A pair with an empty name or value is dropped; a blank before a name is part of it.
       if (equals > 0 && equals < pair.length - 1) {
-        properties.set(pair.slice(0, equals).toLowerCase(), unescapeCommand(pair.slice(equals + 1)));
+        properties.set(pair.slice(0, equals).toLowerCase(), unescapeCommand(pair.slice(equals + 1), percents));
       }
     }
   }
-  return { area: area.toLowerCase(), event: event.toLowerCase(), properties, data: unescapeCommand(line.slice(end + 1)) };
+  return {
+    area: area.toLowerCase(),
+    event: event.toLowerCase(),
+    properties,
+    data: unescapeCommand(line.slice(end + 1), percents),
+  };
 }
 
 /** A line that names commands without being one: the agent warns about it (B.6.1 rule 6). */

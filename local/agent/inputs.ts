@@ -2,7 +2,7 @@
 import { isAbsolute, join } from 'node:path';
 import { Failure } from '../../src/azure/errors.js';
 import type { TaskDefinition, TaskInput } from './task-definition.js';
-import type { AgentEndpoint } from './types.js';
+import type { AgentEndpoint, SecureFile } from './types.js';
 import { toEnvironmentName, type JobVariables } from './variables.js';
 import { isVisible } from './visible-rule.js';
 
@@ -12,11 +12,14 @@ export interface PreparedInputs {
   environment: Record<string, string>;
   /** Connections that the inputs name: the agent hands over these and no others. */
   endpoints: AgentEndpoint[];
+  /** So with secure files. */
+  secureFiles: SecureFile[];
 }
 
 export interface InputContext {
   variables: JobVariables;
   endpoints: AgentEndpoint[];
+  secureFiles?: SecureFile[];
   sourcesFolder: string;
 }
 
@@ -48,35 +51,40 @@ export function prepareInputs(definition: TaskDefinition, given: Record<string, 
     values[input.name] = value.trim();
   }
   const endpoints = new Map<string, AgentEndpoint>();
+  const secureFiles = new Map<string, SecureFile>();
   for (const input of definition.inputs) {
     let value = context.variables.expand(values[input.name] ?? '');
     if (input.type.startsWith('connectedService:') && value !== '') {
-      value = value
-        .split(',')
-        .map((wanted) => {
-          const endpoint = findEndpoint(context.endpoints, wanted.trim(), input.name);
-          endpoints.set(endpoint.id, endpoint);
-          return endpoint.id;
-        })
-        .join(',');
+      const found = value.split(',').map((wanted) => find(context.endpoints, wanted.trim(), input.name, 'service connection'));
+      for (const endpoint of found) endpoints.set(endpoint.id, endpoint);
+      value = found.map(({ id }) => id).join(',');
+    }
+    if (input.type === 'secureFile' && value !== '') {
+      const found = value.split(',').map((wanted) => find(context.secureFiles ?? [], wanted.trim(), input.name, 'secure file'));
+      for (const file of found) secureFiles.set(file.id, file);
+      value = found.map(({ id }) => id).join(',');
     }
     if (input.type === 'filePath' && !isAbsolute(value)) value = join(context.sourcesFolder, value);
     values[input.name] = value;
   }
   const environment: Record<string, string> = {};
   for (const [name, value] of Object.entries(values)) environment[`INPUT_${toEnvironmentName(name)}`] = value;
-  return { values, environment, endpoints: [...endpoints.values()] };
+  for (const { id, name, ticket } of secureFiles.values()) {
+    environment[`SECUREFILE_NAME_${id}`] = name;
+    environment[`SECUREFILE_TICKET_${id}`] = ticket;
+  }
+  return { values, environment, endpoints: [...endpoints.values()], secureFiles: [...secureFiles.values()] };
 }
 
-function findEndpoint(endpoints: AgentEndpoint[], wanted: string, input: string): AgentEndpoint {
+function find<Known extends { id: string; name: string }>(all: Known[], wanted: string, input: string, what: string): Known {
   const lower = wanted.toLowerCase();
-  const found = endpoints.find(({ id, name }) => id.toLowerCase() === lower || name.toLowerCase() === lower);
+  const found = all.find(({ id, name }) => id.toLowerCase() === lower || name.toLowerCase() === lower);
   if (found) return found;
-  const known = endpoints.map(({ name }) => name).join(', ') || 'none';
-  throw new Failure(`Input ${input}: the service connection ${wanted} could not be found.`, {
+  const known = all.map(({ name }) => name).join(', ') || 'none';
+  throw new Failure(`Input ${input}: the ${what} ${wanted} could not be found.`, {
     code: 'InputUnknown',
     input,
-    advice: `Service connections here: ${known}.`,
+    advice: `${what[0]?.toUpperCase()}${what.slice(1)}s here: ${known}.`,
   });
 }
 

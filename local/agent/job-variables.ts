@@ -79,9 +79,11 @@ export function serverVariables(now = new Date()): Record<string, JobVariable> {
     'Build.Repository.Id': 'local',
     'Build.Repository.Name': 'local',
     'Build.Repository.Provider': 'Git',
+    'Build.Repository.Uri': '',
     'Build.SourceBranch': 'refs/heads/main',
     'Build.SourceBranchName': 'main',
     'Build.SourceVersion': '0'.repeat(40),
+    'Build.SourceVersionMessage': '',
   };
   const day = now.toISOString().slice(0, 10).replaceAll('-', '');
   return {

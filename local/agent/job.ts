@@ -13,8 +13,9 @@ import {
 } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { agentVariables, collectionVariables, networkVariables, serverVariables } from './job-variables.js';
-import { SecretMasker, parameterIsMasked } from './masker.js';
+import { SecretMasker, parameterIsMasked, parameterIsSecret } from './masker.js';
 import { killByLookupId } from './process.js';
+import { leakIn } from './raw-output.js';
 import { startServices, type AgentServices } from './services.js';
 import type { StepState } from './step-state.js';
 import type { AgentEndpoint, AgentWaits, JobOptions } from './types.js';
@@ -54,7 +55,10 @@ export class AgentJob {
   readonly taskVariables = new Map<string, Record<string, string>>();
   /** Counts the steps: names of their folders. */
   steps = 0;
+  readonly #names = new Set<string>();
   readonly #queue: QueuedFile[] = [];
+  /** Artifacts and test results. */
+  readonly #published: { state: StepState; what: string; path: string }[] = [];
 
   constructor(
     readonly options: JobOptions,
@@ -68,10 +72,10 @@ export class AgentJob {
     private readonly services: AgentServices | undefined,
   ) {
     for (const variable of variables.all()) if (variable.isSecret) this.masker.add(variable.value);
+    for (const { ticket } of options.secureFiles ?? []) this.masker.add(ticket);
     for (const { parameters } of endpoints) {
       for (const [key, value] of Object.entries(parameters)) {
-        // The id of a service principal is masked by the agent; printing it is no leak.
-        if (parameterIsMasked(key)) this.masker.add(value, { sensitive: key.toLowerCase() !== 'serviceprincipalid' });
+        if (parameterIsMasked(key)) this.masker.add(value, { sensitive: parameterIsSecret(key) });
       }
     }
   }
@@ -84,6 +88,14 @@ export class AgentJob {
   /** Milliseconds since 1970, of the job's clock. */
   now(): number {
     return this.clock?.now() ?? Date.now();
+  }
+
+  /** The name of a step: its own, or as the service names one without: after its task, counted from the second on (`Probe`, `Probe1`). */
+  stepName(own: string | undefined, task: string): string {
+    let name = own ?? task;
+    if (own === undefined) for (let index = 1; this.#names.has(name.toLowerCase()); index += 1) name = `${task}${index}`;
+    this.#names.add(name.toLowerCase());
+    return name;
   }
 
   atEnd(file: QueuedFile): void {
@@ -103,6 +115,7 @@ export class AgentJob {
     }
     if (!state.result.artifacts.some((known) => known.name === name && known.type === 'container')) {
       state.result.artifacts.push({ name, type: 'container', path: target });
+      this.#published.push({ state, what: `artifact ${name}`, path: target });
     }
   }
 
@@ -112,6 +125,15 @@ export class AgentJob {
     const copies = files.map((file) => join(folder, basename(file)));
     for (const [index, file] of files.entries()) copyFileSync(file, copies[index] ?? '');
     state.result.testResults.push({ type, title, files: copies });
+    for (const path of copies) this.#published.push({ state, what: `test results ${basename(path)}`, path });
+  }
+
+  /** A file, or all in a folder, that left the machine: a secret in it fails the step. Secrets that are known by the end of the job count. */
+  #scan(state: StepState, what: string, path: string): void {
+    const leaked = leakIn(path, this.masker);
+    if (leaked === undefined) return;
+    state.problem(`The ${what} holds a secret; nothing masks a file: ${leaked}`);
+    state.result.result = 'Failed';
   }
 
   /** The end of the job: queued files are read now, processes that were left behind are ended, `_temp` is wiped. */
@@ -127,15 +149,18 @@ export class AgentJob {
       const folder = join(state.keepFolder, kind, ...(kind === 'attachments' ? [type] : []));
       mkdirSync(folder, { recursive: true });
       const target = freeName(folder, name);
-      copyFileSync(path, target);
-      const leaked = this.masker.leak(readFileSync(target, 'utf8'));
-      if (leaked !== undefined) {
-        state.problem(`The ${type} ${name} holds a secret; nothing masks a file: ${leaked}`);
+      try {
+        copyFileSync(path, target);
+      } catch (error) {
+        state.problem(`The ${type} ${path} could not be read at the job's end: ${(error as Error).message}`);
         state.result.result = 'Failed';
+        continue;
       }
+      this.#scan(state, `${type} ${name}`, target);
       if (kind === 'attachments') state.result.attachments.push({ type, name, path: target });
       else state.result[kind].push(target);
     }
+    for (const { state, what, path } of this.#published.splice(0)) this.#scan(state, what, path);
     rmSync(this.folders.temp, { recursive: true, force: true });
     await this.services?.close();
   }

@@ -1,4 +1,5 @@
 /** Secrets of a job: hidden in every later line, in all the encodings that the agent knows (task-contract B.9). */
+import { secretForms } from './secret-forms.js';
 
 /** Endpoint parameters that the agent does not mask (agent: Worker.cs). */
 const publicParameters = new Set(
@@ -10,41 +11,17 @@ const publicParameters = new Set(
     .split(' '),
 );
 
+/** Masked by the agent like the others, but names and not keys: printing one is no leak. */
+const namesOnly = new Set(['serviceprincipalid', 'workloadidentityfederationissuer', 'workloadidentityfederationsubject']);
+
+export const parameterIsSecret = (key: string): boolean => !namesOnly.has(key.toLowerCase());
+
 /** Is this parameter of a service connection masked? */
 export const parameterIsMasked = (key: string): boolean => !publicParameters.has(key.toLowerCase());
 
-/** Shorter ones occur by chance: they are masked, but seeing one proves no leak. */
-const shortestProof = 6;
 const urlPassword = /\b[a-z][a-z0-9+.-]*:\/\/[^\s:/?#@]+:([^\s@/]+)@/gi;
 
 const escapeRegExp = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-
-/** Base64 of text that stands at any offset of a longer encoded text: the part of it that does not depend on the neighbours. */
-function base64Forms(value: string): string[] {
-  const bytes = Buffer.from(value, 'utf8');
-  const forms = [bytes.toString('base64'), bytes.toString('base64url')];
-  for (const shift of [0, 1, 2]) {
-    const padded = Buffer.concat([Buffer.alloc(shift), bytes]).toString('base64');
-    const skip = Math.ceil((shift * 8) / 6);
-    const keep = Math.floor(((shift + bytes.length) * 8) / 6);
-    forms.push(padded.slice(skip, keep));
-  }
-  return forms;
-}
-
-function forms(value: string): string[] {
-  const all = new Set([value]);
-  const quoted = /^(["'])([\s\S]+)\1$/.exec(value)?.[2];
-  if (quoted) all.add(quoted);
-  all.add(JSON.stringify(value).slice(1, -1));
-  all.add(encodeURIComponent(value));
-  all.add(value.replaceAll('\\', '\\\\').replaceAll("'", "\\'").replaceAll('"', '\\"'));
-  all.add(value.replaceAll('%', '%AZP25').replaceAll('\r', '%0D').replaceAll('\n', '%0A'));
-  if (value.length >= shortestProof) for (const form of base64Forms(value)) if (form.length >= shortestProof) all.add(form);
-  // A log shows a value of several lines one line at a time.
-  for (const line of value.split(/\r\n|\r|\n/)) if (line.trim().length >= shortestProof) all.add(line.trim());
-  return [...all].filter((form) => form !== '');
-}
 
 export class SecretMasker {
   /** Form -> proof of a leak when seen unmasked. */
@@ -54,11 +31,10 @@ export class SecretMasker {
 
   /** `sensitive: false` for what the agent masks although it is no secret (a service principal's id). Empty values are ignored. */
   add(value: string, { sensitive = true } = {}): void {
-    if (value.trim() === '') return;
-    for (const form of forms(value)) {
-      const proof = sensitive && form.length >= shortestProof;
-      if (this.#forms.get(form) === true || this.#forms.get(form) === proof) continue;
-      this.#forms.set(form, proof);
+    for (const { text, proof } of secretForms(value)) {
+      const known = this.#forms.get(text);
+      if (known === true || known === (proof && sensitive)) continue;
+      this.#forms.set(text, proof && sensitive);
       this.#any = undefined;
     }
   }
@@ -105,6 +81,14 @@ export class SecretMasker {
       shown = end;
     }
     return masked + line.slice(shown);
+  }
+
+  /** Text with what is surely a secret hidden; short secrets, which would ruin it, and names stay. */
+  hide(text: string): string {
+    let hidden = text;
+    if (this.#prepare().test(text))
+      for (const form of this.#ordered) if (this.#forms.get(form) === true) hidden = hidden.replaceAll(form, '***');
+    return hidden;
   }
 
   /** Does text hold a secret that only the mask would hide? Gives the text with it masked, cut for a message; undefined when it is clean. */

@@ -1,7 +1,19 @@
-/** The unmasked output of a step, kept on disk while it runs and read once at its end: does it hold a secret that only the mask hid? */
-import { appendFileSync, createReadStream, existsSync, rmSync, writeFileSync } from 'node:fs';
-import { createInterface } from 'node:readline';
+/** What a step gave out unmasked, its lines and its files: does it hold a secret that only the mask hid, or that nothing hid? */
+import {
+  appendFileSync,
+  closeSync,
+  createReadStream,
+  existsSync,
+  openSync,
+  readSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
 import { parseCommand } from './command.js';
+import { LineSplitter } from './lines.js';
 import type { SecretMasker } from './masker.js';
 
 const bufferSize = 1024 * 1024;
@@ -16,6 +28,7 @@ function registersSecret(line: string): boolean {
   return (event === 'setvariable' || event === 'settaskvariable') && properties.get('issecret')?.toLowerCase() === 'true';
 }
 
+/** The unmasked lines, kept on disk while the step runs and read once at its end. */
 export class RawOutput {
   #buffer: string[] = [];
   #size = 0;
@@ -25,8 +38,7 @@ export class RawOutput {
   }
 
   line(text: string): void {
-    // A lone line separator inside a line would make two of one when it is read again.
-    this.#buffer.push(text.replaceAll('\n', ' '));
+    this.#buffer.push(text);
     this.#size += text.length;
     if (this.#size > bufferSize) this.#flush();
   }
@@ -41,16 +53,48 @@ export class RawOutput {
   async leaks(masker: SecretMasker, limit = 5): Promise<string[]> {
     this.#flush();
     const found: string[] = [];
-    for await (const line of createInterface({ input: createReadStream(this.file), crlfDelay: Infinity })) {
+    // The same lines as the agent's: readline would cut at U+2028 too, and part a command from its data.
+    const splitter = new LineSplitter((line) => {
+      if (found.length >= limit) return;
       const leak = masker.leak(line);
-      if (leak === undefined || registersSecret(line)) continue;
-      found.push(leak);
-      if (found.length >= limit) break;
-    }
+      if (leak !== undefined && !registersSecret(line)) found.push(leak);
+    });
+    for await (const chunk of createReadStream(this.file)) splitter.write(chunk as Buffer);
+    splitter.end();
     return found;
   }
 
   remove(): void {
     if (existsSync(this.file)) rmSync(this.file);
   }
+}
+
+const blockSize = 16 * 1024 * 1024;
+/** Blocks of a large file overlap, so that no secret falls between two. */
+const overlap = 64 * 1024;
+
+/** The first secret in a file, or in any file of a folder, with the place masked as by `SecretMasker.leak`; read in blocks, as UTF-8 and UTF-16. */
+export function leakIn(path: string, masker: SecretMasker): string | undefined {
+  if (statSync(path).isDirectory()) {
+    for (const entry of readdirSync(path, { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue;
+      const found = leakIn(join(entry.parentPath, entry.name), masker);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+  const { size } = statSync(path);
+  const block = Buffer.alloc(Math.min(size, blockSize));
+  const file = openSync(path, 'r');
+  try {
+    for (let at = 0; at < size; at += blockSize - overlap) {
+      const bytes = block.subarray(0, readSync(file, block, 0, block.length, at));
+      const found =
+        masker.leak(bytes.toString('utf8')) ?? (bytes.includes(0) ? masker.leak(bytes.toString('utf16le')) : undefined);
+      if (found !== undefined) return found;
+    }
+  } finally {
+    closeSync(file);
+  }
+  return undefined;
 }

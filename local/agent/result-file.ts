@@ -10,13 +10,16 @@ export function resultFiles(file: string): string {
   return folder;
 }
 
-/** Writes the result. Values of secret outputs are not written. */
-export function writeResult(file: string, result: TaskRunResult): void {
-  const hide = (values: TaskRunResult['outputVariables']): TaskRunResult['outputVariables'] =>
+/** Writes the result. Values of secret outputs are not written; other text passes `hide`, which keeps secrets that leaked into it out of the file. */
+export function writeResult(file: string, result: TaskRunResult, hide: (text: string) => string): void {
+  const close = (values: TaskRunResult['outputVariables']): TaskRunResult['outputVariables'] =>
     Object.fromEntries(
       Object.entries(values).map(([name, { value, isSecret }]) => [name, { value: isSecret ? '***' : value, isSecret }]),
     );
   mkdirSync(dirname(resolve(file)), { recursive: true });
-  const shown = { ...result, outputVariables: hide(result.outputVariables), variables: hide(result.variables) };
-  writeFileSync(file, `${JSON.stringify(shown, null, 2)}\n`);
+  const shown = { ...result, outputVariables: close(result.outputVariables), variables: close(result.variables) };
+  writeFileSync(
+    file,
+    `${JSON.stringify(shown, (_key, value: unknown) => (typeof value === 'string' ? hide(value) : value), 2)}\n`,
+  );
 }

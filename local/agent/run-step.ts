@@ -11,7 +11,7 @@ import { combineRestrictions } from './restrictions.js';
 import { mergeResults } from './result.js';
 import { StepState } from './step-state.js';
 import type { TaskDefinition } from './task-definition.js';
-import type { AgentEndpoint, ScriptStep, TaskRunResult, TaskStep } from './types.js';
+import type { AgentEndpoint, AgentWaits, ScriptStep, TaskRunResult, TaskStep } from './types.js';
 
 export interface StepProcess {
   file: string;
@@ -22,8 +22,12 @@ export interface StepProcess {
   endpoints: AgentEndpoint[];
   definition?: TaskDefinition;
   displayName: string;
+  /** Names a step that has no name of its own. */
+  taskName: string;
   /** Lines below the step's title. */
   header: string[];
+  /** Why the agent does not run it. */
+  skip?: string;
   /** Looked at after the last attempt; each line is a finding that fails the run. */
   findings?: () => string[];
 }
@@ -47,15 +51,19 @@ function environment(job: AgentJob, step: TaskStep | ScriptStep, process: StepPr
   };
 }
 
-function setStepVariables(job: AgentJob, step: TaskStep | ScriptStep, displayName: string): void {
+function setStepVariables(job: AgentJob, name: string, displayName: string): void {
   job.variables.set('Task.DisplayName', { value: displayName });
   job.variables.set('System.TaskDisplayName', { value: displayName });
-  job.variables.set('System.TaskInstanceName', { value: step.step ?? '' });
+  job.variables.set('System.TaskInstanceName', { value: name });
+  job.variables.set('Task.PublishTelemetry', { value: 'True' });
   job.variables.set('System.TaskInstanceId', { value: stepId(job.steps) });
 }
 
 /** A GUID for a step that is the same in every run of the same job: names derived from it survive a retry. */
 const stepId = (index: number): string => `00000000-0000-4000-8000-${String(index).padStart(12, '0')}`;
+
+/** Retries that the agent grants (B.9). */
+const mostRetries = 10;
 
 /** Runs a prepared process as a step of the job. */
 export async function runStep(job: AgentJob, step: TaskStep | ScriptStep, process: StepProcess): Promise<TaskRunResult> {
@@ -63,20 +71,33 @@ export async function runStep(job: AgentJob, step: TaskStep | ScriptStep, proces
   const write = step.onLine ?? job.options.onLine ?? (() => undefined);
   const print = (line: string): void => write(job.masker.mask(line));
   const keepFolder = step.keepFolder ?? join(job.folders.work, '_kept', String(job.steps));
-  const state = new StepState(job, process.definition, step.step, keepFolder, print);
+  const name = job.stepName(step.step, process.taskName);
+  const state = new StepState(job, process.definition, name, keepFolder, print);
   const engine = new CommandEngine(state, combineRestrictions(process.definition, step.target), print);
   const raw = new RawOutput(join(job.folders.diagnostics, `step-${job.steps}.raw`));
   const { result } = state;
   try {
-    setStepVariables(job, step, process.displayName);
+    setStepVariables(job, name, process.displayName);
     print(`##[section]Starting: ${process.displayName}`);
     for (const line of process.header) print(line);
-    const attempts = 1 + Math.min(Math.max(step.retryCountOnTaskFailure ?? 0, 0), 10);
+    if (process.skip !== undefined) {
+      result.result = 'Skipped';
+      result.message = process.skip;
+      print(process.skip);
+      print(`##[section]Finishing: ${process.displayName}`);
+      return result;
+    }
+    const asked = Math.max(step.retryCountOnTaskFailure ?? 0, 0);
+    if (asked > mostRetries) {
+      state.warn(`The task is retried ${mostRetries} times at most, not ${asked} times (retryCountOnTaskFailure).`);
+    }
+    const attempts = 1 + Math.min(asked, mostRetries);
     for (let attempt = 1; attempt <= attempts; attempt += 1) {
       result.attempts = attempt;
       const end = await runAttempt(job, step, process, state, engine, raw);
       if (end.canceled || end.timedOut || result.result !== 'Failed' || attempt === attempts) break;
-      const wait = (attempt + 1) ** 2 * job.waits.retryUnit;
+      // (n + 1)² for the n-th retry, counted from zero: one second, four, nine.
+      const wait = attempt ** 2 * job.waits.retryUnit;
       state.warn(
         `RetryHelper encountered task failure, will retry (attempt #: ${attempt} out of ${attempts - 1}) after ${wait} ms`,
       );
@@ -97,6 +118,19 @@ export async function runStep(job: AgentJob, step: TaskStep | ScriptStep, proces
   }
   result.durationMs = Date.now() - began;
   return result;
+}
+
+/** The job's variables may change how long the agent waits between its signals (B.8). */
+function waitsOf({ variables, waits }: AgentJob): AgentWaits {
+  const milliseconds = (name: string, usual: number): number => {
+    const said = variables.byEnvironmentName(name)?.value.trim() ?? '';
+    return /^\d+$/.test(said) ? Number(said) : usual;
+  };
+  return {
+    ...waits,
+    sigint: milliseconds('PROCESS_SIGINT_TIMEOUT', waits.sigint),
+    sigterm: milliseconds('PROCESS_SIGTERM_TIMEOUT', waits.sigterm),
+  };
 }
 
 async function runAttempt(
@@ -123,7 +157,7 @@ async function runAttempt(
     args: process.args,
     cwd: process.cwd,
     env: environment(job, step, process),
-    waits: job.waits,
+    waits: waitsOf(job),
     ...(step.signal ? { cancel: step.signal } : {}),
     ...(step.timeoutMs ? { timeoutMs: step.timeoutMs } : {}),
     done,
@@ -148,6 +182,7 @@ async function runAttempt(
   } else if (end.exitCode !== null && end.exitCode !== 0) {
     const quoted = process.args.map((argument) => (/\s/.test(argument) ? `"${argument}"` : argument)).join(' ');
     state.error(`Exit code ${end.exitCode} returned from process: file name '${process.file}', arguments '${quoted}'.`);
+    if (end.exitCode === 137) state.error('Exit code 137 often means that the machine ran out of memory and ended the process.');
     state.outcome = 'Failed';
   }
   const outcome = state.outcome ?? 'Succeeded';

@@ -2,11 +2,11 @@
 import { existsSync } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';
 import { Failure } from '../../src/azure/errors.js';
-import { findInput, missingInputs, prepareInputs } from './inputs.js';
+import { findInput, missingInputs, prepareInputs, type PreparedInputs } from './inputs.js';
 import { createJob, type AgentJob } from './job.js';
 import { nodeBinary } from './node-binary.js';
 import { runStep } from './run-step.js';
-import { handlerTarget, type TaskDefinition } from './task-definition.js';
+import { handlerTarget, type TaskDefinition, type TaskHandler } from './task-definition.js';
 import { fingerprintFolder, unpackTask, type UnpackedTask } from './task-folder.js';
 import type { JobOptions, ScriptStep, TaskRunResult, TaskStep } from './types.js';
 import { toEnvironmentName } from './variables.js';
@@ -16,10 +16,20 @@ export { createJob, AgentJob } from './job.js';
 /** Handlers in the agent's order of preference. */
 const handlerOrder = ['Node24', 'Node20_1'];
 
+/**
+ * The handler that agents of a platform take: on Windows one that names it in `platforms` first, then the best one, whichever Node runs it
+ * (without a feature flag that is Node 20 also for Node24; B.3). `platforms` means nothing elsewhere. Undefined when there is none.
+ */
+export function preferredHandler(handlers: Record<string, TaskHandler>, platform = process.platform): TaskHandler | undefined {
+  const known = handlerOrder.map((name) => handlers[name]).filter((found) => found !== undefined);
+  const pinned = ({ platforms }: TaskHandler): boolean =>
+    platform === 'win32' && (platforms ?? []).some((name) => name.toLowerCase() === 'windows');
+  return known.find(pinned) ?? known[0];
+}
+
 function chooseHandler({ definition, folder }: UnpackedTask): { target: string; cwd: string | undefined } {
   const handlers = definition.execution ?? {};
-  // The best handler is taken whichever Node runs it: without a feature flag that is Node 20 also for Node24 (B.3).
-  const handler = handlerOrder.map((name) => handlers[name]).find((found) => found !== undefined);
+  const handler = preferredHandler(handlers);
   if (!handler) {
     throw new Failure(
       `${definition.name} has no handler for Node 20 or Node 24, only ${Object.keys(handlers).join(', ') || 'none'}.`,
@@ -39,6 +49,15 @@ function checkAgent(job: AgentJob, { name, minimumAgentVersion: least }: TaskDef
     code: 'AgentTooOld',
     advice: 'Update the agent.',
   });
+}
+
+/** A pull request from a fork gets no secrets: a task that names a connection or a secure file is not run then (B.5, job access). */
+function forkRefusal(job: AgentJob, { endpoints, secureFiles }: PreparedInputs): { skip?: string } {
+  const isTrue = (name: string): boolean => job.variables.get(name)?.value.toLowerCase() === 'true';
+  if (!isTrue('system.restrictSecrets') || !isTrue('system.pullRequest.isFork')) return {};
+  if (endpoints.length === 0 && secureFiles.length === 0) return {};
+  const what = endpoints.length > 0 ? 'service endpoint' : 'secure file';
+  return { skip: `References ${what}. PRs from repository forks are not allowed to access secrets in the pipeline.` };
 }
 
 function header({ definition }: UnpackedTask): string[] {
@@ -77,6 +96,7 @@ export async function runTaskIn(job: AgentJob, step: TaskStep): Promise<TaskRunR
   const inputs = prepareInputs(definition, given, {
     variables: job.variables,
     endpoints: job.endpoints,
+    secureFiles: job.options.secureFiles ?? [],
     sourcesFolder: job.folders.sources,
   });
   const missing = step.serverChecks ? missingInputs(definition, given) : [];
@@ -104,7 +124,9 @@ export async function runTaskIn(job: AgentJob, step: TaskStep): Promise<TaskRunR
       ),
     },
     endpoints: inputs.endpoints,
+    ...forkRefusal(job, inputs),
     definition,
+    taskName: definition.name,
     displayName: step.displayName ?? instanceName(task, given),
     header: header(task),
     findings: () => {
@@ -124,6 +146,7 @@ export async function runScriptIn(job: AgentJob, step: ScriptStep): Promise<Task
     env: {},
     endpoints: [],
     displayName: step.displayName ?? 'CmdLine',
+    taskName: 'CmdLine',
     header: [],
   });
 }

@@ -55,10 +55,13 @@ export class StepState {
   }
 
   issue(issue: StepIssue): void {
-    const message = this.job.masker.mask(issue.message);
+    const { masker } = this.job;
+    const shown = { ...issue, message: masker.mask(issue.message) };
+    if (issue.sourcepath !== undefined) shown.sourcepath = masker.mask(issue.sourcepath);
+    if (issue.code !== undefined) shown.code = masker.mask(issue.code);
     const counts = this.result.issueCounts;
     counts[issue.type] += 1;
-    if (counts[issue.type] <= keptIssues) this.result.issues.push({ ...issue, message });
+    if (counts[issue.type] <= keptIssues) this.result.issues.push(shown);
     for (const [index, line] of issue.message.split(/\r\n|\r|\n/).entries())
       this.print(index ? line : `##[${issue.type}]${line}`);
   }

@@ -21,6 +21,7 @@ export interface TaskInput {
 export interface TaskHandler {
   target: string;
   workingDirectory?: string;
+  platforms?: string[];
 }
 
 export interface TaskDefinition {
@@ -158,8 +159,10 @@ export const taskSchema = {
   additionalProperties: false,
 };
 
-/** Handlers that run Node and are known to agents (B.3); any other key is ignored by them without a word. */
-const nodeHandlers = new Set(['Node24', 'Node20_1', 'Node16', 'Node10', 'Node']);
+/** Handlers that agents know (B.3); any other key (`Node20`) is ignored by them without a word. */
+const knownHandlers = new Set(
+  'Node24 Node20_1 Node16 Node10 Node PowerShell3 PowerShell AzurePowerShell PowerShellExe Process'.split(' '),
+);
 
 const repeated = (names: string[]): string[] => names.filter((entry, index) => names.indexOf(entry) !== index);
 
@@ -211,7 +214,7 @@ export function checkDefinition(json: unknown, folder: string): string[] {
   }
   for (const phase of [task.prejobexecution, task.execution, task.postjobexecution]) {
     for (const [key, handler] of Object.entries(phase ?? {})) {
-      if (!nodeHandlers.has(key)) wrong.push(`handler "${key}" is not a Node handler that agents know`);
+      if (!knownHandlers.has(key)) wrong.push(`handler "${key}" is not a handler that agents know`);
       if (!existsSync(handlerTarget(folder, handler))) wrong.push(`handler "${key}": ${handler.target} is not there`);
     }
   }

@@ -28,6 +28,14 @@ export interface AgentEndpoint {
   data: Record<string, string>;
 }
 
+/** A secure file as the server names it to the agent; the task fetches it itself, with the ticket. */
+export interface SecureFile {
+  /** GUID. */
+  id: string;
+  name: string;
+  ticket: string;
+}
+
 /** Milliseconds the agent waits (B.8, B.9). Tests shorten them. */
 export interface AgentWaits {
   /** SIGINT to SIGTERM: 7500. */
@@ -38,7 +46,7 @@ export interface AgentWaits {
   pipes: number;
   /** `task.complete done=true` to the end of the step: 5000. */
   done: number;
-  /** One unit of the retry's back-off of (n+1)^2 units: 1000. */
+  /** One unit of the retry's back-off of 1, 4, 9 ... units: 1000. */
   retryUnit: number;
 }
 
@@ -63,6 +71,7 @@ export interface JobOptions {
   /** By their dotted names. They come on top of what the agent itself knows (`Agent.*`, folders) and of the run's defaults. */
   variables?: Record<string, JobVariable>;
   endpoints?: AgentEndpoint[];
+  secureFiles?: SecureFile[];
   /** Collection and OIDC endpoint of a local Azure DevOps that is running already; without it the job serves its own on localhost. */
   collection?: { uri: string; oidcRequestUri: string; accessToken: string; ca?: string };
   /** PEM files to trust: become `agent.cainfo` and NODE_EXTRA_CA_CERTS. */

@@ -63,8 +63,10 @@ export class JobVariables {
     const environment: Record<string, string> = {};
     const open: string[] = [];
     const secret: string[] = [];
+    // The pipeline may ask for the job's token as a plain variable.
+    const openToken = this.get('system.enableAccessToken')?.value.toLowerCase() === 'true';
     for (const { name, value, isSecret, preserveCase } of this.all()) {
-      if (isSecret) {
+      if (isSecret && !(openToken && name.toLowerCase() === 'system.accesstoken')) {
         secret.push(name);
         environment[`SECRET_${toEnvironmentName(name, preserveCase)}`] = value;
       } else {

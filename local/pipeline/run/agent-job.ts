@@ -10,7 +10,7 @@ import type { TimelineRecord } from '../devops/types.js';
 import { builtInTasks, type ExpandedStep } from '../expand/types.js';
 import type { NodeResult } from '../expressions/types.js';
 import { recordResults, rememberSecret, type StageContext } from './context.js';
-import { leavesTrace, runStep, type StepEnd } from './step.js';
+import { leavesTrace, runStep, stepNames, type StepEnd } from './step.js';
 import type { OutputFact, TreeNode } from './types.js';
 import { jobVariables, merge, type JobPlace, type Variables } from './variables.js';
 
@@ -86,6 +86,7 @@ export async function runAgentJob(plan: AgentJobPlan): Promise<AgentJobEnd> {
     });
     try {
       const steps = withImplicitSteps(plan.steps, plan.hook).filter(leavesTrace);
+      const refNames = stepNames(steps);
       const severalCheckouts = steps.filter(({ task }) => task === builtInTasks.checkout).length > 1;
       const clean = new AbortController();
       let cleanTimer: NodeJS.Timeout | undefined;
@@ -100,7 +101,8 @@ export async function runAgentJob(plan: AgentJobPlan): Promise<AgentJobEnd> {
         const jobStatus = status(ends, canceled);
         job.variables.set('Agent.JobStatus', { value: jobStatus });
         const signal = canceled ? clean.signal : cancel.signal;
-        const end = await runStep({ context, job, step, index, parent: record, severalCheckouts, attempt, jobStatus, signal });
+        const refName = refNames[index] ?? '';
+        const end = await runStep({ context, job, step, refName, parent: record, severalCheckouts, attempt, jobStatus, signal });
         ends.push(end);
         await keepNow(context, end);
       }

@@ -15,7 +15,8 @@ export interface StepRun {
   context: StageContext;
   job: AgentJob;
   step: ExpandedStep;
-  index: number;
+  /** Its name in the job: its own, or the one that the service gives it. */
+  refName: string;
   parent: TimelineRecord;
   severalCheckouts: boolean;
   attempt: number;
@@ -48,6 +49,29 @@ export function stepTitle(step: ExpandedStep): string {
   );
 }
 
+/**
+ * Names of a job's steps. The service names a step without one after its task, and counts from the second on: `CmdLine`, `CmdLine1`. They are
+ * `System.TaskInstanceName`, the record's `refName`, and the prefix of output variables.
+ */
+export function stepNames(steps: ExpandedStep[]): string[] {
+  const taken = new Set(steps.flatMap(({ name }) => (name ? [name.toLowerCase()] : [])));
+  return steps.map((step) => {
+    if (step.name) return step.name;
+    const [task = ''] = step.task.split('@');
+    const base = (builtInNames[step.task] ?? task.slice(task.lastIndexOf('.') + 1)).replace(/\W/g, '_') || 'Step';
+    let name = base;
+    for (let index = 1; taken.has(name.toLowerCase()); index += 1) name = `${base}${index}`;
+    taken.add(name.toLowerCase());
+    return name;
+  });
+}
+
+const builtInNames: Record<string, string> = {
+  [builtInTasks.checkout]: 'Checkout',
+  [builtInTasks.download]: 'DownloadPipelineArtifact',
+  [builtInTasks.publish]: 'PublishPipelineArtifact',
+};
+
 /** `checkout: none`, `download: none` and steps that are switched off leave no trace. */
 export function leavesTrace(step: ExpandedStep): boolean {
   const off = step.enabled?.toLowerCase() === 'false';
@@ -56,11 +80,11 @@ export function leavesTrace(step: ExpandedStep): boolean {
 
 /** Never rejects for what the step does. */
 export async function runStep(run: StepRun): Promise<StepEnd> {
-  const { context, job, step, index, parent } = run;
+  const { context, job, step, refName, parent } = run;
   const { run: state } = context;
   const { observer } = context.options;
   const title = job.variables.expand(stepTitle(step));
-  const record = state.record('Task', `${parent.identifier}.${step.name ?? `step${index + 1}`}`, title, parent, run.attempt);
+  const record = state.record('Task', `${parent.identifier}.${refName}`, title, parent, run.attempt);
   const node: TreeNode = { kind: 'step', id: record.id, parent: parent.id, title };
   const [reference = '', version = ''] = step.task.split('@');
   state.update(record, { task: { id: reference, name: reference, version: `${version}.0.0` }, name: title });
@@ -149,7 +173,7 @@ async function body(
   const restrictions = restrictionsOf(step);
   const common = {
     displayName: job.variables.expand(stepTitle(step)),
-    ...(step.name ? { step: step.name } : {}),
+    step: run.refName,
     ...(step.env ? { env: step.env } : {}),
     ...(minutes > 0 ? { timeoutMs: minutes * 60_000 } : {}),
     ...(proceed ? { continueOnError: true } : {}),

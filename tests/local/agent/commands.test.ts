@@ -174,14 +174,20 @@ describe('logging commands', () => {
     fails(`##vso[task.addattachment name=n;]${file()}`, /'type' is missing/);
     fails(`##vso[task.addattachment type=t;name=n;]${file()}.none`, /does not exist/);
     fails('##vso[task.uploadsummary]', /does not exist/);
-    fails(`##vso[task.uploadsummary]${folder}`, /invalid/);
+    for (const command of ['task.uploadsummary', 'task.uploadfile', 'task.addattachment type=t;name=n', 'build.uploadlog'])
+      fails(`##vso[${command}]${folder}`, /invalid/);
+    fails(`##vso[results.publish type=JUnit;resultFiles=${folder}]`, /invalid/);
+    // The agent takes a path as it is written, from its own folder.
+    fails(`##vso[task.uploadsummary] ${file()}`, /does not exist/);
+    fine('##vso[task.uploadsummary]a file.txt');
+    const linked = state.result;
     writeFileSync(file(), 'later');
     await job.finish();
     assert.deepEqual(
       result.attachments.map(({ type, name, path }) => [type, name, readFileSync(path, 'utf8')]),
       [['t', 'n.txt', 'later']],
     );
-    assert.deepEqual([result.summaries.length, result.uploads.length], [1, 2]);
+    assert.deepEqual([result.summaries.length, result.uploads.length, linked.summaries.length], [1, 2, 1]);
     assert.deepEqual(lost.result.problems, []);
   });
 
@@ -262,6 +268,47 @@ describe('logging commands', () => {
     assert.match(issues('##vso [a.b]x')[0] ?? '', /^warning: .*not a legal command/);
     assert.match(issues('##vso[nosuch.thing]x')[0] ?? '', /^warning: Can't find command extension for ##vso\[nosuch\.thing\]/);
     fails('##vso[task.nosuch]x', /not a recognized command for task/);
+  });
+
+  it('escapes: percent signs are read back unless the job says no', async () => {
+    await start();
+    const value = (line: string): string | undefined => said(line).variables['v']?.value;
+    const line = '##vso[task.setvariable variable=v]100%AZP25 %AZP253B%3B%0D%0A%5D%25';
+    assert.equal(value(line), '100% %3B;\r\n]%25');
+    for (const yes of ['true', 'True', '1', '']) {
+      job.variables.set('DECODE_PERCENTS', { value: yes });
+      assert.equal(value(line), '100% %3B;\r\n]%25', yes);
+    }
+    for (const no of ['false', 'FALSE', '0', 'no']) {
+      job.variables.set('decode_percents', { value: no });
+      assert.equal(value(line), '100%AZP25 %AZP253B;\r\n]%25', no);
+    }
+    assert.deepEqual(said('##vso[task.logissue type=error;code=%AZP25]m').issues, [
+      { type: 'error', message: 'm', code: '%AZP25' },
+    ]);
+  });
+
+  it('shows a command as it was written, on one line, when it is told of', async () => {
+    await start({ 'System.Debug': { value: 'true' } });
+    const lines = ['x ##vso[Task.SetVariable variable=a;]one%0Atwo', '##vso[task.nosuch]one%0Atwo', '##vso[task.debug]%0A'];
+    said(lines);
+    assert.deepEqual(
+      log.filter((line) => line.includes('Processed')),
+      lines.slice(0, 2).map((line) => `##[debug]Processed: ${line}`),
+    );
+    assert.ok(
+      log.includes(
+        `##[error]Unable to process command '${lines[1]}' successfully. Please reference documentation (http://go.microsoft.com/fwlink/?LinkId=817296)`,
+      ),
+    );
+  });
+
+  it('masks every part of an issue', async () => {
+    await start({ key: { value: 'issue-secret-1', isSecret: true } });
+    const [issue] = said(
+      '##vso[task.logissue type=error;sourcepath=a/issue-secret-1.py;code=issue-secret-1]is issue-secret-1',
+    ).issues;
+    assert.deepEqual(issue, { type: 'error', message: 'a/***.py: error ***: is ***', sourcepath: 'a/***.py', code: '***' });
   });
 
   it('restrictions: of the task, of the step, both; secrets are masked all the same', async () => {

@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, wri
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createJob, runScriptIn, runTask, runTaskIn } from '../../../local/agent/run-task.js';
+import { createJob, preferredHandler, runScriptIn, runTask, runTaskIn } from '../../../local/agent/run-task.js';
 import { setWritable } from '../../../local/agent/task-folder.js';
 import type { JobOptions, TaskRunResult, TaskStep } from '../../../local/agent/types.js';
 
@@ -118,11 +118,117 @@ describe('agent harness', function () {
     assert.match(errors(await run('multiline')).join(), /multiple lines/);
   });
 
+  it('finds a secret wherever a step lets it out, in whatever spelling', async () => {
+    const secret = 'k3y/+of "the"&store=';
+    const spellings: Record<string, string> = {
+      raw: secret,
+      json: JSON.stringify({ secret }),
+      xml: secret.replaceAll('&', '&amp;').replaceAll('"', '&quot;'),
+      uri: encodeURIComponent(secret),
+      base64: Buffer.from(`user:${secret}`).toString('base64'),
+    };
+    const ways =
+      'stdout stderr debug issue output variable progress tag unread summary attachment utf16 upload artifact results'.split(' ');
+    const job = await createJob({
+      workFolder,
+      waits: quick,
+      variables: { 'store key': { value: secret, isSecret: true } },
+      onLine: (line) => log.push(line),
+    });
+    const all: [string, TaskRunResult][] = [];
+    for (const [index, way] of ways.entries())
+      for (const [spelling, text] of Object.entries(spellings)) {
+        // Every way in one spelling, every spelling in some ways.
+        if (spelling !== Object.keys(spellings)[index % 5] && !['stdout', 'summary'].includes(way)) continue;
+        all.push([
+          `${way} ${spelling}`,
+          await runTaskIn(job, {
+            from: fixture,
+            inputs: { scenario: 'leaks', text: `${way} ${Buffer.from(text).toString('base64')}` },
+          }),
+        ]);
+      }
+    const clean = await runTaskIn(job, {
+      from: fixture,
+      inputs: { scenario: 'leaks', text: `stdout ${Buffer.from('store').toString('base64')}` },
+    });
+    await job.finish();
+    for (const [what, { result, problems }] of all) {
+      assert.equal(result, 'Failed', what);
+      assert.match(problems.join(), /relied on masking|nothing masks a file/, what);
+      assert.ok(!problems.join().includes('k3y'), what);
+    }
+    assert.deepEqual([clean.result, clean.problems], ['Succeeded', []]);
+    assert.ok(
+      !log.join('\n').includes('k3y'),
+      log.find((line) => line.includes('k3y')),
+    );
+  });
+
+  it('raises no false alarm for values that are short, common or no secrets', async () => {
+    const values = { flag: 'true', count: '7', stage: 'production', region: 'westeurope', zeros: '000000' };
+    const job = await createJob({
+      workFolder,
+      waits: quick,
+      endpoints: [arm],
+      variables: Object.fromEntries(Object.entries(values).map(([name, value]) => [name, { value, isSecret: true }])),
+      onLine: (line) => log.push(line),
+    });
+    const text = [
+      ...Object.values(values),
+      'client-id-1',
+      'tenant-1',
+      Buffer.from('true').toString('base64'),
+      'ServicePrincipal',
+    ].join('\n');
+    const result = await runTaskIn(job, { from: fixture, inputs: { scenario: 'said', text, connection: 'arm-dev' } });
+    await job.finish();
+    assert.deepEqual([result.result, result.problems], ['Succeeded', []]);
+    for (const line of ['***', 'tenant-1', 'ServicePrincipal']) assert.ok(log.includes(line), line);
+    assert.ok(!log.includes('client-id-1') && !log.includes('production'), 'masked all the same');
+  });
+
+  it('names steps without a name, hands over secure files, and keeps both from forks', async () => {
+    const file = { id: '99999999-2222-3333-4444-555555555555', name: 'key.pfx', ticket: 'ticket-of-file-1' };
+    const job = await createJob({ workFolder, waits: quick, secureFiles: [file], onLine: (line) => log.push(line) });
+    const set = (): Promise<TaskRunResult> => runTaskIn(job, { from: fixture, inputs: { scenario: 'ok' } });
+    const named = () => job.variables.get('System.TaskInstanceName')?.value;
+    const names: unknown[] = [];
+    for (const step of [undefined, undefined, 'own', undefined]) {
+      await runTaskIn(job, { from: fixture, inputs: { scenario: 'hush' }, ...(step ? { step } : {}) });
+      names.push(named());
+    }
+    assert.deepEqual(names, ['Probe', 'Probe1', 'own', 'Probe2']);
+    await set();
+    assert.equal(job.variables.get('Probe3.listed')?.value, 'listed value');
+    const given = await runTaskIn(job, { from: fixture, inputs: { scenario: 'environment', secret: 'key.pfx' } });
+    await job.finish();
+    const { env } = JSON.parse(readFileSync(given.attachments[0]?.path ?? '', 'utf8'));
+    assert.deepEqual(
+      [env.INPUT_SECRET, env[`SECUREFILE_NAME_${file.id}`], env[`SECUREFILE_TICKET_${file.id}`], env.TASK_PUBLISHTELEMETRY],
+      [file.id, 'key.pfx', file.ticket, 'True'],
+    );
+    assert.equal(job.masker.mask(file.ticket), '***');
+    await assert.rejects(run('ok', { inputs: { secret: 'other.pfx' } }), /secure file other\.pfx could not be found/);
+    const fork = { 'System.RestrictSecrets': { value: 'true' }, 'System.PullRequest.IsFork': { value: 'True' } };
+    for (const inputs of [{ secret: 'key.pfx' }, { azureSubscription: 'arm-dev' }] as Record<string, string>[]) {
+      const refused = await run('ok', { inputs, secureFiles: [file], variables: fork });
+      assert.deepEqual([refused.result, refused.exitCode, refused.outputVariables], ['Skipped', null, {}]);
+      assert.match(refused.message ?? '', /forks are not allowed to access secrets/);
+    }
+    assert.equal((await run('ok', { variables: fork })).result, 'SucceededWithIssues');
+    const open = await run('environment', { variables: { 'System.EnableAccessToken': { value: 'true' } } });
+    const token = JSON.parse(readFileSync(open.attachments[0]?.path ?? '', 'utf8')).env;
+    assert.ok(token.SYSTEM_ACCESSTOKEN && token.SECRET_SYSTEM_ACCESSTOKEN === undefined);
+    assert.equal(token.SYSTEM_ACCESSTOKEN, token.ENDPOINT_AUTH_PARAMETER_SYSTEMVSSCONNECTION_ACCESSTOKEN);
+  });
+
   it('turns wrong words into failures', async () => {
     assert.equal((await run('cancelled')).result, 'Failed');
     const exited = await run('exit3');
     assert.equal(exited.result, 'Failed');
     assert.match(errors(exited)[0] ?? '', /^Exit code 3 returned from process: file name /);
+    assert.match(errors(await run('oom')).join(), /Exit code 137 .*ran out of memory/s);
     const unknown = await run('unknown');
     assert.equal(unknown.result, 'Failed');
     assert.equal(unknown.issueCounts.error, 2);
@@ -169,6 +275,10 @@ describe('agent harness', function () {
     assert.equal((await cancel('terminated')).killedBy, 'SIGTERM');
     const deaf = await cancel('deaf');
     assert.deepEqual([deaf.result, deaf.killedBy, deaf.exitCode], ['Canceled', 'SIGKILL', 137]);
+    // The job's variables say how long the agent waits.
+    const variables = { PROCESS_SIGINT_TIMEOUT: { value: '100' }, process_sigterm_timeout: { value: '50' } };
+    const hasty = await run('deaf', { timeoutMs: 300, variables, waits: { ...quick, sigint: 3_600_000, sigterm: 3_600_000 } });
+    assert.deepEqual([hasty.result, hasty.killedBy, hasty.exitCode], ['Failed', 'timeout', 137]);
     const late = await run('deaf', { timeoutMs: 300 });
     assert.deepEqual([late.result, late.killedBy], ['Failed', 'timeout']);
     assert.deepEqual(errors(late), ['The task has timed out.']);
@@ -197,6 +307,24 @@ describe('agent harness', function () {
     assert.deepEqual([bad.result, bad.attempts], ['Failed', 2]);
     const late = await run('dies', { timeoutMs: 300, retryCountOnTaskFailure: 3, continueOnError: true });
     assert.deepEqual([late.result, late.attempts, late.killedBy], ['SucceededWithIssues', 1, 'timeout']);
+    // One second before the first retry, four before the second; ten retries at most.
+    log = [];
+    const thrice = await run('exit3', { retryCountOnTaskFailure: 2 });
+    assert.deepEqual([thrice.result, thrice.attempts, thrice.exitCode], ['Failed', 3, 3]);
+    assert.deepEqual(
+      log.filter((line) => line.includes('RetryHelper')).map((line) => line.replace(/^.*retry /, '')),
+      ['(attempt #: 1 out of 2) after 1 ms', '(attempt #: 2 out of 2) after 4 ms'],
+    );
+    const often = await run('retry', { retryCountOnTaskFailure: 11 });
+    assert.match(often.issues[0]?.message ?? '', /10 times at most/);
+    const abort = new AbortController();
+    const stopped = await run('exit3', {
+      retryCountOnTaskFailure: 1,
+      waits: { ...quick, retryUnit: 600_000 },
+      signal: abort.signal,
+      onLine: (line) => line.includes('RetryHelper') && abort.abort(),
+    });
+    assert.deepEqual([stopped.result, stopped.attempts], ['Canceled', 1]);
   });
 
   it('shares outputs, paths and secrets between the steps of a job', async () => {
@@ -248,7 +376,7 @@ describe('agent harness', function () {
     await run('lines');
     await run('clock', { clock: { factor: 600 } });
     for (const line of ['stdin is closed', 'a', 'b', 'c', 'ä']) assert.ok(log.includes(line), line);
-    assert.ok(log.some((line) => /^waited 6\d s$/.test(line)));
+    assert.ok(log.some((line) => Number(/^waited (\d+) s$/.exec(line)?.[1]) >= 60));
     log = [];
     await run('clock', { clock: { skip: true } });
     assert.ok(log.includes('waited 60 s'), log.join());
@@ -265,6 +393,17 @@ describe('agent harness', function () {
     };
     writeFileSync(join(task, 'task.json'), JSON.stringify(definition));
     assert.equal((await run('ok', { from: task, node: 20 })).result, 'Succeeded');
+    const [best, pinned] = [{ target: 'a' }, { target: 'b', platforms: ['Windows'] }];
+    const handlers = { Node20_1: pinned, Node24: best, PowerShell3: pinned };
+    assert.deepEqual(
+      (['win32', 'linux', 'darwin'] as const).map((platform) => preferredHandler(handlers, platform)),
+      [pinned, best, best],
+    );
+    assert.deepEqual(preferredHandler({ Node24: { target: 'a', platforms: ['linux'] }, Node20_1: best }, 'win32')?.platforms, [
+      'linux',
+    ]);
+    assert.equal(preferredHandler({ Node16: best, Node20: best, PowerShell3: pinned }, 'win32'), undefined);
+    assert.equal(preferredHandler({ Node20_1: pinned }, 'linux'), pinned, 'elsewhere platforms mean nothing');
     assert.ok(log.includes('newer on v20'), log.join('\n'));
   });
 

@@ -6,6 +6,7 @@ import { combine, runGraph, Slots } from '../../../../local/pipeline/run/graph.j
 import { patternToRegExp } from '../../../../local/pipeline/run/globs.js';
 import { markdownToHtml } from '../../../../local/pipeline/run/markdown.js';
 import { runNumber } from '../../../../local/pipeline/run/number.js';
+import { stepNames } from '../../../../local/pipeline/run/step.js';
 import { countTests } from '../../../../local/pipeline/run/test-results.js';
 import { merge, nested } from '../../../../local/pipeline/run/variables.js';
 
@@ -41,6 +42,19 @@ const hostile = fc
   .map((parts) => parts.join(''));
 
 describe('parts of the runner', () => {
+  it('names the steps that have no name after their task, as the service does', () => {
+    const steps = ['CmdLine@2', 'Bash@3', 'CmdLine@2', 'pub.ext.part.RunAmlPipeline@1', 'RunAmlPipeline@1', 'CmdLine@2'];
+    assert.deepEqual(stepNames([...steps.map((task) => ({ task })), { task: 'CmdLine@2', name: 'cmdline1' }]), [
+      'CmdLine',
+      'Bash',
+      'CmdLine2',
+      'RunAmlPipeline',
+      'RunAmlPipeline1',
+      'CmdLine3',
+      'cmdline1',
+    ]);
+  });
+
   it('makes no tag from foreign Markdown but its own few, and no link but to http', () => {
     const allowed =
       /^<\/?(h[1-6]|p|ul|li|table|tr|th|td|pre|code|strong)>|^<a href="https?:\/\/[^"<>]*" rel="noreferrer noopener">|^<\/a>/;
