@@ -37,7 +37,7 @@ describe('the agent as a platform', () => {
   function lines(body: () => void): string[] {
     const own = process.stdout.write.bind(process.stdout);
     let text = '';
-    process.stdout.write = ((chunk: string) => ((text += chunk), true));
+    process.stdout.write = (chunk: string) => ((text += chunk), true);
     try {
       body();
     } finally {
