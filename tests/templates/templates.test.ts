@@ -98,6 +98,11 @@ describe('templates', () => {
     assert.ok(own.files.some(({ path, extended }) => extended && path === '/templates/stages/train-and-promote.yml'));
   });
 
+  it('take names with every sign that a name may have, and a model that a variable names', () => {
+    for (const modelName of ['a.B_c-9', '$(model name)'])
+      assert.equal(refusal('stages/train-and-promote.yml', { ...train, modelName, train: { ...dev, name: 'a-B_9' } }), 'it expanded');
+  });
+
   it('refuse an unknown or a missing key of a place, a wrong value, a wrong type', () => {
     const cases: [Record<string, unknown>, RegExp][] = [
       [{ ...train, train: { ...dev, resourceGroup: 'x' } }, /train dev has the unknown key resourceGroup; known keys are name, environment, /],
@@ -107,7 +112,11 @@ describe('templates', () => {
       [{ ...train, train: dev, promoteTo: [{ ...prod, requireApproval: 'yes' }] }, /promoteTo eu-prod has a wrong value as requireApproval; write true or false/],
       [{ ...train, train: { name: 'dev' } }, /train dev lacks the key azureSubscription/],
       [{ ...train, train: dev, promoteTo: [{ azureSubscription: 'arm' }] }, /promoteTo {2}lacks the key name/],
-      [{ ...train, train: { ...dev, gate: 'a > 1' } }, /Expected a sequence or mapping\. Actual value 'a > 1'/],
+      [{ ...train, train: { ...dev, gate: 'a > 1' } }, /train dev has a text as gate; write a mapping from a name/],
+      [{ ...train, train: { ...dev, jobInputs: 'a: 1' } }, /train dev has a text as jobInputs; write a mapping/],
+      [{ ...train, train: dev, promoteTo: [{ ...prod, name: 'eu prod' }] }, /promoteTo eu prod has the character " " in its name; stages are named after it/],
+      [{ ...train, train: { ...dev, name: 'd.ev' } }, /train d\.ev has the character "\." in its name/],
+      [{ ...train, modelName: 'churn/v2', train: dev }, /modelName churn\/v2 has the character "\/"; a model's name has letters/],
       [{ ...train, train: { ...dev, gate: ['a > 1'] } }, /train dev has a list as gate; write a mapping/],
       [{ ...train, train: dev, lockBehavior: 'never' }, /The 'lockBehavior' parameter value 'never' is not a valid value\./],
       [{ ...train, train: dev, tests: [] }, /Unexpected parameter 'tests'/],

@@ -5,18 +5,24 @@ import type { MappingNode, Node, ScalarNode } from '../yaml/nodes.js';
 import { readYaml } from '../yaml/read.js';
 
 const sentence =
-  /Unexpected value '(\w+) (.*?) (?:has the unknown key ([^;]+);.*|has a (?:list|wrong value) as ([^;]+);.*|is there twice;.*|lacks the key .+)'$/;
+  /Unexpected value '(\w+) (.*?) (?:has the unknown key ([^;]+);.*|has a (?:list|text|wrong value) as ([^;]+);.*|has the character "." in its (name);.*|is there twice;.*|lacks the key .+)'$/;
 
 /** Rewrites the messages about places: our words, at the caller's line. Others are returned as they are. */
 export function placeMessages(messages: readonly PipelineMessage[], entryFile: string, entryName: string): PipelineMessage[] {
   const root = rootOf(entryFile, entryName);
   return messages.map((message) => {
+    if (!root) return message;
+    const model = /^Unexpected value '(modelName (.*) has the character ".";.*)'$/.exec(message.text);
+    if (model) {
+      const position = valueOf(root, 'modelName', model[2]!) ?? message.position;
+      return position ? { text: model[1]!.trim(), position } : { text: model[1]!.trim() };
+    }
     const match = sentence.exec(message.text);
-    if (!match || !root) return message;
-    const [, what = '', name = '', unknown, list] = match;
+    if (!match) return message;
+    const [, what = '', name = '', unknown, list, named] = match;
     const place = find(root, what, name);
     const text = message.text.slice("Unexpected value '".length, -1).trim();
-    const wanted = unknown ?? list;
+    const wanted = unknown ?? list ?? named;
     const key = wanted === undefined ? undefined : place?.entries.find((entry) => entry.key.text === wanted);
     const position: Position | undefined = key?.key.place ?? place?.place ?? message.position;
     return position ? { text, position } : { text };
@@ -44,6 +50,16 @@ function find(node: Node, what: string, name: string): MappingNode | undefined {
     if (found) return found;
   }
   return undefined;
+}
+
+/** The place of a value that stands at a key. */
+function valueOf(node: Node, key: string, text: string): Position | undefined {
+  if (node.kind === 'scalar') return undefined;
+  const entries = node.kind === 'mapping' ? node.entries : [];
+  const own = entries.find((entry) => entry.key.text === key && entry.value.kind === 'scalar' && entry.value.text === text);
+  if (own) return own.value.place;
+  const inner = node.kind === 'sequence' ? node.items : entries.map(({ value }) => value);
+  return inner.map((item) => valueOf(item, key, text)).find((place) => place !== undefined);
 }
 
 function nameOf(node: MappingNode): string {

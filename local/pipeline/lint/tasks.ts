@@ -8,6 +8,9 @@ import { distance } from './distance.js';
 import { definitionOf, inputValue, isVisible, type TaskDefinition, type TaskInput } from './task-definitions.js';
 import type { PlacedStep, Report } from './types.js';
 
+/** As the tasks take it. */
+const modelName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/;
+
 /** @param root folder of the `self` repository, where job files are looked for */
 export function checkTask(placed: PlacedStep, definitions: readonly TaskDefinition[], root: string, report: Report): void {
   const { step } = placed;
@@ -86,6 +89,15 @@ function checkInput(
         written,
       );
     }
+  }
+  if (/^(target)?modelName$/i.test(input.name) && !/\$\(/.test(value) && !modelName.test(value)) {
+    report(
+      'task-input',
+      'error',
+      `'${input.name}' of ${definition.name} is '${value}'; a model's name has letters, digits, dots, - and _, at most 255 characters.`,
+      node,
+      written,
+    );
   }
   if (/InMinutes$/.test(input.name) && !/^\s*\d+(\.\d+)?\s*$/.test(value) && !/\$\(/.test(value)) {
     report(

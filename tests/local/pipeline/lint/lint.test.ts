@@ -178,6 +178,29 @@ describe('lint', () => {
     );
   });
 
+  it('a name that no stage or model can have, and a gate that is no mapping, at the line of the caller', () => {
+    const yaml =
+      'resources:\n  repositories:\n  - {repository: aml, type: git, name: x}\nextends:\n  template: templates/stages/train-and-promote.yml@aml\n  parameters:\n    pipelineFile: aml.yml\n    modelName: m/1\n' +
+      '    train:\n      name: d ev\n      azureSubscription: arm\n      gate: a > 1\n';
+    assertTold(
+      yaml,
+      [
+        /^12:7 expand: train d ev has a text as gate/,
+        /^10:7 expand: train d ev has the character " " in its name/,
+        /^8:16 expand: modelName m\/1 has the character "\/"/,
+      ],
+      { repositories: { aml: join(import.meta.dirname, '..', '..', '..', '..') } },
+    );
+    const steps = (name: string): string =>
+      `steps:\n- checkout: self\n- task: RegisterModel@1\n  inputs:\n    azureSubscription: arm\n    jobName: j\n    outputName: model\n    modelName: ${name}\n`;
+    assertTold(
+      steps('caf\u00e9'),
+      [/^8:5 task-input: 'modelName' of RegisterModel is 'caf\u00e9'; a model's name has letters/],
+      { definitions: taskDefinitions() },
+    );
+    assertTold(steps('$(name)'), [], { definitions: taskDefinitions() });
+  });
+
   it('what a template was given is told at the line of the caller', () => {
     const repository = join(import.meta.dirname, '..', '..', '..', '..');
     const yaml = (ref: string): string =>
