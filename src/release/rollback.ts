@@ -27,6 +27,19 @@ export async function planRollback(
   const stack = await championStack(store, request.targetName, pointer.pointer);
   const earlier = stack.slice(0, -1);
   const current = pointer.pointer.champion;
+  // A team that went from a registry to copies (or back) has had the same number in two places.
+  const meant = new Map(
+    stack.filter(({ version }) => version === request.version).map((ref) => [ref.modelId.toLowerCase(), ref]),
+  );
+  if (meant.size > 1)
+    throw new Refusal(
+      `Version ${request.version} of "${request.targetName}" was champion of ${target.place.name} from more than one place: ${[...meant.values()].map(({ modelId }) => modelId).join(', ')}.`,
+      {
+        code: 'AmbiguousVersion',
+        input: 'modelVersion',
+        advice: 'Leave modelVersion empty: that goes back one champion at a time.',
+      },
+    );
   const unchanged = request.version !== undefined && request.version === current.version;
   const back = unchanged
     ? current

@@ -29,10 +29,9 @@ export async function outcomeOf<Inputs>(task: Task<Inputs>, platform: Platform):
     if (error instanceof InputProblems) {
       for (const problem of error.problems) issue(platform, problem);
       const count = error.problems.length;
-      return {
-        result: 'Failed',
-        message: `${count === 1 ? 'One input needs' : `${count} inputs need`} a correction; nothing was done.`,
-      };
+      const which = count === 1 ? `One input needs a correction` : `${count} inputs need a correction`;
+      // The message is all that a list of steps shows, so it says what the first problem is.
+      return { result: 'Failed', message: `${which}; nothing was done. ${error.problems[0]?.message ?? ''}`.trim() };
     }
     if (error instanceof Failure) {
       issue(platform, error);

@@ -149,6 +149,8 @@ export function publish({ platform, folder, planned, outcome, approvals, applied
       ? [
           '### Rights',
           '',
+          'Of the connections that made this plan; a promotion asks again with its own, and writes nothing where one is missing.',
+          '',
           ...planned.inspection.rights
             .filter(({ found }) => found !== 'yes')
             .map(

@@ -258,6 +258,28 @@ describe('release: promotion', () => {
     assert.equal(prod.models.get('m:1')!.tags['amlops.champion'], 'true');
   });
 
+  it('does not guess which of two places a number was meant of, and goes back step by step', async () => {
+    const world = new MemoryWorld();
+    const [dev, prod, shared] = [world.workspace('dev'), world.workspace('prod'), world.registry('shared')];
+    dev.seed('m', '1', files);
+    dev.seed('m', '2', { ...files, 'model.pkl': 'other' });
+    await promote(world.ports(dev, shared), '1', { runId: '1' });
+    await promote(world.ports(shared, prod), '1', { runId: '2' });
+    await promote(world.ports(dev, prod), '2', { runId: '3' });
+    const [registry, own] = [champion(prod), 'models/m/versions/1'];
+    assert.equal(registry, own, 'the same number');
+    const before = prod.blobs.size;
+    await refuses(rollback(world.ports(prod, prod), { runId: '4', version: '1' }), 'AmbiguousVersion');
+    assert.equal(prod.blobs.size, before);
+    await rollback(world.ports(prod, prod), { runId: '4' });
+    assert.match(settled(prod, 'm').champion!, /^azureml:\/\/registries\/shared\//);
+    assert.equal(
+      await rollback(world.ports(prod, prod), { runId: '5', version: '1' }),
+      'unchanged',
+      'the other one is no earlier champion any more',
+    );
+  });
+
   it('refuses bad input before anything is written', async () => {
     const world = new MemoryWorld();
     const [dev, prod, shared, other] = [
