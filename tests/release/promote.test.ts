@@ -258,6 +258,22 @@ describe('release: promotion', () => {
     assert.equal(prod.models.get('m:1')!.tags['amlops.champion'], 'true');
   });
 
+  it('a version made anew under its old number stays champion by its tag too', async () => {
+    const world = new MemoryWorld();
+    const prod = world.workspace('prod');
+    prod.seed('m', '1', files);
+    await promote(world.ports(prod, prod), '1', { runId: '1' });
+    const tag = () => prod.models.get('m:1')!.tags['amlops.champion'];
+    assert.equal(tag(), 'true');
+    prod.seed('m', '1', { ...files, 'model.pkl': 'made anew' });
+    // Ids differ in casing by producer.
+    const pointer = prod.blobs.get('amlops/champions/m.json')!;
+    prod.put('amlops/champions/m.json', Buffer.from(pointer.bytes.toString().replace('/resourceGroups/', '/resourcegroups/')));
+    assert.equal(await promote(world.ports(prod, prod), '1', { runId: '2' }), 'done', 'other bytes are another champion');
+    assert.equal(tag(), 'true');
+    assert.equal(settled(prod, 'm').records, 2);
+  });
+
   it('does not guess which of two places a number was meant of, and goes back step by step', async () => {
     const world = new MemoryWorld();
     const [dev, prod, shared] = [world.workspace('dev'), world.workspace('prod'), world.registry('shared')];
