@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { parse } from 'yaml';
 import { checkDefinition, type TaskDefinition } from '../../local/agent/task-definition.js';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -85,6 +86,7 @@ interface Manifest {
   public: unknown;
   icons: Record<string, string>;
   content: Record<string, { path: string }>;
+  screenshots: { path: string }[];
   tags: string[];
   contributions: { id: string; type: string; targets: string[]; properties: { name: string } }[];
 }
@@ -98,6 +100,7 @@ describe('extension manifest', () => {
     assert.equal(typeof manifest.public, 'boolean');
     assert.deepEqual(pngSize(manifest.icons['default'] ?? ''), [128, 128]);
     assert.deepEqual(pngSize(manifest.icons['large'] ?? ''), [512, 512]);
+    for (const { path } of manifest.screenshots) assert.deepEqual(pngSize(path), [1366, 768]);
     for (const { path } of Object.values(manifest.content)) assert.ok(existsSync(join(root, path)), path);
   });
 
@@ -114,6 +117,41 @@ describe('extension manifest', () => {
     for (const name of names) assert.ok(overview.includes(name), name);
     for (const [, path = ''] of overview.matchAll(/!\[[^\]]*\]\((?!https:)([^)]+)\)/g))
       assert.ok(existsSync(join(root, path)), path);
+  });
+
+  it('shows YAML in its overview that can be copied: tasks and templates get what they require, and nothing that they do not know', () => {
+    interface Shown {
+      jobs?: { steps: { task: string; inputs: Record<string, unknown> }[] }[];
+      extends?: { template: string; parameters: Record<string, unknown> };
+    }
+    const blocks = [...read('overview.md').matchAll(/```yaml\n([^]*?)```/g)].map(([, text = '']) => parse(text) as Shown);
+    const steps = blocks.flatMap(({ jobs = [] }) => jobs.flatMap((job) => job.steps));
+    assert.deepEqual(
+      steps.map(({ task }) => task),
+      ['RunAmlPipeline@1', 'RegisterModel@1'],
+    );
+    for (const { task, inputs } of steps) {
+      const known = tasks.find(({ name }) => `${name}@1` === task)?.task.inputs ?? [];
+      for (const name of Object.keys(inputs))
+        assert.ok(
+          known.some((input) => input.name === name),
+          `${task} ${name}`,
+        );
+      for (const { name, required } of known) if (required) assert.ok(name in inputs, `${task} lacks ${name}`);
+    }
+    const extended = blocks.flatMap((block) => (block.extends ? [block.extends] : []));
+    assert.equal(extended.length, 1);
+    for (const { template, parameters } of extended) {
+      const declared = (
+        parse(read(...(template.split('@')[0] ?? '').split('/'))) as { parameters: { name: string; default?: unknown }[] }
+      ).parameters;
+      for (const name of Object.keys(parameters))
+        assert.ok(
+          declared.some((parameter) => parameter.name === name),
+          name,
+        );
+      for (const parameter of declared) if (!('default' in parameter)) assert.ok(parameter.name in parameters, parameter.name);
+    }
   });
 });
 
