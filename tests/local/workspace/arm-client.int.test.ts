@@ -1,14 +1,8 @@
 /** The unmodified @azure/arm-machinelearning against the embedded workspace: list, get, create, delete of each operation group that is claimed. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { AzureMachineLearningWorkspaces, type AmlCompute, type ComputeInstance } from '@azure/arm-machinelearning';
+import type { AmlCompute, AzureMachineLearningWorkspaces, ComputeInstance } from '@azure/arm-machinelearning';
+import { armClient, namesOf } from '../../support/arm-client.js';
 import { armId, send, startUp, tokenOf, type Running } from '../../support/workspace.js';
-
-async function names<T extends { name?: string }>(items: AsyncIterable<T>): Promise<string[]> {
-  const found: string[] = [];
-  for await (const item of items) found.push(item.name ?? '');
-  return found;
-}
 
 describe('@azure/arm-machinelearning', () => {
   let running: Running;
@@ -22,15 +16,7 @@ describe('@azure/arm-machinelearning', () => {
     assert.ok(first);
     group = first.resourceGroup;
     ws = first.name;
-    client = new AzureMachineLearningWorkspaces(
-      { getToken: async () => ({ token: await tokenOf(connection), expiresOnTimestamp: Date.now() + 3_000_000 }) },
-      connection.subscriptionId,
-      {
-        endpoint: connection.resourceManager,
-        credentialScopes: [`${connection.resourceManager}/.default`],
-        tlsOptions: { ca: readFileSync(connection.ca, 'utf8') },
-      },
-    );
+    client = armClient(connection);
   });
   after(async () => await running.stop());
 
@@ -50,8 +36,8 @@ describe('@azure/arm-machinelearning', () => {
   }
 
   it('workspaces', async () => {
-    assert.deepEqual(await names(client.workspaces.listBySubscription()), ['dev']);
-    assert.deepEqual(await names(client.workspaces.listByResourceGroup(group)), ['dev']);
+    assert.deepEqual(await namesOf(client.workspaces.listBySubscription()), ['dev']);
+    assert.deepEqual(await namesOf(client.workspaces.listByResourceGroup(group)), ['dev']);
     const found = await client.workspaces.get(group, ws);
     assert.match(found.discoveryUrl ?? '', /^https:\/\/localhost:\d+\/discovery$/);
     assert.ok((await client.workspaces.listKeys(group, ws)).userStorageKey);
@@ -64,7 +50,7 @@ describe('@azure/arm-machinelearning', () => {
   });
 
   it('compute', async () => {
-    assert.deepEqual(await names(client.computeOperations.list(group, ws)), ['cpu-cluster']);
+    assert.deepEqual(await namesOf(client.computeOperations.list(group, ws)), ['cpu-cluster']);
     const made = await client.computeOperations.beginCreateOrUpdateAndWait(
       group,
       ws,
@@ -97,15 +83,15 @@ describe('@azure/arm-machinelearning', () => {
     assert.equal((less.properties as AmlCompute).properties?.scaleSettings?.maxNodeCount, 2);
     await client.computeOperations.beginDeleteAndWait(group, ws, 'cpu-cluster', 'Delete', wait);
     await assert.rejects(client.computeOperations.get(group, ws, 'cpu-cluster'), { statusCode: 404 });
-    assert.deepEqual(await names(client.computeOperations.list(group, ws)), ['ci-1']);
+    assert.deepEqual(await namesOf(client.computeOperations.list(group, ws)), ['ci-1']);
     const again = { location: 'eastus', properties: { computeType: 'AmlCompute' as const, properties: { vmSize: 'S' } } };
     await client.computeOperations.beginCreateOrUpdateAndWait(group, ws, 'cpu-cluster', again, wait);
-    assert.deepEqual((await names(client.computeOperations.list(group, ws))).sort(), ['ci-1', 'cpu-cluster']);
+    assert.deepEqual((await namesOf(client.computeOperations.list(group, ws))).sort(), ['ci-1', 'cpu-cluster']);
   });
 
   it('datastores', async () => {
-    assert.ok((await names(client.datastores.list(group, ws))).includes('workspaceartifactstore'));
-    assert.deepEqual(await names(client.datastores.list(group, ws, { isDefault: true })), ['workspaceblobstore']);
+    assert.ok((await namesOf(client.datastores.list(group, ws))).includes('workspaceartifactstore'));
+    assert.deepEqual(await namesOf(client.datastores.list(group, ws, { isDefault: true })), ['workspaceblobstore']);
     const secrets = (await client.datastores.listSecrets(group, ws, 'workspaceblobstore')) as {
       secretsType: string;
       key?: string;
@@ -152,14 +138,14 @@ describe('@azure/arm-machinelearning', () => {
       const body = (properties: object) => ({ properties }) as never;
       for (const version of ['1', '2'])
         await all.createOrUpdate(group, ws, 'made', version, body({ ...bodies[kind], tags: { a: version } }));
-      assert.deepEqual((await names(all.list(group, ws, 'made'))).sort(), ['1', '2']);
-      assert.deepEqual(await names(all.list(group, ws, 'made', { orderBy: 'createdtime desc', top: 1 })), ['2']);
+      assert.deepEqual((await namesOf(all.list(group, ws, 'made'))).sort(), ['1', '2']);
+      assert.deepEqual(await namesOf(all.list(group, ws, 'made', { orderBy: 'createdtime desc', top: 1 })), ['2']);
       const got = await all.get(group, ws, 'made', '1');
       assert.equal(got.properties?.tags?.['a'], '1');
       assert.equal(got.id, `${armId(running.connection)}/${kind === 'data' ? 'data' : `${kind}s`}/made/versions/1`);
       const container = await containers.get(group, ws, 'made');
       assert.equal(`${container.properties?.latestVersion} ${container.properties?.nextVersion}`, '2 3');
-      assert.ok((await names(containers.list(group, ws))).includes('made'));
+      assert.ok((await namesOf(containers.list(group, ws))).includes('made'));
       await containers.createOrUpdate(
         group,
         ws,
@@ -170,7 +156,7 @@ describe('@azure/arm-machinelearning', () => {
           ...(kind === 'data' ? { dataType: 'uri_file' } : {}),
         }),
       );
-      assert.equal((await names(containers.list(group, ws))).includes('made'), false, 'archived');
+      assert.equal((await namesOf(containers.list(group, ws))).includes('made'), false, 'archived');
       await all.delete(group, ws, 'made', '1');
       await assert.rejects(all.get(group, ws, 'made', '1'), { statusCode: 404 });
     });
@@ -178,7 +164,7 @@ describe('@azure/arm-machinelearning', () => {
   it('pages through more than one page', async () => {
     for (let n = 0; n < 45; n += 1)
       await client.environmentVersions.createOrUpdate(group, ws, `page-${n}`, '1', { properties: { image: 'python:3.11' } });
-    const found = (await names(client.environmentContainers.list(group, ws))).filter((name) => name.startsWith('page-'));
+    const found = (await namesOf(client.environmentContainers.list(group, ws))).filter((name) => name.startsWith('page-'));
     assert.equal(new Set(found).size, 45);
   });
 
@@ -196,7 +182,7 @@ describe('@azure/arm-machinelearning', () => {
       { updateIntervalInMs: 10 },
     );
     assert.equal(made.properties?.isEnabled, true);
-    assert.deepEqual(await names(client.schedules.list(group, ws)), ['nightly']);
+    assert.deepEqual(await namesOf(client.schedules.list(group, ws)), ['nightly']);
     await client.schedules.beginDeleteAndWait(group, ws, 'nightly', { updateIntervalInMs: 10 });
     await assert.rejects(client.schedules.get(group, ws, 'nightly'), { statusCode: 404 });
   });
@@ -210,7 +196,7 @@ describe('@azure/arm-machinelearning', () => {
     } as const;
     const made = await client.jobs.createOrUpdate(group, ws, 'arm-job', { properties: command });
     assert.equal(made.name, 'arm-job');
-    assert.ok((await names(client.jobs.list(group, ws))).includes('arm-job'));
+    assert.ok((await namesOf(client.jobs.list(group, ws))).includes('arm-job'));
     await client.jobs.beginCancelAndWait(group, ws, 'arm-job', { updateIntervalInMs: 50 });
     assert.equal((await client.jobs.get(group, ws, 'arm-job')).properties.status, 'Canceled');
     await client.jobs.beginDeleteAndWait(group, ws, 'arm-job', { updateIntervalInMs: 50 });

@@ -1,8 +1,8 @@
 /** Every operation group of @azure/arm-machinelearning: what is not claimed (arm-client, lifecycle tests) answers 501 with its name, or 404. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { AzureMachineLearningWorkspaces } from '@azure/arm-machinelearning';
-import { startUp, tokenOf, type Running } from '../../support/workspace.js';
+import type { AzureMachineLearningWorkspaces } from '@azure/arm-machinelearning';
+import { armClient } from '../../support/arm-client.js';
+import { startUp, type Running } from '../../support/workspace.js';
 
 /** Groups whose round trips the other tests make. */
 const claimed = [
@@ -18,17 +18,8 @@ describe('@azure/arm-machinelearning: what is not built', () => {
   let at: [group: string, workspace: string];
   before(async () => {
     up = await startUp({ args: ['--workspaces', 'dev'] });
-    const { connection } = up;
-    at = [connection.resourceGroup, 'dev'];
-    client = new AzureMachineLearningWorkspaces(
-      { getToken: async () => ({ token: await tokenOf(connection), expiresOnTimestamp: Date.now() + 3_000_000 }) },
-      connection.subscriptionId,
-      {
-        endpoint: connection.resourceManager,
-        credentialScopes: [`${connection.resourceManager}/.default`],
-        tlsOptions: { ca: readFileSync(connection.ca, 'utf8') },
-      },
-    );
+    at = [up.connection.resourceGroup, 'dev'];
+    client = armClient(up.connection);
   });
   after(async () => await up.stop());
 

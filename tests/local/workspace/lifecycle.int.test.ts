@@ -1,8 +1,8 @@
 /** Workspaces and registries that requests make and delete: what they are worth, who may, what a restart shows, what is refused. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AzureMachineLearningWorkspaces } from '@azure/arm-machinelearning';
+import type { AzureMachineLearningWorkspaces } from '@azure/arm-machinelearning';
+import { armClient, namesOf } from '../../support/arm-client.js';
 import { send, startUp, tokenOf, type Reply, type Running } from '../../support/workspace.js';
 
 const version = 'api-version=2024-10-01';
@@ -16,17 +16,8 @@ describe('workspaces and registries over ARM', function () {
   let scope: string;
 
   const connect = async (): Promise<void> => {
-    const { connection } = up;
-    token = await tokenOf(connection);
-    client = new AzureMachineLearningWorkspaces(
-      { getToken: async () => ({ token: await tokenOf(connection), expiresOnTimestamp: Date.now() + 3_000_000 }) },
-      connection.subscriptionId,
-      {
-        endpoint: connection.resourceManager,
-        credentialScopes: [`${connection.resourceManager}/.default`],
-        tlsOptions: { ca: readFileSync(connection.ca, 'utf8') },
-      },
-    );
+    token = await tokenOf(up.connection);
+    client = armClient(up.connection);
   };
   const call = async (method: string, path: string, body?: unknown, as = token): Promise<Reply> =>
     await send(up.connection, method, `${up.connection.resourceManager}${scope}/${path}?${version}`, {
@@ -46,11 +37,7 @@ describe('workspaces and registries over ARM', function () {
     up = await startUp({ state: up.state });
     await connect();
   };
-  const names = async (): Promise<string[]> => {
-    const found: string[] = [];
-    for await (const { name } of client.workspaces.listByResourceGroup(group)) found.push(name ?? '');
-    return found;
-  };
+  const names = async (): Promise<string[]> => await namesOf(client.workspaces.listByResourceGroup(group));
 
   before(async () => {
     up = await startUp();
