@@ -2,7 +2,7 @@
  * The compile target that writes: codes, environments, components and local data of a job into a workspace
  * (reference azure-ml-rest §1.3 to §1.6). Everything is asked for once, however often a job names it.
  */
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { Failure } from '../azure/errors.js';
 import type { BlobContainer } from '../azure/types.js';
 import { onlineLookups } from './assets-lookup.js';
@@ -19,6 +19,8 @@ const BLOB_STORE = 'workspaceblobstore';
 export interface OnlineOptions {
   /** Told while bytes go up. */
   progress?: (upload: { bytes: number; files: number; reused: number }) => void;
+  /** What stays the same when a killed run is run again (its job's name): its upload may then be gone on with. */
+  resumeKey?: string;
 }
 
 interface PendingUpload {
@@ -26,6 +28,16 @@ interface PendingUpload {
     blobUri?: string;
     credential?: { credentialType?: string; sasUri?: string };
   };
+}
+
+interface Place {
+  container: BlobContainer;
+  uri: string;
+}
+
+/** More than one round of requests: worth the question what is there. */
+function isLarge(files: readonly { size: number }[]): boolean {
+  return files.length > 32 || files.reduce((sum, { size }) => sum + size, 0) > 8 * 1024 * 1024;
 }
 
 /** In: the workspace. Out: a target for `compileJob`. It keeps what it wrote in memory: use one per submission. */
@@ -66,17 +78,20 @@ class OnlineTarget implements CompileTarget {
 
   code(snapshot: CodeSnapshot, signal?: AbortSignal): Promise<string> {
     return this.once(`code ${snapshot.hash}`, async () => {
-      const name = randomUUID();
+      let name = this.codeName(snapshot);
       const found = await this.codeByHash(name, snapshot, signal);
       if (found !== undefined) {
         this.upload.reused += snapshot.files.length;
         return found;
       }
+      const resumable = this.options.resumeKey !== undefined && isLarge(snapshot.files);
+      let place = resumable ? await this.resumedUpload(name, signal) : undefined;
+      if (!place) place = await this.pendingUpload((name = resumable ? randomUUID() : name), undefined, signal);
       const id = `${this.workspaceId}/codes/${name}/versions/1`;
-      const { container, uri } = await this.pendingUpload(id, signal);
+      const { container, uri } = place;
       const prefix = snapshot.folder === '' ? '' : `${snapshot.folder}/`;
-      // The container is new: there is nothing to resume from.
-      await this.send(container, prefix, snapshot.files, false, signal);
+      // Whether the container is a new one is the service's affair: what lies in it tells.
+      await this.send(container, prefix, snapshot.files, resumable, signal);
       await this.confirm(container, prefix, snapshot.files, name, '1', signal);
       return this.put(
         id,
@@ -109,12 +124,31 @@ class OnlineTarget implements CompileTarget {
     return typeof id === 'string' && id.startsWith('/subscriptions/') ? id : undefined;
   }
 
-  private async pendingUpload(id: string, signal?: AbortSignal): Promise<{ container: BlobContainer; uri: string }> {
+  private codeName(snapshot: CodeSnapshot): string {
+    const { resumeKey } = this.options;
+    if (resumeKey === undefined || !isLarge(snapshot.files)) return randomUUID();
+    const hash = createHash('sha256').update(`${resumeKey}\n${snapshot.folder}\n${snapshot.hash}`).digest('hex');
+    return hash.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, '$1-$2-5$3-8$4-$5');
+  }
+
+  /** The upload of that name, begun or begun before; undefined where the service does not take the name a second time. */
+  private async resumedUpload(name: string, signal?: AbortSignal): Promise<Place | undefined> {
+    try {
+      return await this.pendingUpload(name, name, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (error instanceof Failure && (error.details.status === 400 || error.details.status === 409)) return undefined;
+      throw error;
+    }
+  }
+
+  private async pendingUpload(name: string, pendingUploadId: string | undefined, signal?: AbortSignal): Promise<Place> {
+    const id = `${this.workspaceId}/codes/${name}/versions/1`;
     const { body } = await this.workspace.azure.request<PendingUpload | undefined>({
       method: 'POST',
       url: `${id}/startPendingUpload`,
       apiVersion: API_VERSIONS.code,
-      body: { pendingUploadType: 'TemporaryBlobReference' },
+      body: { ...(pendingUploadId ? { pendingUploadId } : {}), pendingUploadType: 'TemporaryBlobReference' },
       // A place for bytes that nobody uses costs nothing: it may be asked for again.
       retries: 5,
       operation: 'start the upload of the code',

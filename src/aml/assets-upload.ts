@@ -41,7 +41,7 @@ export interface Uploaded {
 }
 
 /**
- * Puts files into a container as `{prefix}{file.name}`. With `resume`, blobs of the same size and MD5 stay as they are.
+ * Puts files into a container as `{prefix}{file.name}`. With `resume`, blobs of the same size and MD5, or of the same blocks, stay as they are.
  * Errors: a file that changed since it was hashed; Failures of storage. One failed file stops the others.
  */
 export async function uploadFiles(
@@ -60,14 +60,15 @@ export async function uploadFiles(
     options.lanes.run(async () => {
       signal.throwIfAborted();
       const name = `${prefix}${file.name}`;
-      const sent = await uploadFile(container, name, file, there.get(name), signal).catch((error: unknown) => {
+      const sent = await uploadFile(container, name, file, there.get(name), options.resume, signal).catch((error: unknown) => {
         const { code, path } = error as NodeJS.ErrnoException;
         throw code === 'ENOENT' && path === file.path ? changed(file) : error;
       });
-      if (sent) {
+      if (sent === undefined) result.reused++;
+      else {
         result.files++;
-        result.bytes += file.size;
-      } else result.reused++;
+        result.bytes += sent;
+      }
     }),
   );
   try {
@@ -92,13 +93,15 @@ async function existing(
   return found;
 }
 
+/** Gives the bytes that were sent; undefined when the file was there. */
 async function uploadFile(
   container: BlobContainer,
   name: string,
   file: SnapshotFile,
   there: { size: number; md5?: string } | undefined,
+  resume: boolean,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<number | undefined> {
   if (file.size <= WHOLE) {
     const bytes = file.parts
       ? readParts(file.parts, 0, file.size)
@@ -106,11 +109,12 @@ async function uploadFile(
         ? readFileSync(file.path)
         : await readFile(file.path, { signal });
     if (bytes.byteLength !== file.size) throw changed(file);
-    if (there?.size === file.size && there.md5 === createHash('md5').update(bytes).digest('base64')) return false;
+    if (there?.size === file.size && there.md5 === createHash('md5').update(bytes).digest('base64')) return undefined;
     await container.writeBytes(name, bytes, { signal });
-    return true;
+    return file.size;
   }
-  return uploadBlocks(container, name, file, there !== undefined, signal);
+  // Blocks that were not committed make no blob that a list shows.
+  return uploadBlocks(container, name, file, resume, there?.size === file.size, signal);
 }
 
 /** Blocks are named after their content, so that those of an interrupted upload are taken as they are. */
@@ -118,11 +122,14 @@ async function uploadBlocks(
   container: BlobContainer,
   name: string,
   file: SnapshotFile,
-  mayResume: boolean,
+  resume: boolean,
+  mayBeThere: boolean,
   signal: AbortSignal,
-): Promise<boolean> {
-  const known = mayResume ? new Set((await container.uncommittedBlocks(name, signal)).map(({ id }) => id)) : new Set<string>();
+): Promise<number | undefined> {
+  const committed = mayBeThere ? await container.committedBlocks(name, signal) : [];
+  const known = new Set([...committed, ...(resume ? await container.uncommittedBlocks(name, signal) : []).map(({ id }) => id)]);
   const ids: string[] = [];
+  let sent = 0;
   const inFlight = new Set<Promise<void>>();
   const source = await openSource(file);
   try {
@@ -132,6 +139,7 @@ async function uploadBlocks(
       const id = `${String(ids.length).padStart(6, '0')}-${createHash('md5').update(block).digest('hex')}`;
       ids.push(id);
       if (known.has(id)) continue;
+      sent += block.length;
       // Four blocks of one file at a time: memory stays small, a single large file still fills the line.
       if (inFlight.size >= 4) await Promise.race(inFlight);
       const sending: Promise<void> = container.putBlock(name, id, block, signal).finally(() => inFlight.delete(sending));
@@ -142,8 +150,9 @@ async function uploadBlocks(
   } finally {
     await source.close();
   }
+  if (committed.length === ids.length && committed.every((id, n) => id === ids[n])) return undefined;
   await container.commitBlocks(name, ids, { signal });
-  return true;
+  return sent;
 }
 
 interface Source {

@@ -200,10 +200,22 @@ class Container implements BlobContainer {
   }
 
   async uncommittedBlocks(name: string, signal?: AbortSignal): Promise<{ id: string; size: number }[]> {
+    return this.#blocks(name, 'uncommitted', signal);
+  }
+
+  async committedBlocks(name: string, signal?: AbortSignal): Promise<string[]> {
+    return (await this.#blocks(name, 'committed', signal)).map(({ id }) => id);
+  }
+
+  async #blocks(
+    name: string,
+    blocklisttype: 'committed' | 'uncommitted',
+    signal?: AbortSignal,
+  ): Promise<{ id: string; size: number }[]> {
     const response = await this.#send({
       method: 'GET',
       name,
-      query: { comp: 'blocklist', blocklisttype: 'uncommitted' },
+      query: { comp: 'blocklist', blocklisttype },
       signal,
       accept: [404],
       what: `list blocks of ${this.url}/${name}`,

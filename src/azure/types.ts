@@ -130,6 +130,8 @@ export interface BlobContainer {
   putBlock(name: string, blockId: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void>;
   /** Uncommitted blocks of a blob (resume). */
   uncommittedBlocks(name: string, signal?: AbortSignal): Promise<{ id: string; size: number }[]>;
+  /** Ids of the blocks that a blob consists of; none for one that was written whole, or that is not there. */
+  committedBlocks(name: string, signal?: AbortSignal): Promise<string[]>;
   commitBlocks(name: string, blockIds: string[], options?: BlobWriteOptions): Promise<{ etag: string }>;
   setMetadata(name: string, metadata: Record<string, string>, signal?: AbortSignal): Promise<void>;
   delete(name: string, options?: { ifMatch?: string; signal?: AbortSignal }): Promise<boolean>;

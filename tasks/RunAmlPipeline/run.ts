@@ -153,7 +153,7 @@ async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, 
     onOutputs: (type: string, names: readonly string[]) => checkDownloads(inputs, type, names),
     signal,
   };
-  const compiled = await compileJob(request, onlineTarget(workspace));
+  const compiled = await compileJob(request, onlineTarget(workspace, { resumeKey: chosen.name }));
   for (const { message, file, line, column } of compiled.warnings) {
     platform.issue({
       type: 'warning',

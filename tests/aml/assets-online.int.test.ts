@@ -1,5 +1,7 @@
 /** A job's assets written into the embedded workspace: what is sent, what is not sent again, what is refused before anything is written. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { openFrom } from '../../cli/connection.js';
 import type { Azure, AzureRequest } from '../../src/azure/types.js';
 import { Failure } from '../../src/azure/errors.js';
@@ -116,6 +118,66 @@ describe('assets of a job, in the embedded workspace', function () {
     await container.setMetadata(`${prefix}a.csv`, {});
     await container.delete(`${prefix}b/c.csv`);
     assert.deepEqual((await compile(folder)).upload, { bytes: 2, files: 1, reused: 1 });
+  });
+
+  it('goes on with large code whose upload was killed: what lies in the place is not sent again', async () => {
+    const size = 20 * 1024 * 1024;
+    const content: Record<string, string> = { 'job.yml': 'command: echo\ncode: src\nenvironment: { image: "python:3.11" }\n' };
+    for (let index = 0; index < 40; index++) content[`src/f${index}.py`] = `print(${index}) # resumed\n`;
+    const folder = files({ ...content, 'src/weights.bin': 'w'.repeat(size) });
+    const target = () => onlineTarget(workspace, { resumeKey: 'resumed-job' });
+    const once = (stop?: AbortSignal) =>
+      compileJob({ file: folder.path('job.yml'), name: 'resumed-job', env: {}, ...(stop ? { signal: stop } : {}) }, target());
+    // The line ends after the second block; nothing of that process is kept but the job's name.
+    const stop = new AbortController();
+    let blocks = 0;
+    const { blobs } = workspace.azure;
+    workspace.azure.blobs = (url, auth) => {
+      const container = blobs(url, auth);
+      const { putBlock } = container;
+      container.putBlock = async (...given) => {
+        await putBlock.apply(container, given);
+        if (++blocks === 2) stop.abort(new Error('killed'));
+      };
+      return container;
+    };
+    await assert.rejects(once(stop.signal), /killed/);
+    workspace.azure.blobs = blobs;
+    const { upload, body } = await once();
+    assert.ok(upload.bytes <= size - 8 * 1024 * 1024 + 40 * 30, JSON.stringify(upload));
+    assert.equal(upload.files + upload.reused, 41);
+    assert.deepEqual((await once()).upload, { bytes: 0, files: 0, reused: 41 });
+    assert.match(String(body.properties['codeId']), /codes\/[0-9a-f-]{36}\/versions\/1$/);
+    // A service that does not take the name a second time is no reason to fail.
+    writeFileSync(folder.path('src/f0.py'), 'print("another")\n');
+    const { request } = workspace.azure;
+    workspace.azure.request = async (given) => {
+      if (JSON.stringify(given.body ?? '').includes('pendingUploadId'))
+        throw new Failure('It exists.', { code: 'Conflict', status: 409 });
+      return request(given);
+    };
+    assert.equal((await once()).upload.files, 41);
+    workspace.azure.request = request;
+  });
+
+  it('sends a large file of local data once, also when it was committed in blocks', async () => {
+    const size = 17 * 1024 * 1024;
+    const folder = files({
+      'job.yml': 'command: echo\nenvironment: { image: "python:3.11" }\ninputs: { d: { type: uri_file, path: big.bin } }\n',
+      'big.bin': 'd'.repeat(size),
+    });
+    const first = await compile(folder);
+    assert.equal(first.upload.bytes, size);
+    const uri = (first.body.properties['inputs'] as { d: { uri: string } }).d.uri;
+    const { container } = await openDatastore(workspace, 'workspaceblobstore');
+    const name = uri.slice(uri.indexOf('LocalUpload'));
+    await container.setMetadata(name, {});
+    assert.deepEqual((await compile(folder)).upload, { bytes: 0, files: 0, reused: 1 });
+    // Blocks that were sent and never committed.
+    await container.delete(name);
+    const block = Buffer.from('d'.repeat(8 * 1024 * 1024));
+    await container.putBlock(name, `000001-${createHash('md5').update(block).digest('hex')}`, block);
+    assert.deepEqual((await compile(folder)).upload, { bytes: size - block.length, files: 1, reused: 0 });
   });
 
   it('resolves labels to versions', async () => {

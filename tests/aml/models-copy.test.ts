@@ -57,6 +57,7 @@ class Memory {
         if (!blocks.has(name)) blocks.set(name, new Map());
         blocks.get(name)!.set(id, Buffer.from(bytes));
       },
+      committedBlocks: async () => [],
       uncommittedBlocks: (name: string) =>
         Promise.resolve([...(blocks.get(name) ?? [])].map(([id, bytes]) => ({ id, size: bytes.length }))),
       commitBlocks: (name: string, ids: string[], options: { metadata?: Record<string, string> } = {}) => {

@@ -309,6 +309,31 @@ describe('RunAmlPipeline cancelled', () => {
     assert.deepEqual(await jobsOf(up, 'uploading'), []);
   });
 
+  it('killed while it uploads and run again: what was sent is not sent again', async function () {
+    if (!existsSync('/proc/self/task')) this.skip();
+    const inputs = { pipelineFile: 'many.yml', experimentName: 'killed', jobName: 'killed-upload', action: 'submit' };
+    await adminPut(up, { faults: 'storage=1,storage-kinds=503,burst=50,storage-path=PUT .*/f999.txt$' });
+    const given = Object.entries(inputs).flatMap(([name, value]) => ['--input', `${name}=${value}`]);
+    const where = ['--connection', up.file, '--workspace', 'dev', '--root', folder];
+    const child = spawn(process.execPath, ['bin/amlops.mjs', 'task', 'RunAmlPipeline', ...where, ...given], { stdio: 'ignore' });
+    const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
+    await until(async () => (await injectedIn(up)).some(({ path }) => path.includes('/f999.txt')));
+    for (const pid of [...childrenOf(child.pid ?? 0), child.pid ?? 0]) process.kill(pid, 'SIGKILL');
+    await closed;
+    await adminPut(up, { faults: '' });
+    assert.deepEqual(await jobsOf(up, 'killed'), []);
+    const again = await run(up, folder, inputs);
+    assert.equal(again.result, 'Succeeded', again.log);
+    const sent = Number(/Uploaded (\d+) file/.exec(again.log)?.[1]);
+    // Sixteen were on their way at most.
+    assert.ok(sent >= 1 && sent <= 16, again.log);
+    assert.equal((await jobsOf(up, 'killed')).length, 1);
+    const token = await tokenOf(up.connection);
+    await send(up.connection, 'POST', `${up.connection.resourceManager}${armId(up.connection)}/jobs/killed-upload/cancel`, {
+      token,
+    });
+  });
+
   it('while it submits: a job whose reply was still on its way is cancelled', async () => {
     await adminPut(up, { faults: 'rate=1,kinds=slow,path=/jobs/reply-on-its-way$' });
     const cancelled = await run(

@@ -161,13 +161,23 @@ function registerVersions(router: Router, ctx: Ctx, catalog: Catalog, kind: Asse
   });
 }
 
-/** Upload slots: a fresh container and a SAS that may read, create, write and list, but not delete. */
+/**
+ * Upload slots: a fresh container and a SAS that may read, create, write and list, but not delete. The operation's name is "create or get":
+ * the same `pendingUploadId` of the same version gets the same container (not observed; nobody may rely on it).
+ */
 function registerPendingUpload(router: Router, ctx: Ctx): void {
+  const slots = new Map<string, Promise<string>>();
   for (const kind of ['codes', 'data', 'models'] as const)
     router.workspace('POST', `/${kind}/:name/versions/:version/startPendingUpload`, 'write', async ({ ws, params, body }) => {
       assetName(params['name'], singular[kind]);
       assetName(params['version'], `${singular[kind]} version`);
-      const container = await ctx.storage.freshContainer(ws);
+      const asked = objectOf(body)?.['pendingUploadId'];
+      const id = typeof asked === 'string' && asked !== '' ? asked : randomUUID();
+      const key = [ws.armId.toLowerCase(), kind, params['name'], params['version'], id].join(' ');
+      const slot = slots.get(key) ?? ctx.storage.freshContainer(ws);
+      if (id === asked) slots.set(key, slot);
+      slot.catch(() => slots.delete(key));
+      const container = await slot;
       return {
         body: {
           blobReferenceForConsumption: {
@@ -178,7 +188,7 @@ function registerPendingUpload(router: Router, ctx: Ctx): void {
               sasUri: ctx.storage.sasUrl(ws.account, container, { permissions: 'rcwl', minutes: 1440 }),
             },
           },
-          pendingUploadId: (objectOf(body)?.['pendingUploadId'] as string | undefined) ?? randomUUID(),
+          pendingUploadId: id,
           pendingUploadType: 'None',
         },
       };
