@@ -12,6 +12,8 @@ export const runActions = [
   `${room}/codes/versions/write`,
   `${room}/environments/versions/write`,
   `${room}/components/versions/write`,
+  // Steps, logs and metrics: without it a job runs, and nothing of it is seen.
+  `${room}/experiments/runs/read`,
 ];
 
 interface Permission {
