@@ -91,6 +91,7 @@ export async function planPromotion(request: PromotionRequest, ports: PromotionP
     });
   const notes: string[] = [];
   const source = await findVersion(from, request.name, request.version);
+  assertInUse(source, from.place.name, 'modelVersion');
   const inspection = await ports.inspect();
   let files: FileDigest[] | undefined;
   let known = digestOfVersion(source);
@@ -137,9 +138,21 @@ function withoutRecords(properties: Record<string, string>): Record<string, stri
   return Object.fromEntries(Object.entries(properties).filter(([name]) => !name.startsWith(RECORD)));
 }
 
+const inUse = ({ archived }: ModelVersion): boolean => archived !== true;
+
+/** Who archives a version does not want it in production; who promotes it may not know. */
+function assertInUse({ name, version, archived }: ModelVersion, where: string, input: string): void {
+  if (archived)
+    throw new Refusal(`${name}:${version} in ${where} is archived: somebody took it out of use. Nothing was written.`, {
+      code: 'ModelArchived',
+      input,
+      advice: `Restore it (az ml model restore --name ${name} --version ${version}) or promote another version.`,
+    });
+}
+
 /** An exact version, or the highest number when `latest` was asked for by name. */
 export async function findVersion(from: ModelReader, name: string, version: string): Promise<ModelVersion> {
-  const wanted = version === 'latest' ? newest(await from.versions(name)) : await from.version(name, version);
+  const wanted = version === 'latest' ? newest((await from.versions(name)).filter(inUse)) : await from.version(name, version);
   if (wanted) return wanted;
   const known = (await from.versions(name)).map((model) => model.version).sort((a, b) => Number(b) - Number(a));
   throw new Refusal(
@@ -201,7 +214,8 @@ async function planTarget(
   }
   const same = (await target.versions(request.targetName)).filter((model) => digestOfVersion(model)?.digest === digest);
   const kept = named && same.find((model) => sameId(model.id, named.modelId));
-  const existing = kept ?? newest(same);
+  const existing = kept ?? newest(same.filter(inUse)) ?? newest(same);
+  if (existing) assertInUse(existing, target.place.name, 'targetModelName');
   const version = existing?.version ?? (await (target as ModelWriter).nextVersion(request.targetName));
   const id = existing?.id ?? `${target.place.id}/models/${request.targetName}/versions/${version}`;
   return { targetModel: { id, name: request.targetName, version }, unchanged: kept !== undefined };
@@ -291,7 +305,9 @@ export async function championFacts(
     });
   }
   if (request.champion === 'latest') {
-    const others = (await target.versions(request.targetName)).filter((model) => !source || !sameId(model.id, source.id));
+    const others = (await target.versions(request.targetName)).filter(
+      (model) => inUse(model) && (!source || !sameId(model.id, source.id)),
+    );
     const model = newest(others);
     return model ? describe(model, `latest ${model.name}:${model.version}`) : null;
   }

@@ -22,6 +22,8 @@ export interface ModelVersion {
   stage?: string;
   jobName?: string;
   flavors?: unknown;
+  /** Somebody took it out of use. */
+  archived?: boolean;
   tags: Record<string, string>;
   properties: Record<string, string>;
 }

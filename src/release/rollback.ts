@@ -91,5 +91,8 @@ export async function planRollback(
     tags: {},
     conditions: inspection.conditions,
   };
-  return { plan, planDigest: planDigestOf(plan), source, pointer, unchanged, inspection, notes: [] };
+  const notes = source.archived
+    ? [`${source.name}:${source.version} is archived: somebody took it out of use. The rollback goes on.`]
+    : [];
+  return { plan, planDigest: planDigestOf(plan), source, pointer, unchanged, inspection, notes };
 }

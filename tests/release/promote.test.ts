@@ -4,6 +4,7 @@ import { compileGate, type Metrics } from '../../src/release/gate.js';
 import { planPromotion, type Planned, type PromotionPorts, type PromotionRequest } from '../../src/release/plan.js';
 import type { ApprovalFacts, RegistryWriter } from '../../src/release/ports.js';
 import { applyPlan } from '../../src/release/promote.js';
+import type { Predicate } from '../../src/release/record.js';
 import { Refusal } from '../../src/release/refusal.js';
 import { planRollback } from '../../src/release/rollback.js';
 import { Crash, MemoryWorld, random, runFacts, settled, type MemoryPlace, type Schedule } from '../support/memory-release.js';
@@ -272,6 +273,61 @@ describe('release: promotion', () => {
     assert.equal(await promote(world.ports(prod, prod), '1', { runId: '2' }), 'done', 'other bytes are another champion');
     assert.equal(tag(), 'true');
     assert.equal(settled(prod, 'm').records, 2);
+  });
+
+  it('promotes nothing that is archived, on either side; a rollback says it and goes on', async () => {
+    const world = new MemoryWorld();
+    const [dev, prod] = [world.workspace('dev'), world.workspace('prod')];
+    dev.seed('m', '1', files).archived = true;
+    dev.seed('m', '2', { a: 'b' });
+    await refuses(promote(world.ports(dev, prod), '1'), 'ModelArchived');
+    assert.equal(prod.blobs.size + prod.models.size, 0);
+    dev.seed('m', '3', { a: 'c' }).archived = true;
+    assert.equal((await planPromotion(request('latest'), world.ports(dev, prod))).plan.model.version, '2', 'latest in use');
+    dev.models.get('m:1')!.archived = false;
+    await promote(world.ports(dev, prod), '1', { runId: '1' });
+    await promote(world.ports(dev, prod), '2', { runId: '2' });
+    prod.models.get('m:1')!.archived = true;
+    await refuses(promote(world.ports(dev, prod), '1', { runId: '3' }), 'ModelArchived');
+    const back = await planRollback({ targetName: 'm' }, world.ports(prod, prod));
+    assert.match(back.notes.join(), /m:1 is archived/);
+    assert.equal(await finish(back, world.ports(prod, prod), { runId: '3' }), 'done');
+    assert.equal(champion(prod), 'models/m/versions/1');
+  });
+
+  it('a record is completed by its own run only, a share by any; only what never moved the champion is abandoned', async () => {
+    const world = new MemoryWorld();
+    const [dev, prod, shared] = [world.workspace('dev'), world.workspace('prod'), world.registry('shared')];
+    for (const version of ['1', '2']) dev.seed('m', version, { a: version });
+    const predicate = (place: MemoryPlace, number: number) =>
+      (JSON.parse(place.blobs.get(`amlops/records/m/00000${number}.json`)!.bytes.toString()) as { predicate: Predicate })
+        .predicate;
+    await promote(world.ports(dev, prod), '1', { runId: '1' });
+    const planned = await planPromotion(request('2', { runId: '2' }), world.ports(dev, prod));
+    const cutOff = (organization: string) =>
+      applyPlan(planned, world.ports(dev, prod), {
+        run: { ...run('2'), organization },
+        approvals: none,
+        onRejected: 'fail',
+        requireApproval: false,
+        announce: () => Promise.reject(new Crash('before the pointer moves')),
+      });
+    for (const organization of ['one', 'one', 'two']) await assert.rejects(cutOff(organization), Crash);
+    assert.equal(settled(prod, 'm').records, 3, 'run 2 of another organization is another run');
+    assert.deepEqual(predicate(prod, 2).abandons, [], 'the record of the champion is none that was abandoned');
+    assert.deepEqual(
+      predicate(prod, 3).abandons.map(({ number }) => number),
+      [2],
+    );
+    const share = await planPromotion(request('1', { runId: '5' }), world.ports(dev, shared));
+    for (const runId of ['5', '6'])
+      await applyPlan(share, world.ports(dev, shared), {
+        run: run(runId),
+        approvals: none,
+        onRejected: 'fail',
+        requireApproval: false,
+      });
+    assert.equal(settled(dev, 'm').records, 1);
   });
 
   it('does not guess which of two places a number was meant of, and goes back step by step', async () => {
