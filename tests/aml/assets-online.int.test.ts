@@ -131,18 +131,19 @@ describe('assets of a job, in the embedded workspace', function () {
     // The line ends after the second block; nothing of that process is kept but the job's name.
     const stop = new AbortController();
     let blocks = 0;
-    const { blobs } = workspace.azure;
-    workspace.azure.blobs = (url, auth) => {
-      const container = blobs(url, auth);
-      const { putBlock } = container;
+    const whole = workspace;
+    const blobs: Azure['blobs'] = (url, auth) => {
+      const container = whole.azure.blobs(url, auth);
+      const putBlock = container.putBlock.bind(container);
       container.putBlock = async (...given) => {
-        await putBlock.apply(container, given);
+        await putBlock(...given);
         if (++blocks === 2) stop.abort(new Error('killed'));
       };
       return container;
     };
+    workspace = { ...whole, azure: { ...whole.azure, blobs } };
     await assert.rejects(once(stop.signal), /killed/);
-    workspace.azure.blobs = blobs;
+    workspace = whole;
     const { upload, body } = await once();
     assert.ok(upload.bytes <= size - 8 * 1024 * 1024 + 40 * 30, JSON.stringify(upload));
     assert.equal(upload.files + upload.reused, 41);
@@ -150,14 +151,14 @@ describe('assets of a job, in the embedded workspace', function () {
     assert.match(String(body.properties['codeId']), /codes\/[0-9a-f-]{36}\/versions\/1$/);
     // A service that does not take the name a second time is no reason to fail.
     writeFileSync(folder.path('src/f0.py'), 'print("another")\n');
-    const { request } = workspace.azure;
-    workspace.azure.request = async (given) => {
+    const request: Azure['request'] = async (given) => {
       if (JSON.stringify(given.body ?? '').includes('pendingUploadId'))
         throw new Failure('It exists.', { code: 'Conflict', status: 409 });
-      return request(given);
+      return whole.azure.request(given);
     };
+    workspace = { ...whole, azure: { ...whole.azure, request } };
     assert.equal((await once()).upload.files, 41);
-    workspace.azure.request = request;
+    workspace = whole;
   });
 
   it('sends a large file of local data once, also when it was committed in blocks', async () => {
