@@ -54,8 +54,8 @@ export async function runProcess(request: ProcessRequest): Promise<ProcessEnd> {
   const child = spawn(request.file, request.args, {
     cwd: request.cwd,
     env: request.env,
+    // Windows: in the console of the harness, where Ctrl+C reaches both.
     detached: process.platform !== 'win32',
-    windowsHide: true,
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   const started = await new Promise<boolean>((resolve) => {
@@ -121,13 +121,16 @@ async function stopRequest(
   }
 }
 
-/** SIGINT, SIGTERM, SIGKILL to that one process, each with its wait; gives the last one that was needed. */
+/**
+ * SIGINT, SIGTERM, SIGKILL to that one process, each with its wait; gives the last one that was needed. On Windows Node ends a process at once
+ * whatever the signal: Ctrl+C of the console is the SIGINT there, and here it is only waited for.
+ */
 async function stopProcess(
   child: ChildProcess,
   exited: Promise<void>,
   waits: AgentWaits,
 ): Promise<'SIGINT' | 'SIGTERM' | 'SIGKILL'> {
-  child.kill('SIGINT');
+  if (process.platform !== 'win32') child.kill('SIGINT');
   if (await within(exited, waits.sigint)) return 'SIGINT';
   child.kill('SIGTERM');
   if (await within(exited, waits.sigterm)) return 'SIGTERM';

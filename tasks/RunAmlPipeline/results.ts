@@ -5,7 +5,7 @@ import { passesByItself } from '../../src/azure/advice.js';
 import { Failure } from '../../src/azure/errors.js';
 import type { Workspace } from '../../src/aml/workspace.js';
 import { bestTrials, metricSources, settledMetrics, type Metrics } from '../../src/aml/jobs/metrics.js';
-import { fetchOutput, insideOf, locateOutput, outputNames, type FetchedOutput } from '../../src/aml/jobs/outputs.js';
+import { checkNames, fetchOutput, insideOf, locateOutput, outputNames, type FetchedOutput } from '../../src/aml/jobs/outputs.js';
 import { StepReader, type StepState } from '../../src/aml/jobs/steps.js';
 import type { Platform } from '../../src/task/platform.js';
 import type { Inputs } from './inputs.js';
@@ -67,9 +67,11 @@ export async function fetchOutputs(
   platform: Platform,
 ): Promise<FetchedOutput[]> {
   const every = wantsAll(inputs);
-  const names = every ? outputNames(job) : inputs.downloadOutputs;
+  const names = [...new Set(every ? outputNames(job) : inputs.downloadOutputs)];
   const base = platform.variable('Pipeline.Workspace') ?? platform.variable('Agent.BuildDirectory') ?? platform.temp;
   const folder = resolve(inputs.downloadPath ?? join(base, 'aml', job.name));
+  // Each has a folder of its own.
+  checkNames(names, process.platform, 'The job has outputs');
   const fetched: FetchedOutput[] = [];
   for (const name of names) {
     let located;

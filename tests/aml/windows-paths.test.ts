@@ -10,6 +10,7 @@ import { isUrl } from '../../src/aml/compile/refs.js';
 import { checkNames, insideOf } from '../../src/aml/jobs/outputs.js';
 import { findPlace } from '../../src/aml/jobs/traceback.js';
 import { toSlash } from '../../src/aml/snapshot/ignore.js';
+import { patternBase } from '../../src/aml/snapshot/snapshot.js';
 import { checkedPath, modelDigest } from '../../src/release/digest.js';
 
 const { win32, posix } = path;
@@ -33,6 +34,13 @@ describe('paths of a Windows agent', () => {
     assert.equal(shown('D:\\a\\1\\s\\jobs\\x.yml', 'D:\\a\\1\\s', win32), 'jobs\\x.yml');
     assert.equal(shown('C:\\x.yml', 'D:\\a\\1\\s', win32), 'C:\\x.yml');
     assert.equal(shown('D:\\a\\x.yml', 'D:\\a\\1', win32), 'D:\\a\\x.yml');
+  });
+
+  it("matches a component's ignore file also where its drive stands for another place", () => {
+    assert.equal(patternBase('D:\\a\\link', 'd:\\a\\src', win32), 'D:\\a\\link');
+    assert.equal(patternBase('X:\\src', 'D:\\a\\1\\s\\src', win32), 'D:\\a\\1\\s\\src');
+    assert.equal(patternBase('X:\\src', '\\\\server\\share\\src', win32), '\\\\server\\share\\src');
+    assert.equal(patternBase('/w/link', '/w/src', posix), '/w/link');
   });
 
   it("writes a job's outputs below their folder or not at all", () => {

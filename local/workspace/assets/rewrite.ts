@@ -1,6 +1,6 @@
 /** What the service makes of an asset's properties when it stores them (azure-ml-observed §4). Pure but for the look into storage. */
 import { parse as parseYaml } from 'yaml';
-import type { Hooks, Scope, WorkspaceRecord } from '../context.js';
+import type { Hooks, WorkspaceRecord } from '../context.js';
 import { badRequest, ServiceError } from '../errors.js';
 import type { BlobPlace, Storage } from '../storage/types.js';
 import { objectOf, textOf } from '../validate.js';
@@ -252,9 +252,4 @@ async function readFlavors(storage: Storage, place: BlobPlace): Promise<Properti
       { data: Object.fromEntries(Object.entries(objectOf(data) ?? {}).map(([key, value]) => [key, text(value)])) },
     ]),
   );
-}
-
-/** True when a scope is a registry: nothing is resolved against a workspace there. */
-export function isRegistry(scope: Scope): boolean {
-  return scope.kind === 'registry';
 }

@@ -192,15 +192,19 @@ export function insideOf(
 
 /**
  * Names that a file system cannot hold beside each other: a file where another has its folder, and, where letters of either case are the same
- * (Windows, macOS), names that differ in nothing else. Errors: `Failure` `PathUnwritable`; nothing was written then.
+ * (Windows, macOS), names that differ in nothing else. `holder`: the beginning of the sentence that names them. Errors: `Failure` `PathUnwritable`; nothing was written then.
  */
-export function checkNames(names: readonly string[], platform: NodeJS.Platform = process.platform): void {
+export function checkNames(
+  names: readonly string[],
+  platform: NodeJS.Platform = process.platform,
+  holder = 'The output holds',
+): void {
   const folded = (name: string) => (platform === 'win32' || platform === 'darwin' ? name.normalize('NFC').toLowerCase() : name);
   const files = new Map<string, string>();
   const clash = (one: string, other: string) =>
-    new Failure(`The output holds ${JSON.stringify(one)} and ${JSON.stringify(other)}, which cannot both be written here.`, {
+    new Failure(`${holder} ${JSON.stringify(one)} and ${JSON.stringify(other)}, which cannot both be written here.`, {
       code: 'PathUnwritable',
-      advice: 'Have the step write other names, or fetch the output on a Linux agent.',
+      advice: 'Use other names, or fetch the output on a Linux agent.',
     });
   for (const name of names) {
     const before = files.get(folded(name));

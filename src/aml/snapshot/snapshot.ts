@@ -28,6 +28,14 @@ const COMPONENT_IGNORES = ['__pycache__'];
 /** The folder name of a snapshot that has additional includes. */
 const MERGED = 'code_with_additional_includes';
 
+/**
+ * What a component's patterns are relative to: its code as it is written. A drive of Windows may stand for another place (`subst`, a share), and
+ * from one drive to another no path is relative: then where the code really lies.
+ */
+export function patternBase(written: string, real: string, paths: Pick<typeof path, 'parse'> = path): string {
+  return paths.parse(written).root.toLowerCase() === paths.parse(real).root.toLowerCase() ? written : real;
+}
+
 /** Lists and hashes code. Errors: those of the file system; an empty list of files is the caller's to refuse. */
 export async function codeSnapshot(request: CodeRequest, signal?: AbortSignal): Promise<CodeSnapshot> {
   const { code, includes = [], component } = request;
@@ -37,7 +45,10 @@ export async function codeSnapshot(request: CodeRequest, signal?: AbortSignal): 
     found = await merged(request, includes, signal);
     folder = MERGED;
   } else if (code !== undefined && statSync(code).isDirectory()) {
-    const rules = readIgnore(code, component ? { extra: COMPONENT_IGNORES, base: component.written ?? code } : {});
+    const rules = readIgnore(
+      code,
+      component ? { extra: COMPONENT_IGNORES, base: patternBase(component.written ?? code, code) } : {},
+    );
     const { files, warnings } = walk(code, rules);
     found = { files, warnings: [...rules.warnings, ...warnings] };
     folder = path.basename(code);
