@@ -330,6 +330,70 @@ describe('release: promotion', () => {
     assert.equal(settled(dev, 'm').records, 1);
   });
 
+  it('a plan does not see its own steps, and a record belongs to its plan', async () => {
+    const world = new MemoryWorld();
+    const [dev, prod] = [world.workspace('dev'), world.workspace('prod')];
+    dev.seed('m', '1', files, { accuracy: 1 });
+    const cutOff = (planned: Planned, ports: PromotionPorts, runId: string) =>
+      assert.rejects(
+        applyPlan(planned, ports, {
+          run: run(runId),
+          approvals: none,
+          onRejected: 'fail',
+          requireApproval: false,
+          announce: () => Promise.reject(new Crash('before the pointer moves')),
+        }),
+        Crash,
+      );
+    const gate = 'model.name == "m"';
+    const inPlace = () => planPromotion(request('1', { gate, runId: '1' }), world.ports(dev, dev));
+    const first = await inPlace();
+    await cutOff(first, world.ports(dev, dev), '1');
+    assert.deepEqual(Object.keys(dev.models.get('m:1')!.tags), ['amlops.champion']);
+    assert.equal((await inPlace()).planDigest, first.planDigest, 'tags and records of its own are no change of the world');
+    const copy = await planPromotion(request('1', { gate, runId: '2' }), world.ports(dev, prod));
+    assert.deepEqual(copy.plan.tags, {});
+    await cutOff(copy, world.ports(dev, prod), '2');
+    await promote(world.ports(dev, prod), '1', { runId: '2' });
+    assert.equal(settled(prod, 'm').records, 2, 'another gate is another plan');
+  });
+
+  it('the loser of a race puts the tags right; a rollback may be older; who is latest is somebody else', async () => {
+    const world = new MemoryWorld();
+    const [dev, prod] = [world.workspace('dev'), world.workspace('prod')];
+    for (const [version, accuracy] of Object.entries({ 1: 0.8, 2: 0.9 })) dev.seed('m', version, { a: version }, { accuracy });
+    const plans = await Promise.all(
+      ['1', '2'].map((version) => planPromotion(request(version, { runId: version }), world.ports(dev, dev))),
+    );
+    const apply = (index: number) => finish(plans[index]!, world.ports(dev, dev), { runId: String(index + 1) });
+    await apply(1);
+    await refuses(apply(0), 'ChampionMoved');
+    assert.deepEqual(
+      ['m:1', 'm:2'].map((name) => dev.models.get(name)!.tags['amlops.champion']),
+      ['false', 'true'],
+    );
+    await promote(world.ports(dev, prod), '1', { runId: '7' });
+    await promote(world.ports(dev, prod), '2', { runId: '9' });
+    assert.equal(await rollback(world.ports(prod, prod), { runId: '3' }), 'done');
+    const latest = await planPromotion(
+      request('2', { gate: 'accuracy > champion.accuracy', champion: 'latest', runId: '11' }),
+      world.ports(dev, dev),
+    );
+    assert.match(latest.plan.gate!.facts.champion!.label, /m:1$/);
+  });
+
+  it('a share vouches for its own registry, and is no promotion that was abandoned', async () => {
+    const world = new MemoryWorld();
+    const [dev, shared, other] = [world.workspace('dev'), world.registry('shared'), world.registry('other')];
+    dev.seed('m', '1', files);
+    await promote(world.ports(dev, shared), '1', { runId: '1' });
+    other.seed('m', '1', files);
+    assert.equal(await promote(world.ports(dev, other), '1', { runId: '2' }), 'done', 'its record was missing');
+    await promote(world.ports(dev, dev), '1', { runId: '3' });
+    const last = JSON.parse(dev.blobs.get('amlops/records/m/000003.json')!.bytes.toString()) as { predicate: Predicate };
+    assert.deepEqual(last.predicate.abandons, []);
+  });
+
   it('does not guess which of two places a number was meant of, and goes back step by step', async () => {
     const world = new MemoryWorld();
     const [dev, prod, shared] = [world.workspace('dev'), world.workspace('prod'), world.registry('shared')];
