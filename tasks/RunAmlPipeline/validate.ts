@@ -117,9 +117,11 @@ async function rights(workspace: Workspace, signal: AbortSignal): Promise<string
   if (missing.length === 0) {
     return 'Rights on the workspace: sufficient.';
   }
-  throw new Failure(`The service principal lacks rights on workspace ${workspace.workspace}: ${missing.join(', ')}.`, {
+  const { name } = workspace.azure.connection;
+  const actions = missing.map((action) => action.replace(/^Microsoft\.MachineLearningServices\/workspaces\//, '')).join(', ');
+  throw new Failure(`Service connection ${name} lacks rights on workspace ${workspace.workspace}: ${actions}.`, {
     code: 'AuthorizationFailed',
-    advice: 'Give it the role "AzureML Data Scientist" on the workspace.',
+    advice: 'Give its service principal the role "AzureML Data Scientist" on the workspace.',
   });
 }
 

@@ -144,6 +144,11 @@ const cases: Case[] = [
     says: [/arm-dev-read/, /AuthorizationFailed/, /AzureML Data Scientist/],
   },
   {
+    what: 'a validation with a connection that may only read',
+    inputs: { action: 'validate', azureSubscription: 'arm-dev-read' },
+    says: [/arm-dev-read/, /lacks rights on workspace dev: .*jobs\/write/, /AzureML Data Scientist/],
+  },
+  {
     what: 'a wrong secret',
     connection: ({ parameters }) => (parameters['serviceprincipalkey'] = 'n0t~the.Secret_of-this-1'),
     says: [/arm-dev/, /AADSTS7000215/, /secret/],
