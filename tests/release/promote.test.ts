@@ -4,7 +4,7 @@ import { compileGate, type Metrics } from '../../src/release/gate.js';
 import { planPromotion, type Planned, type PromotionPorts, type PromotionRequest } from '../../src/release/plan.js';
 import type { ApprovalFacts, RegistryWriter } from '../../src/release/ports.js';
 import { applyPlan } from '../../src/release/promote.js';
-import type { Predicate } from '../../src/release/record.js';
+import type { Pointer, Predicate } from '../../src/release/record.js';
 import { Refusal } from '../../src/release/refusal.js';
 import { planRollback } from '../../src/release/rollback.js';
 import { Crash, MemoryWorld, random, runFacts, settled, type MemoryPlace, type Schedule } from '../support/memory-release.js';
@@ -353,6 +353,9 @@ describe('release: promotion', () => {
     assert.equal((await inPlace()).planDigest, first.planDigest, 'tags and records of its own are no change of the world');
     const copy = await planPromotion(request('1', { gate, runId: '2' }), world.ports(dev, prod));
     assert.deepEqual(copy.plan.tags, {});
+    const dies: Schedule = { write: () => (prod.models.size > 0 ? 'dieBefore' : 'ok'), pause: () => Promise.resolve() };
+    await cutOff(copy, world.ports(dev, prod, dies), '2');
+    assert.equal(prod.models.get('m:1')!.tags['amlops.champion'], undefined, 'whoever is champion there is none here');
     await cutOff(copy, world.ports(dev, prod), '2');
     await promote(world.ports(dev, prod), '1', { runId: '2' });
     assert.equal(settled(prod, 'm').records, 2, 'another gate is another plan');
@@ -375,6 +378,17 @@ describe('release: promotion', () => {
     await promote(world.ports(dev, prod), '1', { runId: '7' });
     await promote(world.ports(dev, prod), '2', { runId: '9' });
     assert.equal(await rollback(world.ports(prod, prod), { runId: '3' }), 'done');
+    const newest = () => (JSON.parse(prod.blobs.get('amlops/champions/m.json')!.bytes.toString()) as Pointer).newestRun;
+    assert.deepEqual(newest(), { organization: 'org', runId: '9' }, 'run 8 stays stale');
+    const elsewhere = { ...run('4'), organization: 'else' };
+    const again = await planPromotion({ ...request('2'), run: elsewhere }, world.ports(dev, prod));
+    await applyPlan(again, world.ports(dev, prod), {
+      run: elsewhere,
+      approvals: none,
+      onRejected: 'fail',
+      requireApproval: false,
+    });
+    assert.deepEqual(newest(), { organization: 'else', runId: '4' }, 'numbers of two organizations are not compared');
     const latest = await planPromotion(
       request('2', { gate: 'accuracy > champion.accuracy', champion: 'latest', runId: '11' }),
       world.ports(dev, dev),
