@@ -278,6 +278,8 @@ function anonymousEnvironment(context: Context, node: YMap, base: string): Tree 
     if (conda !== undefined) version = pyJoin(version, sha256(conda));
     return environmentPending(async () => sha256(version), { ...common, image });
   }
+  // What is wrong with the image is said already.
+  if (!hasBuild) return undefined;
   const location = build?.['path'];
   const where = child(child(node, 'build'), 'path')?.place ?? node.place;
   if (typeof location !== 'string') {

@@ -1,9 +1,9 @@
 /** Command steps: with a component, or written out in the pipeline (then they become an anonymous component). */
-import { checkInputsUsed, codeOf, commandFields } from './command-job.js';
+import { codeOf, commandFields } from './command-job.js';
 import { baseFields, readOnlyKeys } from './base-job.js';
 import { componentEnvironment, localComponent, prefixed } from './component.js';
 import { specDistribution, specResources } from './component-spec.js';
-import type { PortInput, PortOutput } from './component-io.js';
+import { checkBindings, type PortInput, type PortOutput } from './component-io.js';
 import type { Context } from './context.js';
 import { child, textOf } from './document.js';
 import {
@@ -79,21 +79,11 @@ export function inlineCommandNode(context: Context, draft: Draft, scope: Scope):
     },
     context.reader(base),
   );
-  const command = child(node, 'command');
-  const text = textOf(command);
-  if (command && text !== undefined) checkInputsUsed(context, text, draft.inputs, command.place, 'command');
-  if (command && text !== undefined) {
-    for (const [expression] of text.matchAll(/\$\{\{\s*parent\.\S*?\s*\}\}/g))
-      context.problems.add(
-        command.place,
-        `The command uses ${expression}; a command sees its own step only.`,
-        '${{inputs.NAME}} or ${{outputs.NAME}}',
-      );
-  }
+  checkBindings(context, node, 'command', draft.inputs, draft.outputs, 'step');
   const file = { context, root: node, base, source: 'YAML.JOB' as const };
   const component = localComponent(file, 'command', inlineInputs(draft, scope), inlineOutputs(draft, scope), {
     spec: {
-      command: text,
+      command: textOf(child(node, 'command')),
       code: prefixed(codeOf(context, node, base, true)),
       environment: componentEnvironment(file),
       resources: specResources(read['resources']),

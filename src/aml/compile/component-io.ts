@@ -173,13 +173,20 @@ const ATTRIBUTES = new Set(
     ' ',
   ),
 );
-/** Every `${{inputs.x}}` and `${{outputs.x}}` of a command must be declared. */
+/** What an input or output has that an expression may name, as the client knows them. */
+const PARTS = new Set('path type mode default optional min max enum description name version'.split(' '));
+
+/**
+ * Every `${{inputs.x}}` and `${{outputs.x}}` of a command must be declared. `holder`: what declares them, the component or the step that is
+ * one itself.
+ */
 export function checkBindings(
   context: Context,
   root: YMap,
   key: string,
   inputs: ReadonlyMap<string, unknown>,
   outputs: ReadonlyMap<string, unknown>,
+  holder: 'component' | 'step' = 'component',
 ): void {
   const node = child(root, key);
   const text = textOf(node);
@@ -187,24 +194,22 @@ export function checkBindings(
   for (const [, expression = ''] of text.matchAll(/\$\{\{\s*(\S*?)\s*\}\}/g)) {
     const [side = '', ...names] = expression.split('.');
     const name = names.join('.');
-    if (side !== 'inputs' && side !== 'outputs') {
+    const uses = `The ${key} uses \${{${expression}}}`;
+    if (side === 'parent') {
+      context.problems.add(node.place, `${uses}; a command sees its own step only.`, '${{inputs.NAME}} or ${{outputs.NAME}}');
+    } else if (side !== 'inputs' && side !== 'outputs') {
       // What else a component has can be named too, by its attributes.
       if (!ATTRIBUTES.has(side))
-        context.problems.add(
-          node.place,
-          `The ${key} uses \${{${expression}}}, which a component does not have.`,
-          'inputs.NAME or outputs.NAME',
-        );
-      continue;
+        context.problems.add(node.place, `${uses}, which a ${holder} does not have.`, 'inputs.NAME or outputs.NAME');
+    } else if (name !== '') {
+      const declared = side === 'inputs' ? inputs : outputs;
+      const [first = '', ...parts] = names;
+      if (declared.has(name) || (declared.has(first) && parts.every((part) => PARTS.has(part)))) continue;
+      const kind = side.slice(0, -1);
+      const missing = holder === 'step' ? `there is no ${kind} ${name}` : `the component has no ${kind} ${name}`;
+      const accepted = declared.size > 0 ? [...declared.keys()].join(', ') : `${side} declared under ${side}:`;
+      context.problems.add(node.place, `${uses}, but ${missing}.`, accepted);
     }
-    if (name === '') continue;
-    const declared = side === 'inputs' ? inputs : outputs;
-    if (declared.has(name) || declared.has(name.split('.')[0] ?? name)) continue;
-    context.problems.add(
-      node.place,
-      `The ${key} uses \${{${side}.${name}}}, but the component has no ${side.slice(0, -1)} ${name}.`,
-      declared.size > 0 ? [...declared.keys()].join(', ') : `${side} declared under ${side}:`,
-    );
   }
 }
 

@@ -1,6 +1,6 @@
 /** YAML files with positions. Reads what PyYAML reads; refuses what no job file is (binary, huge, alias bombs). */
 import { readFileSync, statSync } from 'node:fs';
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
 import type { Document, ParsedNode, YAMLParseError } from 'yaml';
 import type { PyFloat } from './python.js';
 import { type Place, type Problems, shown } from './problems.js';
@@ -81,8 +81,9 @@ export function parseYaml(text: string, file: string, problems: Problems): YNode
     const document = parseLeniently(text, lines);
     const errors = document.errors.filter((error) => !isOnlyIndent(error));
     for (const error of errors.slice(0, MAX_ERRORS)) {
-      const { line, col } = lines.linePos(error.pos[0]);
-      problems.add({ file, line, column: col }, `Not valid YAML: ${error.message.replace(/\s+/g, ' ')}.`);
+      if (error.code === 'MULTILINE_IMPLICIT_KEY' && errors.some(({ code }) => code === 'BLOCK_AS_IMPLICIT_KEY')) continue;
+      const { line, col } = lines.linePos(openingOf(error, document) ?? error.pos[0]);
+      problems.add({ file, line, column: col }, wordsOf(error));
     }
     if (errors.length > 0) return undefined;
     if (document.contents === null) {
@@ -124,6 +125,26 @@ function tooDeep(text: string): number | undefined {
 
 type Parsed = Document.Parsed;
 const OPTIONS = { schema: 'failsafe', prettyErrors: false, uniqueKeys: false } as const;
+
+/** Where a quote that is never closed was opened. */
+function openingOf({ message, pos }: YAMLParseError, document: Parsed): number | undefined {
+  if (!message.startsWith('Missing closing')) return undefined;
+  let at: number | undefined;
+  visit(document, {
+    Scalar: (_key, { type, range }) => {
+      if (range && (type === 'QUOTE_DOUBLE' || type === 'QUOTE_SINGLE') && range[1] >= pos[0]) at ??= range[0];
+    },
+  });
+  return at;
+}
+
+/** What the parser found, in words for who wrote the file. */
+function wordsOf({ code, message }: YAMLParseError): string {
+  if (code === 'BLOCK_AS_IMPLICIT_KEY')
+    return 'Not valid YAML: a key follows where the value is complete already (is the next line indented too deep, or a : not in quotes?).';
+  if (code === 'MULTIPLE_DOCS') return 'A second document begins here (---); a file holds one.';
+  return `Not valid YAML: ${message.replace(/\s+/g, ' ').replace(/\.$/, '')}.`;
+}
 
 /** PyYAML takes flow collections at any indent; the document is right all the same. */
 function isOnlyIndent(error: YAMLParseError): boolean {

@@ -15,6 +15,7 @@ import { sweepJob } from './sweep-job.js';
 import { compact, materialise, type TreeObject } from './pending.js';
 import { isObject, plain } from './python.js';
 import { nearest, oneOf } from './problems.js';
+import { what } from './schema.js';
 import type { CompiledJob, CompileTarget, JobSource } from './types.js';
 import { JOB_API_VERSION } from './versions.js';
 
@@ -93,7 +94,7 @@ export async function compileJob(source: JobSource, target: CompileTarget): Prom
 
 function compilerOf(root: YMap, context: Context): Compiler | undefined {
   const node = child(root, 'type');
-  checkSchema(root, context);
+  if (!checkSchema(root, context)) return undefined;
   if (!node) return commandJob;
   // Types are written in lower case; `Pipeline` is a type of nothing to the client.
   const name = (textOf(node) ?? '').toLowerCase();
@@ -104,25 +105,26 @@ function compilerOf(root: YMap, context: Context): Compiler | undefined {
     node.place,
     name === 'parallel'
       ? 'A parallel job runs only as a step of a pipeline.'
-      : `${JSON.stringify(textOf(node) ?? '')} is no type of job that can be submitted.${near ? ` Did you mean ${near}?` : ''}`,
+      : `${textOf(node) === undefined ? what(node) : JSON.stringify(textOf(node))} is no type of job that can be submitted.${near ? ` Did you mean ${near}?` : ''}`,
     oneOf(Object.keys(TYPES)),
   );
   return undefined;
 }
 
-/** `$schema` of another kind of file says that the wrong file was named. */
-function checkSchema(root: YMap, context: Context): void {
+/** Whether this may be a job: `$schema` of another kind of file says that the wrong file was named, and its keys are no mistakes then. */
+function checkSchema(root: YMap, context: Context): boolean {
   const node = child(root, '$schema');
   const text = textOf(node);
-  if (!node || text === undefined) return;
+  if (!node || text === undefined) return true;
   const kind = /\/([A-Za-z]+)\.schema\.json$/.exec(text)?.[1];
-  if (kind === undefined || /Job$/i.test(kind) || child(root, 'type')) return;
-  if (root.entries.has('command') && /component$/i.test(kind)) return;
+  if (kind === undefined || /Job$/i.test(kind) || child(root, 'type')) return true;
+  if (root.entries.has('command') && /component$/i.test(kind)) return true;
   context.problems.add(
     node.place,
     `This file says that it is a ${kind}, not a job.`,
     'a job file, e.g. with commandJob.schema.json or pipelineJob.schema.json',
   );
+  return false;
 }
 
 function nameOf(source: JobSource, root: YMap): Pick<CompiledJob, 'name' | 'nameFrom'> {

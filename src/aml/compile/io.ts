@@ -112,6 +112,7 @@ const dataOutput: Field = object(
 
 /** A single `${{parent.inputs.x}}` or `${{parent.jobs.a.outputs.b}}`. */
 export const isInputBinding = (text: string): boolean => /^\$\{\{parent\.(inputs|jobs)\.(.*?)\}\}$/.test(text);
+const isWholeBinding = (text: string): boolean => /^\$\{\{.*\}\}$/.test(text);
 const isOutputBinding = (text: string): boolean => /^\$\{\{parent\.outputs\.(.*?)\}\}$/.test(text);
 const LEGACY = /^\$\{\{(inputs|jobs|outputs)\.(.*?)\}\}$/;
 
@@ -179,7 +180,8 @@ export function readInput(context: Context, node: YNode, base: string, bindings:
     return { kind: 'data', type: type ?? 'uri_folder', uri: undefined, given: false, ...shape };
   }
   if (bindings && legacyBinding(context, text, where)) return undefined;
-  if (bindings && isBinding(text))
+  // An expression among other text is part of an address: the service fills it in.
+  if (bindings && isWholeBinding(text))
     return { kind: 'binding', text, mapped: true, ...(type === undefined ? {} : { type }), ...shape };
   const datastore = typeof read['datastore'] === 'string' ? withoutPrefix(read['datastore']) : undefined;
   const uri = dataUri(context, text, type ?? 'uri_folder', base, where, datastore);
@@ -202,7 +204,10 @@ export function dataUri(context: Context, text: string, type: string, base: stri
     context.problems.add(place, `A path of data cannot begin with ${odd}.`, instead);
     return undefined;
   }
-  if (isArmId(bare) || isUrl(bare) || isBinding(bare)) return bare;
+  if (isArmId(bare) || isUrl(bare) || isWholeBinding(bare)) return bare;
+  // A name or version that the service fills in cannot be looked up.
+  const later = isBinding(text) ? /^azureml:(.+):([^:@]+)$/.exec(text) : null;
+  if (later) return `${context.workspaceId}/${MODEL_TYPES.includes(type) ? 'models' : 'data'}/${later[1]}/versions/${later[2]}`;
   const named = text.startsWith('azureml:') || (/[:@]/.test(bare) && !isLocal(base, bare));
   if (named && !path.isAbsolute(bare)) {
     return assetId(context, MODEL_TYPES.includes(type) ? 'model' : 'data', text, place);

@@ -170,7 +170,9 @@ function compileNode(context: Context, draft: Draft, scope: Scope, drafts: reado
 function checkBindings(context: Context, draft: Draft, scope: Scope): void {
   for (const [name, value] of draft.inputs) {
     const text = value.kind === 'binding' ? value.text : undefined;
-    if (text === undefined || scope.source(text)) continue;
+    if (value.kind !== 'binding' || text === undefined || scope.source(text.replace(/\s/g, ''))) continue;
+    // Several expressions in a row are text; only a step that takes the type of the input from them needs to find what they name.
+    if ((value.mapped || !scope.nodes.get(draft.name)?.inline) && text.split('${{').length > 2) continue;
     const job = /^\$\{\{parent\.jobs\.([^.}]+)\./.exec(text)?.[1];
     const candidates = job === undefined ? [...scope.inputs.keys()] : [...scope.nodes.keys()];
     context.problems.add(

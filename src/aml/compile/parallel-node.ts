@@ -190,7 +190,8 @@ export function inlineParallelNode(context: Context, draft: Draft, scope: Scope)
     'mini_batch_size',
   ]) {
     const value = read[key];
-    const parts = isTreeObject(value) ? Object.values(value) : [value];
+    // The client looks into the resources, not into retry_settings: an expression there is sent in the component too.
+    const parts = key === 'resources' && isTreeObject(value) ? Object.values(value) : [value];
     if (!parts.some(isBinding)) free[key] = value;
   }
   const { spec, hashed, task } = specification(file, { ...free, input_data: read['input_data'] });

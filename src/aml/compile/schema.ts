@@ -28,7 +28,7 @@ export function isBinding(text: unknown): boolean {
   return typeof text === 'string' && BINDING.test(text);
 }
 
-function scalar(accepts: string, read: (node: YScalar) => Tree): Field {
+function scalar(accepts: string, read: (node: YScalar) => Tree, hint = ''): Field {
   return {
     accepts,
     shape: 'scalar',
@@ -38,7 +38,7 @@ function scalar(accepts: string, read: (node: YScalar) => Tree): Field {
         const value = read(node);
         if (value !== undefined) return value;
       }
-      reader.problems.add(node.place, `${ofKey(reader)}${what(node)} is not ${accepts}.`);
+      reader.problems.add(node.place, `${ofKey(reader)}${what(node)} is not ${accepts}${node.kind === 'scalar' ? hint : ''}.`);
       return undefined;
     },
   };
@@ -58,7 +58,7 @@ export function what(node: YNode): string {
 }
 
 /** Text. A bare number or `yes` is not text: it must be quoted. */
-export const str: Field = scalar('text (put quotes around it)', (node) => (node.type === 'str' ? node.text : undefined));
+export const str: Field = scalar('text', (node) => (node.type === 'str' ? node.text : undefined), ' (put quotes around it)');
 
 /** A whole number; text that is one is taken, a fraction is cut, as the client does. */
 export const int: Field = scalar('a whole number', ({ type, value, text }) => {

@@ -1,6 +1,6 @@
 /** Spark components and steps. */
 import { baseFields, readOnlyKeys } from './base-job.js';
-import { codeOf } from './command-job.js';
+import { checkInputsUsed, codeOf } from './command-job.js';
 import { inlineInputs, inlineOutputs } from './command-node.js';
 import {
   componentCode,
@@ -16,17 +16,19 @@ import {
 import { checkBindings, readPortInputs, readPortOutputs } from './component-io.js';
 import type { Context } from './context.js';
 import { code } from './assets.js';
-import { child } from './document.js';
+import { child, textOf } from './document.js';
 import { identity, identityToRest, sparkResources } from './fields.js';
 import { nodeBase, readNode, type Draft } from './nodes.js';
 import { compact, isTreeObject, type Tree, type TreeObject } from './pending.js';
 import { list, raw, readObject, str } from './schema.js';
 import type { Scope } from './scope.js';
 import {
+  checkConf,
   checkPlace,
   checkSpark,
   confToSpec,
   entryToRest,
+  namedConf,
   overlay,
   readConf,
   SPARK_FILES,
@@ -84,7 +86,14 @@ export function sparkNode(context: Context, draft: Draft): Tree {
   if (!component) return undefined;
   checkPlace(context, draft.node, read);
   const defaults = component.kind === 'local' ? component.defaults : undefined;
-  const conf = overlay(readConf(read['conf']), defaults?.['conf'] as unknown as SparkConf | undefined);
+  // The configuration's keys may stand in the step itself, too; those under conf win.
+  const named = Object.keys(more).filter((key) => Object.hasOwn(namedConf, key));
+  const own = Object.fromEntries(named.map((key) => [key, more[key]]));
+  for (const key of named) delete more[key];
+  const written = isTreeObject(read['conf']) ? read['conf'] : {};
+  const conf = overlay(readConf({ ...own, ...written }), defaults?.['conf'] as unknown as SparkConf | undefined);
+  // What a registered component brings is not known here.
+  if (component.kind === 'local') checkConf(context, draft.node, conf);
   const resources = read['resources'];
   const lower =
     isTreeObject(resources) && typeof resources['instance_type'] === 'string'
@@ -126,6 +135,8 @@ export function inlineSparkNode(context: Context, draft: Draft, scope: Scope): T
     context.reader(base),
   );
   checkPlace(context, node, read);
+  const args = child(node, 'args');
+  if (args) checkInputsUsed(context, textOf(args) ?? '', draft.inputs, args.place, 'args');
   const conf = withInstances(readConf(read['conf']));
   checkSpark(context, node, base, conf, true);
   const file = { context, root: node, base, source: 'YAML.JOB' as const };

@@ -121,7 +121,7 @@ export function checkSpark(context: Context, root: YMap, base: string, conf: Spa
   if (complete) checkConf(context, root, conf);
 }
 
-function checkConf(context: Context, root: YMap, { named }: SparkConf): void {
+export function checkConf(context: Context, root: YMap, { named }: SparkConf): void {
   const at = child(root, 'conf')?.place ?? root.place;
   const dynamic = ['true'].includes(asText(named.dynamic_allocation_enabled).toLowerCase());
   const required: NamedKey[] = ['driver_cores', 'driver_memory', 'executor_cores', 'executor_memory'];

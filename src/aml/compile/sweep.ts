@@ -2,18 +2,26 @@
 import { earlyTermination, objective, queueSettings, resources, samplingAlgorithm, sweepLimits } from './fields.js';
 import { asText, isTreeObject, type Tree, type TreeObject } from './pending.js';
 import { PyFloat } from './python.js';
-import { dict, int, list, object, readField, scalarNumber, str, tagged, union, type Field } from './schema.js';
+import { dict, float, int, list, object, readField, scalarNumber, str, tagged, union, type Field } from './schema.js';
 
-const number: Field = {
-  ...scalarNumber,
-  accepts: 'a finite number',
+const ACCEPTS = 'a finite number';
+const finite = (field: Field): Field => ({
+  ...field,
+  accepts: ACCEPTS,
   read(node, reader) {
-    const value = scalarNumber.read(node, reader);
+    const value = field.read(node, reader);
     if (!(value instanceof PyFloat) || Number.isFinite(value.value)) return value;
-    reader.problems.add(node.place, 'The number is not finite.', 'a finite number');
+    reader.problems.add(node.place, 'The number is not finite.', ACCEPTS);
     return undefined;
   },
-};
+});
+/** A number as it is written; among the values of a choice, text is text. */
+const bare = finite(scalarNumber);
+/** A whole number stays one; text that is a number is taken as a fraction, as the client does. */
+const number: Field = finite({
+  ...float,
+  read: (node, reader) => (node.kind === 'scalar' && node.type === 'int' ? node.value : float.read(node, reader)),
+});
 const of = (fields: Record<string, Field>): Field =>
   object({ type: str, ...fields }, { name: 'the search space', required: Object.keys(fields) });
 const uniform = of({ min_value: number, max_value: number });
@@ -35,7 +43,7 @@ const plain = {
 const choiceValue: Field = {
   accepts: 'a number, text or a mapping',
   shape: 'any',
-  read: (node, reader) => readField(union(number, str, dict(union(number, str, distribution))), node, reader),
+  read: (node, reader) => readField(union(bare, str, dict(union(distribution, number, str))), node, reader),
 };
 const choice = object({ type: str, values: list(choiceValue) }, { name: 'the search space' });
 
