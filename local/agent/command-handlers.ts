@@ -78,10 +78,9 @@ const complete: CommandHandler = ({ properties, data }, state) => {
 };
 
 const setProgress: CommandHandler = ({ properties, data }, state) => {
-  const value = whole(properties.get('value'));
-  // A number that is none, or above 100, changes nothing; progress never goes back.
+  // A number that is none changes nothing; more than everything is everything; progress never goes back.
   const before = state.result.progress?.percent ?? 0;
-  const percent = value !== undefined && value <= 100 ? Math.max(before, value) : before;
+  const percent = Math.min(Math.max(before, whole(properties.get('value')) ?? 0), 100);
   state.result.progress = { percent, text: state.job.masker.mask(data) };
 };
 
@@ -121,7 +120,7 @@ const logDetail: CommandHandler = (command, state) => {
   const order = whole(properties.get('order'));
   if (order !== undefined) record.order = order;
   const progress = whole(properties.get('progress'));
-  if (progress !== undefined && progress <= 100) record.progress = progress;
+  if (progress !== undefined) record.progress = Math.min(progress, 100);
   for (const [key, member] of [
     ['starttime', 'startTime'],
     ['finishtime', 'finishTime'],

@@ -83,6 +83,9 @@ describe('logging commands', () => {
       },
     ]);
     assert.equal(state.outcome, undefined);
+    // A place outside the sources stays as it was said, and so does one that is relative already.
+    for (const path of [join(folder, 'x.py'), 'rel/x.py'])
+      assert.equal(said(`##vso[task.logissue type=error;sourcepath=${path}]m`).issues[0]?.sourcepath, path);
     assert.equal(said('##vso[task.issue type=WARNING;]w').issues[0]?.message, 'w');
     assert.deepEqual(issues('##vso[task.logissue]x'), ["warning: Can't create TaskIssue from logging event."]);
     fails('##vso[task.logissue type=info]x', /info/);
@@ -105,8 +108,10 @@ describe('logging commands', () => {
     for (const word of ['Cancelled', 'succeeded', 'FAILED', '9'])
       fails(`##vso[task.complete result=${word}]`, /valid result value/);
     fails('##vso[task.complete]', /valid result value/);
-    const steps = ['value=30]a', 'value=20]b', 'value=101]c', 'value=x]d', ']e'];
+    const steps = ['value=30]a', 'value=20]b', 'value=x]d', 'value=-40]f', ']e'];
     assert.deepEqual(fine(steps.map((rest) => `##vso[task.setprogress ${rest}`)).progress, { percent: 30, text: 'e' });
+    for (const value of [100, 101])
+      assert.deepEqual(fine(`##vso[task.setprogress value=${value}]all`).progress, { percent: 100, text: 'all' });
   });
 
   it('task.setvariable: outputs, secrets, read-only ones, names as they are written', async () => {
@@ -169,6 +174,9 @@ describe('logging commands', () => {
       `##vso[build.uploadlog]${file()}`,
     ]);
     const lost = state;
+    job.variables.set('agent.forbidAttachments', { value: 'True' });
+    assert.deepEqual(fine(`##vso[task.addattachment type=t;name=n;]${file()}`).attachments, []);
+    job.variables.set('agent.forbidAttachments', { value: 'false' });
     fails(`##vso[task.addattachment type=a/b;name=n;]${file()}`, /type contains invalid characters/);
     fails(`##vso[task.addattachment type=t;name=a/b;]${file()}`, /name contains invalid characters/);
     fails(`##vso[task.addattachment name=n;]${file()}`, /'type' is missing/);
@@ -213,6 +221,9 @@ describe('logging commands', () => {
     fails(`##vso[artifact.upload]${file()}`, /'artifactname' is missing/);
     fails('##vso[build.addbuildtag] ', /required/);
     fails('##vso[build.updatebuildnumber]a/b', /not legal/);
+    fails(`##vso[build.updatebuildnumber]${'1'.repeat(256)}`, /not legal/);
+    fails('##vso[build.updatebuildnumber]1.', /not legal/);
+    assert.equal(fine(`##vso[build.updatebuildnumber]${'1'.repeat(255)}`).buildNumber?.length, 255);
     fails('##vso[release.updatereleasename]x', /build/);
     job.variables.set('Build.ContainerId', { value: '' });
     fails(`##vso[artifact.upload artifactname=x]${file()}`, /ContainerId/);
@@ -229,7 +240,7 @@ describe('logging commands', () => {
     const { timeline } = fine([
       `##vso[task.logdetail id=${record};name=outer;type=build;order=1;state=InProgress;progress=10]`,
       `##vso[task.logdetail id=${child};parentid=${record};name=inner;type=build;starttime=2026-01-01T00:00:00Z]`,
-      `##vso[task.logdetail id=${record};state=completed;result=Succeeded;progress=100]done`,
+      `##vso[task.logdetail id=${record};state=completed;result=Succeeded;progress=250]done`,
     ]);
     assert.deepEqual(timeline, [
       { id: record, type: 'build', name: 'outer', state: 'Completed', order: 1, progress: 100, result: 'Succeeded' },

@@ -29,6 +29,8 @@ describe('rules of the agent', () => {
 
   it('is strict where the agent is, and nowhere else', () => {
     assert.equal(parseCommand('text ##vso[Task.LogIssue TYPE=error]x')?.event, 'logissue');
+    assert.equal(parseCommand('##vso[.task..debug.]x')?.event, 'debug', 'empty parts of a name do not count');
+    assert.equal(parseCommand('] ##vso[task.debug]x ##vso[task.complete]')?.data, 'x ##vso[task.complete]');
     for (const line of [
       '##VSO[task.debug]x',
       '##vso[task]x',
@@ -58,6 +60,8 @@ describe('rules of the agent', () => {
     assert.equal(mergeResults('Failed', 'Succeeded'), 'Failed');
     assert.equal(mergeResults('Succeeded', 'SucceededWithIssues'), 'SucceededWithIssues');
     assert.equal(mergeResults('Canceled', 'Failed'), 'Canceled');
+    assert.equal(mergeResults('Canceled', 'Skipped'), 'Canceled');
+    assert.equal(mergeResults('Failed', 'Canceled'), 'Canceled');
     assert.deepEqual([parseResult('failed'), parseResult('2'), parseResult('Cancelled')], [undefined, 'Failed', undefined]);
     assert.equal(jobResult(['Succeeded', 'SucceededWithIssues', 'Skipped'], false), 'SucceededWithIssues');
     assert.equal(jobResult(['Failed'], true), 'Canceled');
@@ -128,6 +132,24 @@ describe('rules of the agent', () => {
     assert.equal(isVisible('action = plan || action = run', value), true);
     assert.equal(isVisible('action = plan', value), false);
     assert.equal(isVisible('action In run,submit', value), true);
+    // Each operator where it holds and where it does not; without regard to case; an unreadable rule hides nothing.
+    for (const [holds, fails] of [
+      ['action == RUN', 'action == r'],
+      ['x =', 'action ='],
+      ['action != plan', 'action != Run'],
+      ['action NotIn plan,attach', 'action NotIn plan,run'],
+      ['action In run', 'action In runs'],
+      ['action Contains u', 'action Contains z'],
+      ['action NotContains z', 'action NotContains u'],
+      ['action StartsWith ru', 'action StartsWith un'],
+      ['action NotStartsWith un', 'action NotStartsWith ru'],
+      ['action EndsWith un', 'action EndsWith ru'],
+      ['action NotEndsWith ru', 'action NotEndsWith un'],
+      ['action = run && x =', 'action = run && x = 1'],
+      ['action = plan || x =', 'action = plan || x = 1'],
+      ['nonsense', 'none = 1'],
+    ] as const)
+      assert.deepEqual([isVisible(holds, value), isVisible(fails, value)], [true, false], `${holds} / ${fails}`);
   });
 
   it('restricts commands and variables', () => {
@@ -155,6 +177,23 @@ describe('rules of the agent', () => {
         assert.deepEqual(lines, expected);
       }),
     );
+  });
+
+  it('gives a line without end out in pieces, so that memory stays bounded', () => {
+    const lines: string[] = [];
+    const splitter = new LineSplitter((line) => lines.push(line), 4);
+    splitter.write(Buffer.from('abcdefghij'));
+    splitter.write(Buffer.from('k\nl'));
+    splitter.end();
+    splitter.end();
+    assert.deepEqual(lines, ['abcd', 'efgh', 'ijk', 'l']);
+  });
+
+  it('a variable that is set again keeps the spelling of its name', () => {
+    const variables = new JobVariables({ 'My.Name': { value: '1' } });
+    variables.set('MY.NAME', { value: '2', preserveCase: true });
+    assert.deepEqual(JSON.parse(variables.toEnvironment()['VSTS_PUBLIC_VARIABLES'] ?? ''), ['My.Name']);
+    assert.equal(variables.toEnvironment()['My_Name'], '2');
   });
 
   it('names everything that is wrong with a task.json', () => {

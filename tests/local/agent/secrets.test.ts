@@ -90,7 +90,20 @@ describe('secrets', () => {
   });
 
   it('takes no short or everyday value for a leak, but masks it', () => {
-    const common = ['1', 'true', 'dev', 'abc12', '000000', '------', '******', 'production', 'Localhost', 'eastus2', ' west '];
+    const common = [
+      '1',
+      'true',
+      'dev',
+      'abc12',
+      '000000',
+      '------',
+      '121212',
+      '******',
+      'production',
+      'Localhost',
+      'eastus2',
+      ' west ',
+    ];
     for (const value of common) {
       const masker = maskerOf(value);
       assert.equal(masker.mask(`<${value}>`), '<***>', value);
