@@ -93,7 +93,7 @@ class OnlineTarget implements CompileTarget {
       // Whether the container is a new one is the service's affair: what lies in it tells.
       await this.send(container, prefix, snapshot.files, resumable, signal);
       await this.confirm(container, prefix, snapshot.files, name, '1', signal);
-      return this.put(
+      const made = this.put(
         id,
         API_VERSIONS.code,
         {
@@ -106,6 +106,7 @@ class OnlineTarget implements CompileTarget {
         `register the code of ${snapshot.folder || 'the job'}`,
         signal,
       );
+      return resumable ? made.catch((error: unknown) => this.madeBefore(id, error, signal)) : made;
     });
   }
 
@@ -122,6 +123,22 @@ class OnlineTarget implements CompileTarget {
     });
     const id = body?.value?.[0]?.id;
     return typeof id === 'string' && id.startsWith('/subscriptions/') ? id : undefined;
+  }
+
+  /** The killed run may have registered the same files from another place, which the service does not let change. */
+  private async madeBefore(id: string, error: unknown, signal?: AbortSignal): Promise<string> {
+    if (!(error instanceof Failure) || error.details.status !== 400) throw error;
+    const given = signal ? { signal } : {};
+    const there = await this.workspace.azure.request({
+      method: 'GET',
+      url: id,
+      apiVersion: API_VERSIONS.code,
+      accept: [404],
+      operation: 'look for the code of the run before',
+      ...given,
+    });
+    if (there.status === 404) throw error;
+    return id;
   }
 
   private codeName(snapshot: CodeSnapshot): string {

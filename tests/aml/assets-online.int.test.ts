@@ -158,6 +158,16 @@ describe('assets of a job, in the embedded workspace', function () {
     };
     workspace = { ...whole, azure: { ...whole.azure, request } };
     assert.equal((await once()).upload.files, 41);
+    // Registered before, and not found by its content yet.
+    writeFileSync(folder.path('src/f0.py'), 'print("a third")\n');
+    const late: Azure['request'] = async (given) => {
+      const isCode = given.method === 'PUT' && given.url.includes('/codes/');
+      if (!isCode) return whole.azure.request(given);
+      await whole.azure.request(given);
+      throw new Failure('Asset paths cannot be updated.', { code: 'UserError', status: 400 });
+    };
+    workspace = { ...whole, azure: { ...whole.azure, request: late } };
+    assert.match(String((await once()).body.properties['codeId']), /\/codes\//);
     workspace = whole;
   });
 

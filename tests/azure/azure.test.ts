@@ -165,6 +165,81 @@ describe('azure', () => {
     }
   });
 
+  it('tells keys and signatures of containers and log addresses, whoever gave them', async () => {
+    const one = azure();
+    secrets.length = 0;
+    one.blobs(`${server.origin}/c`, { kind: 'sas', token: '?sv=1&sig=of-sas' });
+    one.blobs(`${server.origin}/c`, { kind: 'accountKey', account: 'a', key: 'a2V5' });
+    answer = () => ({ body: 'text' });
+    await one.request({ method: 'GET', url: `${server.origin}/log?sig=of%2Blog`, scope: null });
+    for (const secret of ['of-sas', 'a2V5', 'of+log']) assert.ok(secrets.includes(secret), secret);
+    assert.equal(calls()[0]?.headers.authorization, undefined);
+  });
+
+  it('sends nothing twice that may have been done, waits until a date, and not for hours', async () => {
+    answer = () => ({ reset: true });
+    await assert.rejects(azure().request({ method: 'POST', url: '/x' }), failure('ECONNRESET'));
+    assert.equal(calls().length, 1);
+    const dated: Reply[] = [
+      { status: 429, headers: { 'Retry-After': new Date(clock.now() + 60_000).toUTCString() } },
+      { status: 503 },
+      { body: {} },
+    ];
+    answer = () => dated.shift() ?? {};
+    let before = clock.now();
+    assert.equal((await azure().request({ method: 'GET', url: '/x' })).ambiguous, true);
+    assert.ok(clock.now() - before >= 58_000);
+    answer = () => ({ status: 429, headers: { 'Retry-After': '7200' } });
+    before = clock.now();
+    await assert.rejects(azure().request({ method: 'GET', url: '/x' }), failure('Http429', /throttles/));
+    assert.ok(clock.now() - before < 300_000);
+    answer = () => ({ body: 'x'.repeat(2000) });
+    await assert.rejects(azure().request({ method: 'GET', url: '/x', maxBytes: 1000 }), failure('ReplyTooLarge'));
+  });
+
+  it('ends pages that come round and operations that never end; leaves a next link as it is', async () => {
+    answer = () => ({ body: { value: [1], nextLink: `${server.origin}/l?page=2` } });
+    const one = azure();
+    await assert.rejects(async () => {
+      for await (const item of one.list({ method: 'GET', url: '/l' })) assert.ok(item);
+    }, failure('PagesLoop'));
+    assert.equal(calls()[1]?.query.has('api-version'), false);
+    answer = ({ method }) =>
+      method === 'PUT'
+        ? {
+            status: 201,
+            headers: { 'Azure-AsyncOperation': `${server.origin}/op`, 'x-ms-async-operation-timeout': 'PT10M' },
+            body: {},
+          }
+        : { headers: { 'Retry-After': '50' }, body: { status: 'Updating' } };
+    const began = await one.request({ method: 'PUT', url: '/thing', body: {} });
+    server.asked.length = 0;
+    await assert.rejects(one.complete(began), failure('OperationTimeout', /10 minutes/));
+    assert.ok(calls().length < 15, String(calls().length));
+  });
+
+  it('reads a blob on from where its line broke, of the same etag; knows its own write behind a broken condition', async () => {
+    const text = '0123456789'.repeat(1000);
+    const headers = { etag: '"1"', 'content-type': 'application/octet-stream' };
+    answer = (asked) => {
+      const from = Number(/bytes=(\d+)-/.exec(String(asked.headers['x-ms-range']))?.[1] ?? 0);
+      if (from > 0) assert.equal(asked.headers['if-match'], '"1"');
+      // Three pieces, of which each but the last promises more than it holds.
+      const range = `bytes ${from}-${text.length - 1}/${text.length}`;
+      return { status: from ? 206 : 200, headers: { ...headers, 'content-range': range }, body: text.slice(from, from + 4000) };
+    };
+    const container = azure().blobs(`${server.origin}/c`, { kind: 'sas', token: 'sig=x' });
+    const pieces: Buffer[] = [];
+    for await (const piece of (await container.read('b'))?.stream ?? []) pieces.push(piece as Buffer);
+    assert.equal(Buffer.concat(pieces).toString(), text);
+    const replies: Reply[] = [{ status: 503 }, { status: 412 }, { headers: { etag: '"mine"' }, body: 'mine' }];
+    answer = () => replies.shift() ?? {};
+    assert.equal((await container.writeBytes('b', Buffer.from('mine'), { ifNoneMatch: '*' })).etag, '"mine"');
+    const others: Reply[] = [{ status: 503 }, { status: 412 }, { headers: { etag: '"2"' }, body: 'else' }];
+    answer = () => others.shift() ?? {};
+    await assert.rejects(container.writeBytes('b', Buffer.from('mine'), { ifNoneMatch: '*' }), failure('ConditionNotMet'));
+  });
+
   it('says what was done, the code, the ids and the advice', async () => {
     const error = {
       code: 'UserError',

@@ -196,6 +196,29 @@ describe('the wait for a job', () => {
     await assert.rejects(refused, (thrown) => (thrown as Failure).code === 'AuthorizationFailed');
   });
 
+  it('what passes does not add up: missing, refused, silent and out, each twice, hours apart', async () => {
+    const error = { code: 'AuthorizationFailed', message: 'flicker' };
+    let refused = 0;
+    const within = (age: number, from: number, length: number) => age > from && age < from + length;
+    const told = await watch({
+      status: (age) => {
+        if (within(age, hour, minute) || within(age, 3 * hour, minute)) return undefined;
+        if (within(age, 4 * hour, 40 * minute) || within(age, 5 * hour, 40 * minute)) return 'NotResponding';
+        return age < 9 * hour ? 'Running' : 'Completed';
+      },
+      instead: (_asked, age) => {
+        if (within(age, 6 * hour, 40 * minute) || within(age, 7 * hour, 40 * minute)) return { status: 503 };
+        if ((within(age, 2 * hour, 10 * minute) && refused < 2) || (age > 8 * hour && refused >= 2 && refused < 4)) {
+          refused++;
+          return { status: 403, body: { error } };
+        }
+        return undefined;
+      },
+    });
+    assert.equal(told.end.end, 'completed');
+    assert.equal(refused, 4);
+  });
+
   it('NotResponding may pass; Paused, a lost job, Canceled and Failed are never completed', async () => {
     const blink = await watch({
       status: (age) =>
