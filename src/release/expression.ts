@@ -254,11 +254,17 @@ function walk(node: ASTNode, found: Found, place: Place): void {
     case '.':
     case '.?': {
       const dotted = metricWithDots(node, place.bound);
-      if (dotted)
+      if (dotted) {
+        const { of, name } = dotted;
+        const [first = '', ...rest] = name.split('.');
+        const near =
+          of === 'metrics' &&
+          [...RESERVED].find((word) => word.startsWith(first.slice(0, 2)) && Math.abs(word.length - first.length) < 2);
         place.refuse(
-          `a metric has no members; one whose name holds a dot is written ${dotted.of}[${JSON.stringify(dotted.name)}].`,
+          `a metric has no members; one whose name holds a dot is written ${of}[${JSON.stringify(name)}].${near ? ` Did you mean ${[near, ...rest].join('.')}?` : ''}`,
           node.start,
         );
+      }
       return down(node.args[0]);
     }
     case 'call':

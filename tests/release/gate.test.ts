@@ -85,7 +85,10 @@ describe('release: gates', function () {
       row('accuracy > 0', given).note!,
       /the candidate has no metric "accuracy" \(read from job j\); it has "Accuracy"/,
     );
-    assert.match(row('f1 > 0', facts({ r2: 1, 'val/loss': 1 })).note!, /no metric "f1" \(read from job j\); it has r2, val\/loss$/);
+    assert.match(
+      row('f1 > 0', facts({ r2: 1, 'val/loss': 1 })).note!,
+      /no metric "f1" \(read from job j\); it has r2, val\/loss$/,
+    );
     const many = Object.fromEntries([...Array(15).keys()].map((n) => [`m${String(n).padStart(2, '0')}`, n]));
     assert.match(row('f1 > 0', facts(many)).note!, /; it has m00, .*, m11 and 3 more$/);
     assert.match(row('f1 > 0', facts({})).note!, /\(read from job j\)$/);
@@ -204,7 +207,9 @@ describe('release: gates', function () {
     assert.match(row('val/loss > 1', named).note ?? '', /; write metrics\["val\/loss"\]$/);
     const dotted = refused('size > 1\nc.d > 1');
     assert.deepEqual([dotted.details.line, dotted.details.column], [2, 1]);
-    assert.match(dotted.message, /written metrics\["c\.d"\]/);
+    assert.match(dotted.message, /written metrics\["c\.d"\]\.$/);
+    assert.match(refused('a > champoin.a').message, /Did you mean champion\.a\?/);
+    assert.match(refused('val.loss < 1').message, /metrics\["val\.loss"\]\.$/);
     assert.match(refused('size > champion.val.loss').message, /column 8\): .*written champion\["val\.loss"\]/);
     assert.equal(verdict('model.tags.team == "a"', named).verdict, 'passed');
   });
