@@ -135,10 +135,12 @@ export function checkConf(context: Context, root: YMap, { named }: SparkConf): v
     context.problems.add(at, `The Spark configuration lacks ${missing.join(', ')}.`, 'conf: with these keys');
   const least = Number(asText(named.dynamic_allocation_min_executors));
   const most = Number(asText(named.dynamic_allocation_max_executors));
-  if (dynamic && (least < 1 || least > most))
+  // What is missing is said already.
+  const bounded = dynamic && truthy(named.dynamic_allocation_min_executors) && truthy(named.dynamic_allocation_max_executors);
+  if (bounded && (least < 1 || least > most))
     context.problems.add(at, 'minExecutors must be at least 1 and at most maxExecutors.');
   const instances = Number(asText(named.executor_instances));
-  if (dynamic && named.executor_instances !== undefined && (instances < least || instances > most)) {
+  if (bounded && named.executor_instances !== undefined && (instances < least || instances > most)) {
     context.problems.add(
       at,
       `spark.executor.instances is ${asText(named.executor_instances)}, outside of minExecutors and maxExecutors.`,
