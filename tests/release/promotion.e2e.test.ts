@@ -212,7 +212,7 @@ for (const storage of ['keys', 'identity'] as const)
           await promote('dev', { modelName: 'b', modelVersion: '7', targetWorkspaceName: 'prod' }),
           /no version "7"[^]*It has 1/,
         );
-        failed(await promote('dev', { modelName: 'b', targetWorkspaceName: 'prod' }), /modelVersion: is required/);
+        failed(await promote('dev', { modelName: 'b', targetWorkspaceName: 'prod' }), /modelVersion is required/);
         failed(
           await promote('dev', { modelName: 'b', modelVersion: '1', sourceRegistry: 'shared', targetRegistry: 'other' }),
           /from a registry to a registry/,

@@ -159,7 +159,7 @@ describe('release: two sides', function () {
     const target = { targetWorkspaceName: 'prod' };
     await refuses({ ...far, ...target, modelName: 'one', modelVersion: '7' }, /no version "7" of the model "one" in far/);
     await refuses({ ...far, ...target, ...one, modelName: 'two' }, /no model "two" in far/);
-    await refuses({ ...far, ...target, modelName: 'one' }, /modelVersion: is required/);
+    await refuses({ ...far, ...target, modelName: 'one' }, /modelVersion is required/);
     await refuses(
       { ...far, ...target, ...one, gate: 'floor: accuracy > 0.5\nlow: accuracy >=' },
       /gate: The condition "low" \(line 2, column \d+\)/,
