@@ -1,13 +1,12 @@
 /** A model on the agent's disk: listed, hashed, uploaded to the place that its bytes name. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Failure } from '../azure/errors.js';
 import type { BlobContainer } from '../azure/types.js';
 import { eachOf, type FileSum } from './models-files.js';
 import { blockSize, smallFile } from './models-copy.js';
-import { toSlash } from './snapshot/ignore.js';
 
 export interface LocalFile {
   /** Below the model's root, `/` between folders. */
@@ -16,7 +15,7 @@ export interface LocalFile {
   size: number;
 }
 
-/** Files of a folder, or the one file. Links are followed; a link that leads nowhere, and an empty folder, are errors. */
+/** Files of a folder, or the one file. Links are followed; one that leads nowhere or into a circle, and an empty folder, are errors. */
 export async function localFiles(root: string): Promise<{ files: LocalFile[]; single: boolean }> {
   const info = await stat(root).catch((error: unknown) => {
     const missing = (error as { code?: string }).code === 'ENOENT';
@@ -29,11 +28,7 @@ export async function localFiles(root: string): Promise<{ files: LocalFile[]; si
   });
   if (info.isFile()) return { files: [{ path: basename(root), file: root, size: info.size }], single: true };
   const files: LocalFile[] = [];
-  for (const entry of await readdir(root, { recursive: true })) {
-    const file = join(root, entry);
-    const found = await stat(file);
-    if (found.isFile()) files.push({ path: toSlash(entry), file, size: found.size });
-  }
+  await collect(root, '', [], files);
   if (files.length === 0)
     throw new Failure(`${root} has no files.`, {
       code: 'ModelEmpty',
@@ -43,11 +38,48 @@ export async function localFiles(root: string): Promise<{ files: LocalFile[]; si
   return { files, single: false };
 }
 
+/** `above`: where the folders around this one really lie; a link to one of them would never end. */
+async function collect(folder: string, prefix: string, above: readonly string[], files: LocalFile[]): Promise<void> {
+  const real = await realpath(folder).catch(unreadable(folder));
+  if (above.includes(real)) throw circle(folder);
+  for (const name of await readdir(folder).catch(unreadable(folder))) {
+    const file = join(folder, name);
+    const found = await stat(file).catch(unreadable(file));
+    if (found.isFile()) files.push({ path: `${prefix}${name}`, file, size: found.size });
+    else if (found.isDirectory()) await collect(file, `${prefix}${name}/`, [...above, real], files);
+  }
+}
+
+function circle(folder: string): Failure {
+  return new Failure(`${folder} is a link into a folder that it lies in itself.`, {
+    code: 'ModelUnreadable',
+    input: 'modelPath',
+    advice: 'Remove the link: the model would never end.',
+  });
+}
+
+/** What the file system says of a model's file, in a user's words. */
+function unreadable(file: string): (error: unknown) => never {
+  return (error) => {
+    const { code, path } = error as NodeJS.ErrnoException;
+    if (code === undefined) throw error;
+    throw new Failure(`${path ?? file} cannot be read (${code}).`, {
+      code: 'ModelUnreadable',
+      input: 'modelPath',
+      advice: 'Links must lead to what is there, and the user of the agent must have the right to read every file.',
+      cause: error,
+    });
+  };
+}
+
 export async function hashLocal(files: readonly LocalFile[]): Promise<FileSum[]> {
   const sums: FileSum[] = [];
   await eachOf(files, 8, async ({ path, file, size }, index) => {
     const hash = createHash('sha256');
-    for await (const piece of createReadStream(file) as AsyncIterable<Buffer>) hash.update(piece);
+    const reading = async () => {
+      for await (const piece of createReadStream(file) as AsyncIterable<Buffer>) hash.update(piece);
+    };
+    await reading().catch(unreadable(file));
     sums[index] = { path, size, sha256: hash.digest('hex') };
   });
   return sums;
