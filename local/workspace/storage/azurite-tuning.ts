@@ -149,7 +149,7 @@ function keepDigests(azurite: Require): void {
         })
         .once('error', reject)
         .once('close', () => {
-          reject(new Error('The body ended before its end.'));
+          if (!from.readableEnded) reject(new Error('The body was closed before its end.'));
         });
     });
   store.appendExtent = async function (data, context) {
