@@ -31,7 +31,7 @@ interface Secrets {
   sasToken?: string;
 }
 
-/** Expirable secrets live an hour (observed §3); a datastore is opened again before that. */
+/** Expirable secrets live an hour (observed §3); a datastore is opened again, or an open one gets a fresh one, before that. */
 const keepMs = 40 * 60_000;
 const opened = new WeakMap<Workspace, Map<string, { at: number; datastore: Promise<Datastore> }>>();
 
@@ -108,7 +108,11 @@ async function secrets(workspace: Workspace, name: string, account: string, sign
     ...(signal ? { signal } : {}),
   });
   if (status === 403) return undefined;
-  if (body?.sasToken) return { kind: 'sas', token: body.sasToken };
+  if (body?.sasToken) {
+    // No signal: who waits for a fresh one may be another than who opened the datastore.
+    const renewal = { at: Date.now() + keepMs, next: () => secrets(workspace, name, account) };
+    return { kind: 'sas', token: body.sasToken, renewal };
+  }
   if (body?.key) return { kind: 'accountKey', account, key: body.key };
   return undefined;
 }

@@ -38,7 +38,8 @@ interface Call {
 class Container implements BlobContainer {
   readonly url: string;
   readonly #http: Http;
-  readonly #auth: BlobAuth;
+  #auth: BlobAuth;
+  #renewing: Promise<BlobAuth> | undefined;
   readonly #tokens: Pick<Tokens, 'get' | 'drop'>;
 
   constructor(http: Http, containerUrl: string, auth: BlobAuth, tokens: Pick<Tokens, 'get' | 'drop'>) {
@@ -53,11 +54,24 @@ class Container implements BlobContainer {
     this.#tokens = tokens;
   }
 
+  /** What requests show now: a SAS that has had its time is exchanged once for all of them. */
+  async #current(): Promise<BlobAuth> {
+    const auth = this.#auth;
+    const renewal = auth.kind === 'sas' ? auth.renewal : undefined;
+    if (!renewal || Date.now() < renewal.at) return auth;
+    this.#renewing ??= renewal
+      .next()
+      .then((fresh) => (this.#auth = fresh ?? auth))
+      .finally(() => (this.#renewing = undefined));
+    return await this.#renewing;
+  }
+
   async #send(call: Call): Promise<HttpResponse> {
     const path = call.name === undefined ? '' : `/${call.name.split('/').map(encodeURIComponent).join('/')}`;
     const url = new URL(this.url + path);
     for (const [key, value] of Object.entries(call.query ?? {})) url.searchParams.set(key, value);
-    const { sign, query } = authorize(this.#auth, call.method, url, call.body?.byteLength ?? 0);
+    const auth = await this.#current();
+    const { sign, query } = authorize(auth, call.method, url, call.body?.byteLength ?? 0);
     const signed = url.href.replaceAll('+', '%20') + (query ? `${url.search ? '&' : '?'}${query}` : '');
     const sending = {
       method: call.method,
@@ -76,7 +90,7 @@ class Container implements BlobContainer {
       operation: call.what,
     };
     const response =
-      this.#auth.kind === 'entra'
+      auth.kind === 'entra'
         ? await sendWithToken(this.#http, this.#tokens, storageScope, sending, sign)
         : await this.#http.send({ ...sending, prepare: sign });
     if ((response.status >= 200 && response.status < 300) || call.accept?.includes(response.status)) return response;

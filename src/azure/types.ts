@@ -93,7 +93,11 @@ export interface Azure {
   trustHost(host: string): void;
 }
 
-export type BlobAuth = { kind: 'sas'; token: string } | { kind: 'accountKey'; account: string; key: string } | { kind: 'entra' };
+/** A SAS may say until when it is used (milliseconds of `Date.now`) and how a fresh one is had then. */
+export type BlobAuth =
+  | { kind: 'sas'; token: string; renewal?: { at: number; next: () => Promise<BlobAuth | undefined> } }
+  | { kind: 'accountKey'; account: string; key: string }
+  | { kind: 'entra' };
 
 export interface BlobItem {
   name: string;

@@ -240,6 +240,37 @@ describe('azure', () => {
     await assert.rejects(container.writeBytes('b', Buffer.from('mine'), { ifNoneMatch: '*' }), failure('ConditionNotMet'));
   });
 
+  it('exchanges a SAS that has had its time, once for all requests', async () => {
+    let asked = 0;
+    const fresh = async () => {
+      asked++;
+      return { kind: 'sas' as const, token: 'sig=fresh', renewal: { at: Date.now() + 60_000, next: fresh } };
+    };
+    const container = azure().blobs(`${server.origin}/c`, {
+      kind: 'sas',
+      token: 'sig=old',
+      renewal: { at: Date.now() - 1, next: fresh },
+    });
+    const seen: (string | null)[] = [];
+    answer = (call) => {
+      seen.push(call.query.get('sig'));
+      return { status: 201 };
+    };
+    await Promise.all(['a', 'b', 'c'].map((name) => container.writeBytes(name, Buffer.from(name))));
+    assert.deepEqual([asked, ...seen], [1, 'fresh', 'fresh', 'fresh']);
+    // What cannot be exchanged is said, and the next request asks again.
+    let refuse = true;
+    const next = async () => {
+      if (refuse) throw new Failure('no rights any more', { code: 'AuthorizationFailed' });
+      return { kind: 'sas' as const, token: 'sig=late' };
+    };
+    const other = azure().blobs(`${server.origin}/c`, { kind: 'sas', token: 'sig=old', renewal: { at: 0, next } });
+    await assert.rejects(other.writeBytes('d', Buffer.from('d')), failure('AuthorizationFailed'));
+    refuse = false;
+    await other.writeBytes('d', Buffer.from('d'));
+    assert.equal(seen.at(-1), 'late');
+  });
+
   it('says what was done, the code, the ids and the advice', async () => {
     const error = {
       code: 'UserError',
