@@ -95,9 +95,11 @@ export async function measure() {
       if (round % 2) raw.push(await bare(ours, `raw-${round}`));
       first.ours.push((await task(ours)).ms);
       if (!(round % 2)) raw.push(await bare(ours, `raw-${round}`));
+      await settled();
       again.ours.push((await task(ours)).ms);
       const theirs = folderOf(local.folder, `theirs-${round}`);
       first.theirs.push(await client(theirs));
+      await settled();
       again.theirs.push(await client(theirs));
     }
     for (const [detail, { ours, theirs }, limit] of [
@@ -136,6 +138,9 @@ export async function measure() {
     await local.close();
   }
 }
+
+/** The store saves its index within five seconds after a write: nobody's unchanged folder is measured beside that. */
+const settled = () => new Promise((resolve) => setTimeout(resolve, 7_000));
 
 function folderOf(parent, name) {
   const folder = join(parent, name);
