@@ -72,7 +72,7 @@ const cases: Case[] = [
   {
     what: 'a type of the wrong kind',
     file: fine.replace('echo never', '{a: 1}'),
-    says: [/job\.yml/, /text|string/, /quotes/],
+    says: [/job\.yml/, /command: A mapping is not text/],
     at: [2, 10],
   },
   {
