@@ -40,6 +40,12 @@ function isLarge(files: readonly { size: number }[]): boolean {
   return files.length > 32 || files.reduce((sum, { size }) => sum + size, 0) > 8 * 1024 * 1024;
 }
 
+/** A name that a killed run and the one after it both arrive at. */
+function codeName(resumeKey: string, { folder, hash }: CodeSnapshot): string {
+  const digest = createHash('sha256').update(`${resumeKey}\n${folder}\n${hash}`).digest('hex');
+  return digest.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, '$1-$2-5$3-8$4-$5');
+}
+
 /** In: the workspace. Out: a target for `compileJob`. It keeps what it wrote in memory: use one per submission. */
 export function onlineTarget(workspace: Workspace, options: OnlineOptions = {}): CompileTarget {
   return new OnlineTarget(workspace, options);
@@ -78,15 +84,19 @@ class OnlineTarget implements CompileTarget {
 
   code(snapshot: CodeSnapshot, signal?: AbortSignal): Promise<string> {
     return this.once(`code ${snapshot.hash}`, async () => {
-      let name = this.codeName(snapshot);
+      const key = isLarge(snapshot.files) ? this.options.resumeKey : undefined;
+      const resumable = key !== undefined;
+      let name = resumable ? codeName(key, snapshot) : randomUUID();
       const found = await this.codeByHash(name, snapshot, signal);
       if (found !== undefined) {
         this.upload.reused += snapshot.files.length;
         return found;
       }
-      const resumable = this.options.resumeKey !== undefined && isLarge(snapshot.files);
       let place = resumable ? await this.resumedUpload(name, signal) : undefined;
-      if (!place) place = await this.pendingUpload((name = resumable ? randomUUID() : name), undefined, signal);
+      if (!place) {
+        if (resumable) name = randomUUID();
+        place = await this.pendingUpload(name, undefined, signal);
+      }
       const id = `${this.workspaceId}/codes/${name}/versions/1`;
       const { container, uri } = place;
       const prefix = snapshot.folder === '' ? '' : `${snapshot.folder}/`;
@@ -139,13 +149,6 @@ class OnlineTarget implements CompileTarget {
     });
     if (there.status === 404) throw error;
     return id;
-  }
-
-  private codeName(snapshot: CodeSnapshot): string {
-    const { resumeKey } = this.options;
-    if (resumeKey === undefined || !isLarge(snapshot.files)) return randomUUID();
-    const hash = createHash('sha256').update(`${resumeKey}\n${snapshot.folder}\n${snapshot.hash}`).digest('hex');
-    return hash.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*$/, '$1-$2-5$3-8$4-$5');
   }
 
   /** The upload of that name, begun or begun before; undefined where the service does not take the name a second time. */

@@ -60,8 +60,8 @@ export class Hosts {
     const { hostname } = this.#manager;
     const own = below(hostname, 'localhost') || hostname === '127.0.0.1' ? 'localhost' : hostname.split('.').slice(1).join('.');
     if (storageDomains.some((domain) => below(url.hostname, domain))) return;
-    if (sharedDomains.includes(own)) throw this.#refusal(url, 'it is no storage address of this cloud');
-    if (own && own.includes('.') ? below(url.hostname, own) : own === 'localhost' && below(url.hostname, 'localhost')) return;
+    const mayServe = own === 'localhost' || (own.includes('.') && !sharedDomains.includes(own));
+    if (mayServe && below(url.hostname, own)) return;
     throw this.#refusal(url, 'it is no storage address of this cloud');
   }
 

@@ -5,6 +5,9 @@
 import { Failure } from '../azure/errors.js';
 import type { Platform, ServiceEndpoint } from './platform.js';
 
+/** What Azure ML takes as the name of a model. */
+export const modelNamePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/;
+
 /** Every problem of a task's inputs. The host reports each as an issue of its own. */
 export class InputProblems extends Error {
   constructor(readonly problems: readonly Failure[]) {

@@ -1,5 +1,5 @@
 /** Inputs of PromoteModel (design §3), read once. */
-import { InputReader } from '../../src/task/inputs.js';
+import { InputReader, modelNamePattern } from '../../src/task/inputs.js';
 import type { Platform } from '../../src/task/platform.js';
 import { gateInputs, type GateInputs } from '../shared/gate.js';
 import { ownPlace, targetPlace, workspaceInput, type WorkspaceInput } from '../shared/places.js';
@@ -20,7 +20,6 @@ export interface Inputs extends GateInputs {
   requireApproval: boolean;
 }
 
-export const modelName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/;
 const registryName = /^[A-Za-z0-9][A-Za-z0-9_-]{1,32}$/;
 
 export function parse(platform: Platform): Inputs {
@@ -44,7 +43,7 @@ export function parse(platform: Platform): Inputs {
   const needsSource = !sourceRegistry && !(action === 'rollback' && target);
   const source = needsSource ? workspaceInput(read, platform, ownPlace, true) : undefined;
   const name = read.required('modelName', 'the name of the model');
-  if (name && !modelName.test(name))
+  if (name && !modelNamePattern.test(name))
     read.problem('modelName', `"${name}" is no name of a model.`, 'Letters, digits, dots, - and _; at most 255 characters.');
   const version =
     action === 'rollback'
@@ -59,7 +58,7 @@ export function parse(platform: Platform): Inputs {
       'Leave it empty, or give a version.',
     );
   const targetModelName = read.optional('targetModelName') ?? name;
-  if (targetModelName && !modelName.test(targetModelName))
+  if (targetModelName && !modelNamePattern.test(targetModelName))
     read.problem(
       'targetModelName',
       `"${targetModelName}" is no name of a model.`,

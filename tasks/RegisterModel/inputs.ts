@@ -1,6 +1,6 @@
 /** Inputs of RegisterModel (design §3), read once. */
 import { parseDatastoreUri, parseJobOutputUri, parseRunUri } from '../../src/aml/uris.js';
-import { InputReader } from '../../src/task/inputs.js';
+import { InputReader, modelNamePattern } from '../../src/task/inputs.js';
 import type { Platform } from '../../src/task/platform.js';
 import { gateInputs, type GateInputs } from '../shared/gate.js';
 import { ownPlace, workspaceInput, type WorkspaceInput } from '../shared/places.js';
@@ -23,14 +23,12 @@ export interface Inputs extends GateInputs {
   properties: Record<string, string>;
 }
 
-const name = /^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/;
-
 export async function parse(platform: Platform): Promise<Inputs> {
   const read = new InputReader(platform);
   const place = workspaceInput(read, platform, ownPlace, true);
   const source = sourceOf(read, platform);
   const modelName = read.required('modelName', 'the name to register under');
-  if (modelName && !name.test(modelName))
+  if (modelName && !modelNamePattern.test(modelName))
     read.problem('modelName', `"${modelName}" is no name of a model.`, 'Letters, digits, dots, - and _; at most 255 characters.');
   const modelVersion = read.optional('modelVersion');
   if (modelVersion && !/^[1-9]\d{0,8}$/.test(modelVersion))

@@ -4,12 +4,10 @@ import { join } from 'node:path';
 import { compileGate } from '../../../src/release/gate.js';
 import { Refusal } from '../../../src/release/refusal.js';
 import { builtInTasks, jobName } from '../expand/index.js';
+import { modelNamePattern } from '../../../src/task/inputs.js';
 import { distance } from './distance.js';
 import { definitionOf, inputValue, isVisible, type TaskDefinition, type TaskInput } from './task-definitions.js';
 import type { PlacedStep, Report } from './types.js';
-
-/** As the tasks take it. */
-const modelName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/;
 
 /** @param root folder of the `self` repository, where job files are looked for */
 export function checkTask(placed: PlacedStep, definitions: readonly TaskDefinition[], root: string, report: Report): void {
@@ -90,7 +88,7 @@ function checkInput(
       );
     }
   }
-  if (/^(target)?modelName$/i.test(input.name) && !/\$\(/.test(value) && !modelName.test(value)) {
+  if (/^(target)?modelName$/i.test(input.name) && !/\$\(/.test(value) && !modelNamePattern.test(value)) {
     report(
       'task-input',
       'error',

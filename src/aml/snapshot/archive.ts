@@ -3,14 +3,14 @@
  * read from the files themselves, so that any part of it can be hashed and sent as it is needed. Contents are stored, not compressed, as the
  * client stores them. Times are fixed and members sorted: the same contents are the same bytes on every machine.
  */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, readSync } from 'node:fs';
 import path from 'node:path';
 import { crc32 } from 'node:zlib';
 import { Failure } from '../../azure/errors.js';
 import { statOf } from '../compile/context.js';
 import { byCodePoint } from '../compile/python.js';
 import type { FilePart, SnapshotFile } from './types.js';
-import { changed } from './walk.js';
+import { changed, openListed } from './walk.js';
 
 /** What fits into an archive without the 64-bit extension, which not every reader knows. */
 const MOST_BYTES = 0xffffffff;
@@ -105,12 +105,7 @@ function readFrom(part: FilePart, into: Buffer, position: number): void {
 
 /** Opens a file that must still be the one that was listed: the archive's checksums are those of that one. */
 function openPart({ path: file, size, mtimeMs }: FilePart): number {
-  let handle: number;
-  try {
-    handle = openSync(file, 'r');
-  } catch (error) {
-    throw (error as NodeJS.ErrnoException).code === 'ENOENT' ? changed(file) : error;
-  }
+  const handle = openListed(file);
   const stat = fstatSync(handle);
   if (stat.size === size && stat.mtimeMs === mtimeMs) return handle;
   closeSync(handle);

@@ -1,12 +1,12 @@
 /** The client's two content hashes (reference azure-ml-rest §1.4 and corrections), read in one stream without copies. */
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, readSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { Failure } from '../../azure/errors.js';
 import { byCodePoint } from '../compile/python.js';
 import type { IgnoreRules } from './ignore.js';
 import type { SnapshotFile } from './types.js';
-import { changed, circles, entriesOf, matchOf, spotOf, statAt, type Spot } from './walk.js';
+import { changed, circles, entriesOf, matchOf, openListed, spotOf, statAt, type Spot } from './walk.js';
 
 const CHUNK = 1024 * 1024;
 /** Between this many bytes the event loop gets a turn: a cancel must be heard while gigabytes are hashed. */
@@ -31,7 +31,7 @@ class Feeder {
 
   /** Feeds a file's bytes; it must have the size that it had when it was listed. */
   async file(name: string, size: number): Promise<void> {
-    const handle = open(name);
+    const handle = openListed(name);
     let total = 0;
     try {
       // A file that grows as fast as it is read would never end.
@@ -65,14 +65,6 @@ class Feeder {
     this.hash.update(this.buffer.subarray(0, this.filled));
     this.since += this.filled;
     this.filled = 0;
-  }
-}
-
-function open(name: string): number {
-  try {
-    return openSync(name, 'r');
-  } catch (error) {
-    throw (error as NodeJS.ErrnoException).code === 'ENOENT' ? changed(name) : error;
   }
 }
 

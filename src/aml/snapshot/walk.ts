@@ -2,7 +2,7 @@
  * Lists what goes into a snapshot. An ignored folder is not entered; links are followed, but never in a circle. What lies behind a
  * linked folder is matched where it really lies, as the client does it.
  */
-import { readdirSync, realpathSync, statSync, type Dirent, type Stats } from 'node:fs';
+import { openSync, readdirSync, realpathSync, statSync, type Dirent, type Stats } from 'node:fs';
 import path from 'node:path';
 import { Failure } from '../../azure/errors.js';
 import type { IgnoreRules } from './ignore.js';
@@ -76,6 +76,15 @@ export function changed(file: string): Failure {
     file,
     advice: 'Run again when nothing writes to the folder, or name the file in .amlignore.',
   });
+}
+
+/** Opens a file that was listed for reading. Failure: gone since. */
+export function openListed(file: string): number {
+  try {
+    return openSync(file, 'r');
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).code === 'ENOENT' ? changed(file) : error;
+  }
 }
 
 function misnamed(file: string): Failure {
