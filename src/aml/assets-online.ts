@@ -16,7 +16,7 @@ import type { Workspace } from './workspace.js';
 /** The datastore that local data goes to when an input names none; the client's constant. */
 const BLOB_STORE = 'workspaceblobstore';
 
-export interface OnlineOptions {
+interface OnlineOptions {
   /** Told while bytes go up. */
   progress?: (upload: { bytes: number; files: number; reused: number }) => void;
   /** What stays the same when a killed run is run again (its job's name): its upload may then be gone on with. */

@@ -33,7 +33,7 @@ export class Lanes {
   }
 }
 
-export interface Uploaded {
+interface Uploaded {
   files: number;
   bytes: number;
   /** Files that were there already, from a run that was interrupted. */

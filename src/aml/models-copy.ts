@@ -22,7 +22,7 @@ export interface CopyOptions {
   progress?: (moved: number, total: number) => void;
 }
 
-export interface Copied {
+interface Copied {
   files: FileSum[];
   /** Bytes read from the source by this call: what a resume has moved. */
   moved: number;

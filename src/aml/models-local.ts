@@ -8,7 +8,7 @@ import type { BlobContainer } from '../azure/types.js';
 import { eachOf, type FileSum } from './models-files.js';
 import { blockSize, smallFile } from './models-copy.js';
 
-export interface LocalFile {
+interface LocalFile {
   /** Below the model's root, `/` between folders. */
   path: string;
   file: string;

@@ -6,7 +6,7 @@ import { StepReader } from './jobs/steps.js';
 import type { Workspace } from './workspace.js';
 
 /** Longest wait for a metric that is not there yet. */
-export const patienceMs = 60_000;
+const patienceMs = 60_000;
 
 /**
  * Numbers by name, and the words `NaN`, `Infinity`, `-Infinity` where that is what was logged. Read until every name in `wanted` is there,

@@ -2,7 +2,7 @@
 import { parse } from 'yaml';
 import { Failure } from '../azure/errors.js';
 
-export interface MlModel {
+interface MlModel {
   flavors: Record<string, { data: Record<string, string> }>;
   /** JSON text; undefined when the model has none. */
   signature?: string;

@@ -4,7 +4,7 @@ import type { Azure } from '../azure/types.js';
 import type { RegistryModels } from './registries.js';
 import type { Workspace } from './workspace.js';
 
-export interface RightFinding {
+interface RightFinding {
   right: string;
   on: string;
   whose: string;
@@ -12,7 +12,7 @@ export interface RightFinding {
   detail?: string;
 }
 
-export interface Looked {
+interface Looked {
   conditions: Record<string, string>;
   rights: RightFinding[];
   problems: string[];
@@ -39,7 +39,7 @@ async function permissionsAt(azure: Azure, scope: string, signal?: AbortSignal):
 }
 
 /** Azure's rule: any assignment that allows it and does not take it back (`*` stands for anything). */
-export function allows(permissions: readonly Permission[], action: string, kind: 'action' | 'data' = 'action'): boolean {
+function allows(permissions: readonly Permission[], action: string, kind: 'action' | 'data' = 'action'): boolean {
   const hit = (patterns: string[] | undefined) =>
     (patterns ?? []).some((pattern) =>
       new RegExp(`^${pattern.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`, 'i').test(action),
@@ -49,7 +49,7 @@ export function allows(permissions: readonly Permission[], action: string, kind:
   );
 }
 
-export type Side = 'source' | 'target';
+type Side = 'source' | 'target';
 
 /**
  * One workspace's side. `writes`: models and blobs are written there, not only read.

@@ -23,7 +23,7 @@ export interface ModelInfo {
   archived: boolean;
 }
 
-export interface ModelInput {
+interface ModelInput {
   uri: string;
   type: string;
   description?: string;

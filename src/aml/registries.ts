@@ -8,7 +8,7 @@ import type { Workspace } from './workspace.js';
 
 const apiVersion = '2021-10-01-dataplanepreview';
 
-export interface RegistryFacts {
+interface RegistryFacts {
   name: string;
   regions: string[];
   /** Base of the asset routes. */

@@ -4,7 +4,7 @@ import type { Workspace } from './workspace.js';
 const room = 'Microsoft.MachineLearningServices/workspaces';
 
 /** What RunAmlPipeline `run` does there. */
-export const runActions = [
+const runActions = [
   `${room}/read`,
   `${room}/jobs/read`,
   `${room}/jobs/write`,

@@ -1,6 +1,6 @@
 /** Azure ML's own addresses for bytes (reference azure-ml-rest §0 "Data URIs"): parsed and written in one place. */
 
-export interface DatastoreUri {
+interface DatastoreUri {
   datastore: string;
   /** Below the container, no leading slash; '' is its root. */
   path: string;
@@ -35,7 +35,7 @@ export function formatDatastoreUri(uri: DatastoreUri): string {
   return `azureml://subscriptions/${uri.subscriptionId}/resourcegroups/${uri.resourceGroup}/workspaces/${uri.workspace}/${tail}`;
 }
 
-export interface JobOutputUri {
+interface JobOutputUri {
   job: string;
   output: string;
   path: string;

@@ -9,7 +9,7 @@ import { sendWithToken, Tokens } from './tokens.js';
 import type { Azure, AzureConnection, AzureRequest, AzureResponse, BlobAuth, BlobContainer, Clock } from './types.js';
 
 /** The pinned ARM api-version (design §9: its operations are at hand). */
-export const armApiVersion = '2025-09-01';
+const armApiVersion = '2025-09-01';
 
 export const systemClock: Clock = {
   now: () => Date.now(),
@@ -31,7 +31,7 @@ export const systemClock: Clock = {
     }),
 };
 
-export interface ConnectOptions {
+interface ConnectOptions {
   clock?: Clock;
   /** Told every token, assertion and key the moment it is received or used. */
   onSecret: (value: string) => void;

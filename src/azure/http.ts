@@ -20,7 +20,7 @@ import { dropsTheLine, sendFailure } from './advice.js';
 import { tlsSettings, type TlsSettings } from './trust.js';
 import type { AgentNetwork, AzureRequest, Clock } from './types.js';
 
-export interface HttpOptions {
+interface HttpOptions {
   network?: AgentNetwork | undefined;
   clock: Clock;
   userAgent?: string | undefined;
@@ -249,7 +249,7 @@ function bypasses(url: URL, patterns: readonly RegExp[]): boolean {
 }
 
 /** Milliseconds that the service asks to wait, from any of the forms it uses. */
-export function retryAfter(headers: Readonly<Record<string, string>>, now: number): number | undefined {
+function retryAfter(headers: Readonly<Record<string, string>>, now: number): number | undefined {
   for (const name of ['retry-after-ms', 'x-ms-retry-after-ms']) {
     const value = Number(headers[name]);
     if (headers[name] && Number.isFinite(value)) return Math.max(0, value);

@@ -11,7 +11,7 @@ interface Origin {
 }
 
 /** `PT1H30M` in milliseconds. */
-export function isoDuration(text: string | undefined): number | undefined {
+function isoDuration(text: string | undefined): number | undefined {
   const match = /^P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$/.exec(text ?? '');
   if (!match) return undefined;
   const [days, hours, minutes, seconds] = match.slice(1).map((part) => Number(part ?? 0));

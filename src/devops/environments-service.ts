@@ -3,7 +3,7 @@ import { Failure } from '../azure/errors.js';
 import type { CheckBody } from './check-bodies.js';
 import { access, devOpsFailure, DevOpsRest, identityUri, type DevOpsNetwork, type DevOpsToken } from './rest.js';
 
-export interface FoundEnvironment {
+interface FoundEnvironment {
   id: number;
   name: string;
   description: string;
@@ -13,12 +13,12 @@ export interface FoundCheck extends CheckBody {
   id: number;
 }
 
-export interface FoundPermissions {
+interface FoundPermissions {
   all: boolean;
   pipelines: number[];
 }
 
-export interface FoundIdentity {
+interface FoundIdentity {
   id: string;
   name: string;
 }

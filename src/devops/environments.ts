@@ -4,7 +4,7 @@ import { checkBodies, checkTypes, taskChecks, type CheckBody, type CheckKind, ty
 import type { EnvironmentsFile, EnvironmentSpec, GuardSpec } from './environments-file.js';
 import type { EnvironmentsService, FoundCheck } from './environments-service.js';
 
-export interface Change {
+interface Change {
   action: 'create' | 'change' | 'delete';
   /** `environment aml-prod`, `endpoint arm-prod`. */
   resource: string;
@@ -19,7 +19,7 @@ export interface EnvironmentsPlan {
   kept: { resource: string; text: string }[];
 }
 
-export interface PlanOptions {
+interface PlanOptions {
   /** Also delete checks, and withdraw permissions, that the file does not name on resources that it names. */
   delete: boolean;
 }

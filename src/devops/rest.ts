@@ -25,7 +25,7 @@ const loopback = String.raw`^https://(localhost|[^/]+\.localhost|127\.0\.0\.1|\[
 export type DevOpsToken = { kind: 'bearer'; token: string } | { kind: 'pat'; token: string };
 
 /** What the classes of azure-devops-node-api (BuildApi, TaskAgentApi, …) are made from. */
-export interface DevOpsAccess {
+interface DevOpsAccess {
   collectionUri: string;
   handlers: IRequestHandler[];
   options: IRequestOptions;

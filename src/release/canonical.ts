@@ -5,8 +5,6 @@ import { Refusal } from './refusal.js';
 /** Half of a surrogate pair: has no UTF-8, so no digest. */
 export const LONE_SURROGATE = /\p{Surrogate}/u;
 
-export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
-
 /**
  * RFC 8785: members sorted by UTF-16 code units, no white space, numbers as ECMAScript writes them, `undefined` members left out.
  * Throws `Refusal` (`NotCanonical`) for NaN, infinities, lone surrogates and anything that JSON does not know.

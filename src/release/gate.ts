@@ -5,10 +5,10 @@ import { compileCondition, type Expression, type Scope } from './expression.js';
 import { Refusal } from './refusal.js';
 
 /** Metrics as they travel: doubles, and the words that JSON has no number for. */
-export type MetricValue = number | string;
+type MetricValue = number | string;
 export type Metrics = Record<string, MetricValue>;
 
-export interface GateOptions {
+interface GateOptions {
   onNoChampion: 'pass' | 'reject';
 }
 
@@ -201,7 +201,7 @@ export function toNumber(value: MetricValue): number | undefined {
 }
 
 /** The other way: a double that JSON can hold. */
-export function fromNumber(value: number): MetricValue {
+function fromNumber(value: number): MetricValue {
   return Number.isFinite(value) ? value : String(value);
 }
 

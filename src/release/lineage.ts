@@ -4,10 +4,10 @@ import type { Metrics } from './gate.js';
 import type { ModelVersion, RunFacts } from './ports.js';
 
 export const DIGEST = 'amlops.digest';
-export const METRICS = 'amlops.metrics';
+const METRICS = 'amlops.metrics';
 export const EVALUATION_DATA = 'amlops.evaluationData';
 export const TRAINING_JOB = 'amlops.job';
-export const GATE = 'amlops.gate';
+const GATE = 'amlops.gate';
 export const CHAMPION = 'amlops.champion';
 export const PROMOTED_FROM = 'amlops.promotedFrom';
 /** Beginning of the properties that hold the hash of a record. */
@@ -15,11 +15,11 @@ export const RECORD = 'amlops.record.';
 const ALSO = 'amlops.alsoProducedBy.';
 
 /** Longest value of a tag; a longer one is cut to its beginning and 16 hex of its SHA-256, and named in `cut`. */
-export const LONGEST_TAG = 256;
+const LONGEST_TAG = 256;
 /** Longest part of a metrics snapshot; a longer one is written in numbered parts. */
 const LONGEST_PART = 4000;
 
-export interface Lineage {
+interface Lineage {
   jobName?: string;
   /** `name:version` of data assets that the job read, by input. */
   data?: Record<string, string>;

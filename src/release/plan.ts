@@ -57,7 +57,7 @@ export interface Planned {
   notes: string[];
 }
 
-export function hopOf(source: ModelReader, target: ModelReader): Hop {
+function hopOf(source: ModelReader, target: ModelReader): Hop {
   if (source.place.kind === 'registry') {
     if (target.place.kind === 'registry')
       throw new Refusal('From a registry to a registry nothing is promoted: the service shares models of workspaces only.', {
@@ -151,7 +151,7 @@ function assertInUse({ name, version, archived }: ModelVersion, where: string, i
 }
 
 /** An exact version, or the highest number when `latest` was asked for by name. */
-export async function findVersion(from: ModelReader, name: string, version: string): Promise<ModelVersion> {
+async function findVersion(from: ModelReader, name: string, version: string): Promise<ModelVersion> {
   const wanted = version === 'latest' ? newest((await from.versions(name)).filter(inUse)) : await from.version(name, version);
   if (wanted) return wanted;
   const known = (await from.versions(name)).map((model) => model.version).sort((a, b) => Number(b) - Number(a));

@@ -38,7 +38,7 @@ import {
 import { canonicalJson, sha256Hex } from './canonical.js';
 import { Refusal } from './refusal.js';
 
-export interface ApplyOptions {
+interface ApplyOptions {
   run: RunFacts;
   approvals: ApprovalFacts;
   onRejected: 'fail' | 'warn';

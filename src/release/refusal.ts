@@ -1,5 +1,5 @@
 /** The one error of this room: what is wrong with what was asked, in words for a user. Tasks and the CLI turn it into their own. */
-export interface RefusalDetails {
+interface RefusalDetails {
   /** Short machine word, e.g. `GateInvalid`, `StalePromotion`, `PlanChanged`. */
   code: string;
   /** What to do about it. */

@@ -16,7 +16,7 @@ function values(metrics: Metrics): string {
   return entries.map(([name, value]) => `${name}=${text(value)}`).join(', ');
 }
 
-export function formatMargin(row: VerdictRow): string {
+function formatMargin(row: VerdictRow): string {
   if (row.margin === null) return '';
   return `${row.margin >= 0 ? '+' : ''}${formatNumber(row.margin)}`;
 }

@@ -4,7 +4,7 @@ import type { ModelReader, ReleaseStore } from './ports.js';
 import { formatNumber } from './verdict-report.js';
 import { championStack, placedName, readPointer, readRecord, type Predicate } from './record.js';
 
-export interface Answer {
+interface Answer {
   model: string;
   workspace: string;
   champion: { id: string; version: string; digest: string; since: string };

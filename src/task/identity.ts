@@ -2,22 +2,12 @@
 import { Failure } from '../azure/errors.js';
 import type { Platform } from './platform.js';
 
-export interface StepIdentity {
-  organization: string;
-  project: string;
-  pipeline: string;
-  runId: string;
-  stage: string;
-  job: string;
-  step: string;
-}
-
 /**
  * From the agent's variables (reference task-contract B.5). The step is its name in the job: record ids (System.TaskInstanceId, JobId) are
  * new in every attempt of a stage. `asked` tells steps apart that have no name of their own: what the step was asked for. Errors: `Failure`
  * outside a run, where two runs could not be told apart.
  */
-export function identityOf(platform: Platform, asked = ''): StepIdentity {
+export function identityOf(platform: Platform, asked = '') {
   const variable = (name: string) => platform.variable(name) ?? '';
   const release = variable('Release.ReleaseId');
   const runId = release ? `release-${release}` : variable('Build.BuildId');

@@ -26,7 +26,7 @@ function championName(champion: ChampionRef | null): string {
 }
 
 /** The plan as lines; rights say whose they are. */
-export function planLines({ plan, planDigest, inspection, notes, unchanged }: Planned): string[] {
+function planLines({ plan, planDigest, inspection, notes, unchanged }: Planned): string[] {
   const fit = (name: string) => plan.conditions[name] ?? '';
   const side = (which: 'source' | 'target') =>
     [
@@ -87,7 +87,7 @@ export function summarize(folder: string, model: string, record: StoredRecord): 
   return file;
 }
 
-export interface Report {
+interface Report {
   platform: Platform;
   folder: string;
   planned: Planned;

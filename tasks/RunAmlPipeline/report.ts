@@ -25,7 +25,7 @@ export interface Report {
   outputs: readonly FetchedOutput[];
 }
 
-export const schemaVersion = 1;
+const schemaVersion = 1;
 
 /** Folder for the files of one job; they must stay until the agent job ends (attachments are uploaded late). */
 export function reportFolder(platform: Platform, job: string): string {
@@ -58,7 +58,7 @@ function write(platform: Platform, report: Report): void {
 }
 
 /** The attachment's content. Times are ISO text; durations milliseconds. */
-export function attachment(report: Report): Record<string, unknown> {
+function attachment(report: Report): Record<string, unknown> {
   const { job, steps, digest, metrics } = report;
   const time = (ms: number | undefined) => (ms === undefined ? null : new Date(ms).toISOString());
   return {
@@ -105,7 +105,7 @@ export function attachment(report: Report): Record<string, unknown> {
 }
 
 /** Foreign text in Markdown: no HTML, no links, no tables of its own, one line. */
-export function md(text: string): string {
+function md(text: string): string {
   return (
     sanitizeInline(text)
       .slice(0, 500)

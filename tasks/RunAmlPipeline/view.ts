@@ -114,7 +114,7 @@ function short(name: string): string {
 }
 
 /** `Steps: prep completed (12 s) | train running (3 min) | 2 waiting`; a large graph in counts. */
-export function graphLine(leaves: readonly StepState[], waiting: readonly string[], now: number): string {
+function graphLine(leaves: readonly StepState[], waiting: readonly string[], now: number): string {
   if (leaves.length + waiting.length > 10) {
     const counts = new Map<string, number>();
     for (const leaf of leaves) counts.set(wordOf(leaf), (counts.get(wordOf(leaf)) ?? 0) + 1);

@@ -12,7 +12,7 @@ export interface WorkspaceInput {
   workspace: string;
 }
 
-export interface PlaceNames {
+interface PlaceNames {
   connection: string;
   resourceGroup: string;
   workspace: string;

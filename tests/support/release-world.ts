@@ -30,7 +30,7 @@ export class Site {
   readonly #store: WorkspaceStore;
   readonly #workspace: ReturnType<typeof openFrom>;
   constructor(
-    private readonly up: Running,
+    up: Running,
     readonly name: string,
   ) {
     this.#workspace = openFrom(up.file, name);

@@ -18,7 +18,7 @@ import { API_VERSIONS } from './versions.js';
 
 export const sha256 = (text: string): string => createHash('sha256').update(text, 'utf8').digest('hex');
 
-export interface CodeOptions {
+interface CodeOptions {
   /** Components leave `__pycache__` out besides what the ignore file says. */
   component: boolean;
   includes?: readonly string[];

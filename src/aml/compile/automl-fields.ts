@@ -44,7 +44,7 @@ const OPTIMIZERS = list_('None Sgd Adam Adamw');
 const VALIDATION_METRICS = list_('None Coco Voc CocoVoc');
 const VERBOSITIES = list_('NotSet Debug Info Warning Error Critical');
 
-export type Family = 'table' | 'text' | 'image';
+type Family = 'table' | 'text' | 'image';
 export interface Task {
   rest: string;
   family: Family;

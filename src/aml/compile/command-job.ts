@@ -97,7 +97,7 @@ export function commandText(context: Context, node: YMap, inputs: ReadonlyMap<st
 }
 
 /** `{inputs.x}` was the form of early versions; the client turns it into `${{inputs.x}}`. */
-export function doubleBraces(text: string): string {
+function doubleBraces(text: string): string {
   return text.replace(/(?<!\{)\{(inputs|outputs|search_space)\.([^}]*)\}(?!\})/g, '$${{$1.$2}}');
 }
 

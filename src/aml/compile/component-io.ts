@@ -5,8 +5,8 @@ import { asText, compact, type Tree, type TreeObject } from './pending.js';
 import { PyFloat, pyStr, type Json } from './python.js';
 import { bool, list, object, primitive, rawValue, readField, str, tagged, what, words, type Field } from './schema.js';
 
-export const PARAMETER_TYPES = ['boolean', 'integer', 'number', 'string'];
-export const PORT_TYPES = ['path', 'custom_model', 'mlflow_model', 'mltable', 'triton_model', 'uri_file', 'uri_folder'];
+const PARAMETER_TYPES = ['boolean', 'integer', 'number', 'string'];
+const PORT_TYPES = ['path', 'custom_model', 'mlflow_model', 'mltable', 'triton_model', 'uri_file', 'uri_folder'];
 const PORT_MODES = ['direct', 'download', 'eval_download', 'eval_mount', 'mount', 'ro_mount', 'rw_mount', 'upload', 'link'];
 
 export interface PortInput {

@@ -25,7 +25,7 @@ import type { StepPlace } from './pipeline-checks.js';
 import { specDistribution, specResources } from './component-spec.js';
 import { API_VERSIONS } from './versions.js';
 
-export type ComponentType = 'command' | 'spark' | 'parallel' | 'pipeline' | 'flow' | 'data_transfer';
+type ComponentType = 'command' | 'spark' | 'parallel' | 'pipeline' | 'flow' | 'data_transfer';
 
 /** A component that this job defines. */
 export interface LocalComponent {
@@ -42,7 +42,7 @@ export interface LocalComponent {
   /** Steps of a pipeline that need a default compute. */
   withoutCompute?: StepPlace[];
 }
-export interface RemoteComponent {
+interface RemoteComponent {
   kind: 'remote';
   id: Tree;
   source: 'REMOTE.REGISTRY' | 'REMOTE.WORKSPACE.COMPONENT';
@@ -78,7 +78,7 @@ export interface ComponentFile {
   file?: string;
   source: LocalComponent['source'];
 }
-export type ComponentReader = (file: ComponentFile) => LocalComponent;
+type ComponentReader = (file: ComponentFile) => LocalComponent;
 
 const READERS: Record<string, () => ComponentReader> = { command: () => commandComponent };
 
@@ -253,7 +253,7 @@ export function prefixed(id: Tree): Tree {
 }
 const withPrefix = (text: string): string => (text.startsWith('azureml:') || /^https?:/.test(text) ? text : `azureml:${text}`);
 
-export interface ComponentParts {
+interface ComponentParts {
   spec: TreeObject;
   properties?: Tree;
   /** Members that count for the version in another form than they are sent in. */

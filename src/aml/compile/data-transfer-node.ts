@@ -139,7 +139,7 @@ function end(side: string): Field {
 }
 
 /** A component that copies. */
-export function dataTransferComponent(file: ComponentFile): LocalComponent {
+function dataTransferComponent(file: ComponentFile): LocalComponent {
   const { context, root, base } = file;
   const read = readObject(
     root,

@@ -19,7 +19,7 @@ export interface YMap {
   entries: Map<string, { key: YScalar; value: YNode }>;
   place: Place;
 }
-export interface YSeq {
+interface YSeq {
   kind: 'seq';
   items: YNode[];
   place: Place;

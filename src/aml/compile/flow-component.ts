@@ -10,7 +10,7 @@ import { bool, dict, raw, readObject, str } from './schema.js';
 const DAG = 'flow.dag.yaml';
 
 /** Reads a flow or run file. Problems: the flow is not there, or its tools file was not generated. */
-export function flowComponent(file: ComponentFile): LocalComponent {
+function flowComponent(file: ComponentFile): LocalComponent {
   const { context, root, base } = file;
   const map = dict(str);
   const read = readObject(

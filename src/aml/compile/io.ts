@@ -23,7 +23,7 @@ import {
 } from './schema.js';
 import path from 'node:path';
 
-export const DATA_TYPES = ['uri_file', 'uri_folder', 'mltable', 'custom_model', 'mlflow_model', 'triton_model'];
+const DATA_TYPES = ['uri_file', 'uri_folder', 'mltable', 'custom_model', 'mlflow_model', 'triton_model'];
 const MODEL_TYPES = ['custom_model', 'mlflow_model'];
 
 export type InputValue =

@@ -27,7 +27,7 @@ import type { Scope } from './scope.js';
 import { inlineSparkNode, sparkNode } from './spark-node.js';
 import { sweepNode } from './sweep-node.js';
 
-export const NODE_TYPES = [
+const NODE_TYPES = [
   'command',
   'pipeline',
   'sweep',

@@ -78,7 +78,7 @@ function codeUri(snapshot: CodeSnapshot): string {
 }
 
 /** A name for a code that is the same each time it is compiled offline. */
-export function guidOf(text: string): string {
+function guidOf(text: string): string {
   return guid(createHash('sha256').update(text).digest('hex'));
 }
 

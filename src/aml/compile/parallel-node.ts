@@ -90,7 +90,7 @@ function specification(file: ComponentFile, read: TreeObject): { spec: TreeObjec
   return { spec, hashed: { partition_keys: keys }, size, task };
 }
 
-export function parallelComponent(file: ComponentFile): LocalComponent {
+function parallelComponent(file: ComponentFile): LocalComponent {
   const { context, root, base } = file;
   const read = readObject(
     root,

@@ -3,7 +3,7 @@ import { PyDate, PyFloat } from './python.js';
 import type { Json } from './python.js';
 import type { CompileTarget } from './types.js';
 
-export interface Writing {
+interface Writing {
   target: CompileTarget;
   /** One write after the other, so that the record is the same every time. */
   sequential: boolean;

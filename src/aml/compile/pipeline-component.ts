@@ -18,7 +18,7 @@ import { raw, readObject } from './schema.js';
 import { Scope } from './scope.js';
 
 /** `type: pipeline` components: their steps are compiled like a job's. */
-export function pipelineComponent(file: ComponentFile): LocalComponent {
+function pipelineComponent(file: ComponentFile): LocalComponent {
   const { context, root, base } = file;
   const read = readObject(
     root,
@@ -69,7 +69,7 @@ export function pipelineNode(context: Context, draft: Draft): Tree {
  * An input of the pipeline that feeds only optional inputs of its steps becomes optional itself; one declared optional must not feed a
  * required input. Steps are looked at in order, as the client does.
  */
-export function inferOptional(context: Context, inputs: ReadonlyMap<string, PortInput>, drafts: readonly Draft[]): void {
+function inferOptional(context: Context, inputs: ReadonlyMap<string, PortInput>, drafts: readonly Draft[]): void {
   for (const draft of drafts) {
     if (draft.component?.kind !== 'local') continue;
     const declared = draft.component.inputs;

@@ -11,7 +11,7 @@ export interface Place {
   input?: string;
 }
 
-export interface Problem {
+interface Problem {
   message: string;
   place: Place;
   /** What would be accepted there. */

@@ -31,7 +31,7 @@ export function namedId(context: Context, collection: 'computes' | 'datastores',
   return `${context.workspaceId}/${collection}/${name}`;
 }
 
-export function versionedId(context: Context, kind: AssetKind, name: string, version: string): string {
+function versionedId(context: Context, kind: AssetKind, name: string, version: string): string {
   return `${context.workspaceId}/${PLURAL[kind]}/${name}/versions/${version}`;
 }
 
@@ -60,14 +60,14 @@ export function computeId(context: Context, text: string, place: Place, inPipeli
 }
 const SPECIAL_COMPUTES = new Set(['serverless', 'local']);
 
-export interface AssetText {
+interface AssetText {
   name: string;
   version?: string;
   label?: string;
 }
 
 /** Splits `name:version` and `name@label`. */
-export function splitAsset(text: string): AssetText {
+function splitAsset(text: string): AssetText {
   const at = text.lastIndexOf('@');
   if (at > 0) return { name: text.slice(0, at), label: text.slice(at + 1) };
   const colon = text.indexOf(':');

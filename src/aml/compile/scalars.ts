@@ -11,7 +11,7 @@ const FLOAT =
 const TIMESTAMP =
   /^(?:\d{4}-\d\d-\d\d|\d{4}-\d\d?-\d\d?(?:[Tt]|[ \t]+)\d\d?:\d\d:\d\d(?:\.\d*)?(?:[ \t]*(?:Z|[-+]\d\d?(?::\d\d)?))?)$/;
 
-export interface ResolvedScalar {
+interface ResolvedScalar {
   type: ScalarType;
   value: string | number | boolean | null | PyFloat;
 }

@@ -3,12 +3,12 @@ import type { PortOutput } from './component-io.js';
 import type { InputValue, OutputValue } from './io.js';
 import { PyFloat } from './python.js';
 
-export interface Typed {
+interface Typed {
   type: string;
   mode?: string;
 }
 
-export interface NodeInfo {
+interface NodeInfo {
   /** Outputs that a local component declares. */
   declared?: ReadonlyMap<string, PortOutput>;
   /** Outputs that the step itself names. */

@@ -38,7 +38,7 @@ import {
 } from './spark.js';
 
 /** A `type: spark` component. */
-export function sparkComponent(file: ComponentFile): LocalComponent {
+function sparkComponent(file: ComponentFile): LocalComponent {
   const { context, root, base } = file;
   const read = readObject(
     root,

@@ -5,7 +5,7 @@ import { readDetails, type RunError, type StepState } from './steps.js';
 import type { JobState } from './job.js';
 import { findPlace, telling, type Place } from './traceback.js';
 
-export type Cause =
+type Cause =
   | 'user code'
   | 'environment build'
   | 'missing data'

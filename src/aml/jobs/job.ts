@@ -90,7 +90,7 @@ export function jobState(body: unknown, workspace: Workspace, name: string): Job
 }
 
 /** Where a person looks at the job, before the service has said so itself. */
-export function studioLink(workspace: Workspace, name: string): string {
+function studioLink(workspace: Workspace, name: string): string {
   const manager = new URL(workspace.azure.connection.resourceManager).hostname;
   let host = 'ml.azure.com';
   if (manager.endsWith('.chinacloudapi.cn')) host = 'studio.ml.azure.cn';

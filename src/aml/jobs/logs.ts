@@ -88,7 +88,7 @@ class StepLog {
   }
 }
 
-export interface Chunk {
+interface Chunk {
   step: StepState;
   text: string;
   /** File that it comes from, where the step has several. */

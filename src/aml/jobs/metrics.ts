@@ -18,13 +18,13 @@ interface RunReply {
   };
 }
 
-export async function mlflowBase(workspace: Workspace, signal?: AbortSignal): Promise<string> {
+async function mlflowBase(workspace: Workspace, signal?: AbortSignal): Promise<string> {
   const { api } = await workspace.facts(signal);
   return `${api}/mlflow/v2.0${workspace.id}/api/2.0/mlflow`;
 }
 
 /** Last values of one run; empty when it has logged nothing or has no MLflow run. */
-export async function runMetrics(workspace: Workspace, runId: string, signal?: AbortSignal): Promise<Record<string, number>> {
+async function runMetrics(workspace: Workspace, runId: string, signal?: AbortSignal): Promise<Record<string, number>> {
   const { status, body } = await workspace.azure.request<RunReply>({
     method: 'GET',
     url: `${await mlflowBase(workspace, signal)}/runs/get`,
@@ -40,7 +40,7 @@ export async function runMetrics(workspace: Workspace, runId: string, signal?: A
   return found;
 }
 
-export interface MetricSource {
+interface MetricSource {
   runId: string;
   /** Step name, for names that collide. Empty for the job itself. */
   name: string;

@@ -6,7 +6,7 @@ import type { Workspace } from '../workspace.js';
 import { readJob, type JobState } from './job.js';
 
 /** What makes a step of a run this one, in every attempt of it. No attempt numbers, and no ids that an attempt makes new. */
-export interface StepIdentity {
+interface StepIdentity {
   organization: string;
   project: string;
   pipeline: string;
@@ -38,9 +38,7 @@ export function derivedName(identity: StepIdentity): string {
   return [...(words.length > 0 ? words : ['run']), submissionOf(identity).slice(0, 12)].join('-');
 }
 
-export const namePattern = /^[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}$/;
-
-export interface Chosen {
+interface Chosen {
   name: string;
   attempt: number;
   /** Set: attach to it. */

@@ -91,7 +91,7 @@ async function resolvedUri(workspace: Workspace, runId: string, name: string, si
   return typeof found === 'string' ? found : found?.uri;
 }
 
-export interface OutputFile {
+interface OutputFile {
   /** Below the output, `/` between folders. */
   path: string;
   size: number;

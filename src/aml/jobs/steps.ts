@@ -152,7 +152,7 @@ export function runError(value: unknown): RunError | undefined {
   return { code: codes[0] ?? '', message, codes };
 }
 
-export interface RunDetails {
+interface RunDetails {
   status: string;
   logFiles: Record<string, string>;
   error?: RunError;

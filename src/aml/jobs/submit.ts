@@ -8,7 +8,7 @@ import { amlScope, type Workspace } from '../workspace.js';
 import { jobState, readJob, type JobState } from './job.js';
 import { submissionProperty } from './name.js';
 
-export interface Submission {
+interface Submission {
   job: JobState;
   /** True when the reply was lost and the job was found afterwards. */
   readBack: boolean;

@@ -3,7 +3,7 @@ import type { Workspace } from '../workspace.js';
 import { logNames } from './logs.js';
 import { readDetails } from './steps.js';
 
-export interface LogTail {
+interface LogTail {
   lines: string[];
   /** Whether the log has more before them. */
   cut: boolean;

@@ -18,7 +18,7 @@ interface Frame {
 }
 
 /** One traceback of a log. */
-export interface Traceback {
+interface Traceback {
   frames: Frame[];
   /** `ValueError: bad`; '' when the log ends before it. */
   exception: string;
@@ -35,7 +35,7 @@ const exceptionPattern = /^[A-Za-z_][\w.]*(:|$)/;
  * All tracebacks, in the log's order: plain ones, those of exception groups (`  | `) and of ranks that write into one log (`[rank0]: `), and
  * syntax errors of the script itself, which have no header.
  */
-export function tracebacks(lines: readonly string[]): Traceback[] {
+function tracebacks(lines: readonly string[]): Traceback[] {
   const found: Traceback[] = [];
   lines.forEach((line, at) => {
     const start = header.exec(line);

@@ -72,7 +72,7 @@ export class IgnoreRules {
   }
 }
 
-export interface IgnoreOptions {
+interface IgnoreOptions {
   /** Lines that always count besides (`__pycache__` for components). */
   extra?: readonly string[];
   /** What paths are relative to; absent: the folder where the ignore file really lies, a link followed. */

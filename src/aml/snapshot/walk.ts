@@ -8,7 +8,7 @@ import { Failure } from '../../azure/errors.js';
 import type { IgnoreRules } from './ignore.js';
 import type { SnapshotFile } from './types.js';
 
-export interface Walked {
+interface Walked {
   files: SnapshotFile[];
   /** Folders met, for hashes that count them; path below the root. */
   folders: string[];
