@@ -33,7 +33,8 @@ export interface Inputs {
   cancelWithPipeline: boolean;
 }
 
-const jobName = /^[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}$/;
+/** What Azure ML takes as the name of a job. */
+const jobNamePattern = /^[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}$/;
 
 /** Why no job can be read from `file`; undefined when it is a file. Says which files there are, because it is mostly a matter of folders. */
 function unreadable(file: string, root: string | undefined): { what: string; advice: string } | undefined {
@@ -107,7 +108,7 @@ export async function parse(platform: Platform): Promise<Inputs> {
     if (problem) read.problem('pipelineFile', problem.what, problem.advice);
   }
   const name = action === 'attach' ? read.required('jobName', 'the name of the job to attach to') : read.optional('jobName');
-  if (name && !jobName.test(name)) {
+  if (name && !jobNamePattern.test(name)) {
     read.problem(
       'jobName',
       `"${name}" is no name of a job.`,
