@@ -31,7 +31,7 @@ export function withExpansionFlags(command: Command): Command {
 }
 
 /** @throws Error naming the file that cannot be read or is not JSON */
-export function readJson(file: string): unknown {
+function readJson(file: string): unknown {
   try {
     return JSON.parse(readFileSync(file, 'utf8'));
   } catch (error) {

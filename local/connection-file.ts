@@ -33,7 +33,7 @@ export interface ServiceConnectionEntry {
 }
 
 /** Who signs the assertions of federated connections, and with what. */
-export interface FederationEntry {
+interface FederationEntry {
   issuer: string;
   audience: string;
   /** Private key, PKCS8 PEM or JWK JSON; relative to connection.json. */

@@ -16,7 +16,7 @@ import { finished } from 'node:stream/promises';
 import { Failure } from '../src/azure/errors.js';
 import { withLock } from './lock.js';
 
-export interface Python {
+interface Python {
   /** The interpreter's own file (not a shim). */
   executable: string;
   /** e.g. `3.11.7` */
@@ -34,7 +34,7 @@ export interface Venv {
   built: boolean;
 }
 
-export interface VenvRequest {
+interface VenvRequest {
   /** Lines of a requirements file; order does not matter. */
   requirements: string[];
   /** Readable part of the folder's name. */
@@ -56,7 +56,7 @@ export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
 }
 
 /** Where a venv keeps its executables. */
-export function venvBin(folder: string): string {
+function venvBin(folder: string): string {
   return platform() === 'win32' ? join(folder, 'Scripts') : join(folder, 'bin');
 }
 

@@ -14,7 +14,7 @@ export interface Leaf {
   key: string;
 }
 
-export interface Authority {
+interface Authority {
   /** The authority's certificate: PEM text and the file to name in `NODE_EXTRA_CA_CERTS`, `REQUESTS_CA_BUNDLE`, `ca`. */
   pem: string;
   file: string;

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { Failure } from '../../src/azure/errors.js';
 
 /** Folder of the package that this code belongs to, whether it runs from sources or from dist/. */
-export function packageRoot(start = import.meta.dirname): string {
+function packageRoot(start = import.meta.dirname): string {
   for (let folder = start; ; folder = dirname(folder)) {
     const file = join(folder, 'package.json');
     if (existsSync(file) && (JSON.parse(readFileSync(file, 'utf8')) as { bin?: { amlops?: string } }).bin?.amlops) return folder;

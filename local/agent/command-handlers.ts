@@ -11,7 +11,7 @@ import type { TimelineRecord } from './types.js';
 /** Carries a command out; throws what the agent would throw (the step fails then). */
 export type CommandHandler = (command: LoggingCommand, state: StepState, restrictions: Restrictions) => void;
 
-export const needed = (command: LoggingCommand, key: string): string => {
+const needed = (command: LoggingCommand, key: string): string => {
   const value = command.properties.get(key.toLowerCase());
   if (!value) throw new Error(`Required field '${key}' is missing in ##vso[${command.area}.${command.event}] command.`);
   return value;

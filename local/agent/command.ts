@@ -58,14 +58,3 @@ export function parseCommand(line: string, percents = true): LoggingCommand | un
 
 /** A line that names commands without being one: the agent warns about it (B.6.1 rule 6). */
 export const mentionsCommand = (line: string): boolean => line.includes('##vso');
-
-/**
- * Would a reader that ignores what cannot be seen find a command here? The agent searches with the culture's rules, under which
- * zero-width and control characters weigh nothing (task-contract D.1). Stricter than any agent: for tests of sanitizers.
- */
-export function resemblesCommand(line: string): boolean {
-  const visible = line
-    .normalize('NFKC')
-    .replace(/[\p{Cc}\p{Cf}\p{Mn}\p{Variation_Selector}\p{Default_Ignorable_Code_Point}]/gu, '');
-  return /##vso\[/i.test(visible);
-}

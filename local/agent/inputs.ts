@@ -16,7 +16,7 @@ export interface PreparedInputs {
   secureFiles: SecureFile[];
 }
 
-export interface InputContext {
+interface InputContext {
   variables: JobVariables;
   endpoints: AgentEndpoint[];
   secureFiles?: SecureFile[];

@@ -5,7 +5,7 @@ import type { JobFolders } from './job.js';
 import type { JobOptions, JobVariable } from './types.js';
 
 /** Version that the harness claims to be: one that has node20_1 and node24. */
-export const agentVersion = '4.265.1';
+const agentVersion = '4.265.1';
 
 const fixed = (value: string): JobVariable => ({ value, isReadOnly: true });
 

@@ -47,7 +47,7 @@ interface QueuedFile {
   path: string;
 }
 
-export const defaultWaits: AgentWaits = { sigint: 7500, sigterm: 2500, pipes: 5000, done: 5000, retryUnit: 1000 };
+const defaultWaits: AgentWaits = { sigint: 7500, sigterm: 2500, pipes: 5000, done: 5000, retryUnit: 1000 };
 
 export class AgentJob {
   readonly masker = new SecretMasker();

@@ -5,7 +5,7 @@ import { constants } from 'node:os';
 import { LineSplitter } from './lines.js';
 import type { AgentWaits, KilledBy } from './types.js';
 
-export interface ProcessRequest {
+interface ProcessRequest {
   file: string;
   args: string[];
   cwd: string;

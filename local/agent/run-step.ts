@@ -13,7 +13,7 @@ import { StepState } from './step-state.js';
 import type { TaskDefinition } from './task-definition.js';
 import type { AgentEndpoint, AgentWaits, ScriptStep, TaskRunResult, TaskStep } from './types.js';
 
-export interface StepProcess {
+interface StepProcess {
   file: string;
   args: string[];
   cwd: string;

@@ -1,7 +1,7 @@
 /** The shapes in which a secret turns up in output, and what of it proves a leak (task-contract B.9). */
 
 /** Shorter ones occur by chance: they are masked, but seeing one proves no leak. */
-export const shortestProof = 6;
+const shortestProof = 6;
 /** A part of a secret that stands between ampersands is often public (`comp=list`): only a long one proves anything. */
 const shortestPartProof = 16;
 
@@ -15,7 +15,7 @@ const everyday = new Set(
 );
 
 /** Could this value be seen in a log without having been leaked? Short, of one or two characters only, or an everyday word. */
-export function isCommon(value: string): boolean {
+function isCommon(value: string): boolean {
   const text = value.trim();
   return text.length < shortestProof || new Set(text).size < 3 || everyday.has(text.toLowerCase());
 }
@@ -100,7 +100,7 @@ function powerShellParts(value: string): string[] {
 /** Frames around keys and certificates: everybody's. */
 const isFrame = (line: string): boolean => /^-----(BEGIN|END) [A-Z0-9 ]+-----$/.test(line) || !/[\p{L}\p{N}]/u.test(line);
 
-export interface SecretForm {
+interface SecretForm {
   text: string;
   /** Seeing it in unmasked output means that the secret was printed. */
   proof: boolean;

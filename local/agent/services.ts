@@ -12,7 +12,7 @@ import { Failure } from '../../src/azure/errors.js';
 import { authority } from '../tls.js';
 import type { AgentEndpoint, Federation } from './types.js';
 
-export const federationAudience = 'api://AzureADTokenExchange';
+const federationAudience = 'api://AzureADTokenExchange';
 
 export interface AgentServices {
   collection: { uri: string; oidcRequestUri: string; accessToken: string };
@@ -20,7 +20,7 @@ export interface AgentServices {
   close(): Promise<void>;
 }
 
-export interface ServiceOptions {
+interface ServiceOptions {
   federation?: Federation;
   assertionSeconds: number;
   /** Milliseconds since 1970, of the job's clock. */

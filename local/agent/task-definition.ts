@@ -63,7 +63,7 @@ const inputType =
   '^(string|boolean|filePath|multiLine|pickList|radio|secureFile|int|identities|querycontrol|connectedService:[A-Za-z0-9:]+)$';
 
 /** The members of task.json that mean something; a misspelt one is an error, because the service ignores it in silence. */
-export const taskSchema = {
+const taskSchema = {
   type: 'object',
   required: 'id name friendlyName description author category version instanceNameFormat inputs execution'.split(' '),
   properties: {

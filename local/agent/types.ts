@@ -145,14 +145,14 @@ export interface StepIssue {
   code?: string;
 }
 
-export interface KeptFile {
+interface KeptFile {
   type: string;
   name: string;
   /** Where the copy lies. */
   path: string;
 }
 
-export interface StepArtifact {
+interface StepArtifact {
   name: string;
   /** `container` for uploaded files, else what `artifact.associate` said. */
   type: string;

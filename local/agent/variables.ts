@@ -1,7 +1,7 @@
 /** Variables of a job: names without regard to case, macros, and how they reach a task's environment (task-contract B.5). */
 import type { JobVariable } from './types.js';
 
-export interface NamedVariable extends JobVariable {
+interface NamedVariable extends JobVariable {
   name: string;
 }
 

@@ -1,6 +1,6 @@
 /** `visibleRule` of inputs and groups: `a = x && b != y`, or with `||`; never both, no parentheses (task-contract B.1). */
 
-export interface VisibleRule {
+interface VisibleRule {
   join: '&&' | '||';
   terms: { input: string; operator: string; value: string }[];
 }

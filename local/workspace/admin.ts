@@ -20,7 +20,7 @@ function set(change: () => void): void {
   }
 }
 
-export interface AdminParts {
+interface AdminParts {
   world: StoredWorld;
   rights: Rights;
   /** The blob service, which injects its own faults. */

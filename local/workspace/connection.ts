@@ -5,7 +5,7 @@ import type { Ctx, WorkspaceRecord } from './context.js';
 import type { StoredWorld } from './world.js';
 
 /** As `up` writes it: every field is there. */
-export type ServiceConnection = Required<ServiceConnectionEntry>;
+type ServiceConnection = Required<ServiceConnectionEntry>;
 
 export interface Connection {
   resourceManager: string;

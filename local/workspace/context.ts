@@ -13,7 +13,7 @@ import type { Store, Tx } from './store.js';
 import type { TokenIssuer } from './identity/issuer.js';
 
 /** A workspace or a registry: both have a place in ARM, a region and a storage account. */
-export interface ScopeRecord {
+interface ScopeRecord {
   /** Place in lists; the first workspace is the one that connection.json speaks of. */
   index: number;
   name: string;
@@ -77,7 +77,7 @@ export interface Principal {
 }
 
 /** What is served and how the parts are called from outside. All without trailing slash. */
-export interface Urls {
+interface Urls {
   /** `https://localhost:PORT`: resource manager, authority, data planes. */
   readonly base: string;
   readonly port: number;

@@ -7,7 +7,7 @@ export interface ErrorDetail {
   target?: string;
 }
 
-export interface ServiceErrorOptions {
+interface ServiceErrorOptions {
   /** gateway: the resource manager itself; mfe: the service behind it; data: run history, MLflow-free data planes; none: no body. */
   envelope?: 'gateway' | 'mfe' | 'data' | 'none';
   details?: ErrorDetail[];

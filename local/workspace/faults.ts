@@ -40,7 +40,7 @@ export interface Injected {
   service?: 'storage';
 }
 
-export interface FaultSpec {
+interface FaultSpec {
   seed: number;
   rate: number;
   kinds: FaultKind[];

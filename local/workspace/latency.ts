@@ -21,7 +21,7 @@ const names = [
 ];
 
 /** Throws Failure `LatencyInvalid` for an unknown name or a value that is not a number from 0 to 3600. */
-export function parseLatency(spec: string): Record<string, number> {
+function parseLatency(spec: string): Record<string, number> {
   const values: Record<string, number> = {};
   for (const part of spec
     .split(',')

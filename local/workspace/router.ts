@@ -27,7 +27,7 @@ export interface RouteOptions {
 }
 
 /** Path of a workspace in ARM, as route pattern. */
-export const workspacePath =
+const workspacePath =
   '/subscriptions/:subscriptionId/resourceGroups/:resourceGroup/providers/Microsoft.MachineLearningServices/workspaces/:workspace';
 const registryPath =
   '/subscriptions/:subscriptionId/resourceGroups/:resourceGroup/providers/Microsoft.MachineLearningServices/registries/:registry';

@@ -10,7 +10,7 @@ import type { RegistryRecord, ResourceGroup, Scope, StorageAccount, WorkspaceRec
 import type { Store, Tx } from './store.js';
 import { accountKey, accountOf, registryRecord, workspaceRecord } from './world-records.js';
 
-export interface WorldOptions {
+interface WorldOptions {
   /** Names, each with `@region` when it is to be elsewhere than the registry. */
   workspaces: string[];
   registry: string;

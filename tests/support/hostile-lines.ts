@@ -97,3 +97,14 @@ export function hostileLines(seed: number, count: number): string[] {
   }
   return lines;
 }
+
+/**
+ * Would a reader that ignores what cannot be seen find a command here? The agent searches with the culture's rules, under which
+ * zero-width and control characters weigh nothing (task-contract D.1). Stricter than any agent.
+ */
+export function resemblesCommand(line: string): boolean {
+  const visible = line
+    .normalize('NFKC')
+    .replace(/[\p{Cc}\p{Cf}\p{Mn}\p{Variation_Selector}\p{Default_Ignorable_Code_Point}]/gu, '');
+  return /##vso\[/i.test(visible);
+}

@@ -1,8 +1,9 @@
 /** Foreign text never becomes a command: judged with the agent's own grammar, on hostile lines by the thousand. */
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { mentionsCommand, parseCommand, resemblesCommand } from '../../local/agent/command.js';
+import { mentionsCommand, parseCommand } from '../../local/agent/command.js';
 import { disarm, LineSplitter, longestLine, sanitize, sanitizeInline, sanitizeLine } from '../../src/task/sanitize.js';
+import { resemblesCommand } from '../support/hostile-lines.js';
 
 /** The agent finds the prefix with a culture-sensitive search, which skips ignorable characters. */
 const asTheAgentMaySee = (line: string) => line.replace(/[\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}]/gu, '');

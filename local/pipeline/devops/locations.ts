@@ -1,7 +1,7 @@
 /** The REST resources that are served: location ids and versions as azure-devops-node-api 17 asks for them (reference azure-devops-rest §2). */
 import { DevOpsError } from './call.js';
 
-export interface Location {
+interface Location {
   id: string;
   area: string;
   resourceName: string;
@@ -32,7 +32,7 @@ const build = '{project}/_apis/build/builds/{buildId}';
 const plans = '{scopeIdentifier}/_apis/distributedtask/hubs/{hubName}/plans/{planId}';
 
 /** Names are what routes.ts answers by. */
-export const locations = {
+const locations = {
   location: at('e81700f7-3be2-46de-8624-2eb35882fcaa', 'Location', 'ResourceAreas', '_apis/{resource}/{areaId}', 1, ['areaId']),
   connectionData: at('00d9565f-ed9c-4a06-9a50-00e7896ccab4', 'Location', 'ConnectionData', '_apis/connectionData', 1),
   projects: at('603fe2ac-9723-48b9-88ad-09305aa6c6e1', 'core', 'projects', '_apis/projects/{projectId}', 4, ['projectId']),

@@ -15,7 +15,7 @@ import { handlers } from './routes.js';
 import { ApprovalRefused, type RunState } from './run-state.js';
 import type { Identity } from './types.js';
 
-export interface DevOpsServerOptions {
+interface DevOpsServerOptions {
   project: Project;
   /** Folder of the certificate authority. */
   tlsFolder: string;

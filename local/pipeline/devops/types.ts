@@ -16,7 +16,7 @@ export interface Environment {
   lastModifiedOn: string;
 }
 
-export interface DeploymentRecord {
+interface DeploymentRecord {
   id: number;
   environmentId: number;
   definition: { id: number; name: string };
@@ -106,8 +106,8 @@ export type RecordType =
   | 'Checkpoint.TaskCheck'
   | 'Checkpoint.ExtendsCheck'
   | 'Checkpoint.ExclusiveLock';
-export type RecordState = 'pending' | 'inProgress' | 'completed';
-export type RecordResult = 'succeeded' | 'succeededWithIssues' | 'failed' | 'canceled' | 'skipped' | 'abandoned';
+type RecordState = 'pending' | 'inProgress' | 'completed';
+type RecordResult = 'succeeded' | 'succeededWithIssues' | 'failed' | 'canceled' | 'skipped' | 'abandoned';
 
 export interface RecordIssue {
   type: 'error' | 'warning';
@@ -141,7 +141,7 @@ export interface TimelineRecord {
   changeId: number;
 }
 
-export interface ApprovalStep {
+interface ApprovalStep {
   assignedApprover: Identity;
   actualApprover?: Identity;
   lastModifiedBy?: Identity;
@@ -188,7 +188,7 @@ export interface CheckSuite {
   checkRuns: CheckRun[];
 }
 
-export interface Attachment {
+interface Attachment {
   type: string;
   name: string;
   timelineId: string;
@@ -197,7 +197,7 @@ export interface Attachment {
   path: string;
 }
 
-export interface BuildArtifact {
+interface BuildArtifact {
   id: number;
   name: string;
   source: string;

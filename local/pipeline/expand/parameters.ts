@@ -28,7 +28,7 @@ const templateTypes: Record<string, string> = {
 /** Pickers exist in the root pipeline only; their values are names. */
 const rootOnly = ['environment', 'filePath', 'pool', 'secureFile', 'serviceConnection'];
 
-export interface Declaration {
+interface Declaration {
   name: string;
   type: string;
   place: Position;
@@ -40,7 +40,7 @@ export interface Declaration {
 /** Readers of the types that hold parts of a pipeline; set by steps, jobs and stages. */
 export type PartReaders = Readonly<Record<string, Reader>>;
 
-export interface Declarations {
+interface Declarations {
   /** Undeclared arguments may be read: there is no block, or it has the old mapping form. */
   open: boolean;
   list: Declaration[];
@@ -235,7 +235,7 @@ function scalar(context: Context, { name, type }: Declaration, node: ScalarNode)
 }
 
 /** An `object`: leaves keep their YAML types, what an expression brought keeps its identity. */
-export function objectValue(context: Context, slot: Slot): Value {
+function objectValue(context: Context, slot: Slot): Value {
   const node = settle(context, slot);
   if (!node) return '';
   if (node.value !== undefined) return node.value ?? '';

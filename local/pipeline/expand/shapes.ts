@@ -7,7 +7,7 @@ import { type Directives, entries, type Entry, items, settle } from './unravel.j
 /** Reads a slot into the normal form. @returns undefined after a mistake that has been reported */
 export type Reader = (context: Context, slot: Slot) => Normal | undefined;
 
-export interface ObjectShape {
+interface ObjectShape {
   properties: Readonly<Record<string, Reader>>;
   /** A bare scalar stands for this property (`environment: prod` → `{name: prod}`). */
   scalar?: string;

@@ -11,7 +11,7 @@ import { entries, type Entry, settle } from './unravel.js';
 export const parts: { types: PartReaders; lists: Readonly<Record<string, Reader>> } = { types: {}, lists: {} };
 
 /** The root of a template in its own frame. @returns undefined after a mistake that has been reported */
-export function openTemplate(context: Context, found: readonly Entry[], caller: Frame, extended = false): Slot | undefined {
+function openTemplate(context: Context, found: readonly Entry[], caller: Frame, extended = false): Slot | undefined {
   const reference = found.find(({ key }) => key === 'template');
   const given = found.find(({ key }) => key === 'parameters');
   for (const { key, place } of found) {

@@ -67,7 +67,7 @@ export const builtInTasks = {
   publish: 'ecdc45f6-832d-4ad9-b52b-ee49e94659be@1',
 } as const;
 
-export interface ExpandedHook {
+interface ExpandedHook {
   steps?: ExpandedStep[];
   pool?: string | NormalMapping;
 }
@@ -83,7 +83,7 @@ export interface ExpandedHooks {
   increments?: Normal;
 }
 
-export interface ExpandedStrategy {
+interface ExpandedStrategy {
   runOnce?: ExpandedHooks;
   rolling?: ExpandedHooks;
   canary?: ExpandedHooks;

@@ -15,7 +15,7 @@ export interface Entry {
 }
 
 /** Evaluates; a mistake is reported at `place`. @returns undefined after a mistake */
-export function evaluateAt(context: Context, text: string, frame: Frame, place: Position): Value | undefined {
+function evaluateAt(context: Context, text: string, frame: Frame, place: Position): Value | undefined {
   try {
     let parsed = context.expressions.get(text);
     if (!parsed) context.expressions.set(text, (parsed = checkSyntax(text)));

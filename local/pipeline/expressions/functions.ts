@@ -85,7 +85,7 @@ function length(value: Value): Value {
  * `format`: `{0}` takes an argument, `{{` and `}}` are braces.
  * @throws ExpressionError for a malformed format string and for an index without an argument
  */
-export function format(pattern: string, args: readonly Value[]): string {
+function format(pattern: string, args: readonly Value[]): string {
   let result = '';
   for (let index = 0; index < pattern.length; index++) {
     const character = pattern[index] as string;

@@ -1,7 +1,7 @@
 /** Tokens of the expression language (sheet azure-pipelines-yaml 2.4 "Expression grammar" and the last section, 5). */
 import { Version } from './values.js';
 
-export type TokenKind = 'punctuation' | 'wildcard' | 'literal' | 'word' | 'malformed';
+type TokenKind = 'punctuation' | 'wildcard' | 'literal' | 'word' | 'malformed';
 
 export interface Token {
   kind: TokenKind;

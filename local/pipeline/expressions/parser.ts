@@ -9,7 +9,7 @@ export type Expression =
   | { kind: 'member'; target: Expression; key: Expression | undefined };
 
 /** Number of arguments of the functions that the parser knows. */
-export type Arity = ReadonlyMap<string, { min: number; max: number }>;
+type Arity = ReadonlyMap<string, { min: number; max: number }>;
 
 export interface Parsed {
   text: string;

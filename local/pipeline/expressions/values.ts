@@ -53,7 +53,7 @@ export class FilteredArray extends Array<Value> {}
 
 export type Value = null | boolean | number | string | Version | ObjectValue | Value[];
 
-export type Kind = 'Null' | 'Boolean' | 'Number' | 'String' | 'Version' | 'Object' | 'Array';
+type Kind = 'Null' | 'Boolean' | 'Number' | 'String' | 'Version' | 'Object' | 'Array';
 
 /** An expression that cannot be parsed or evaluated; `message` is the service's sentence without a place. */
 export class ExpressionError extends Error {

@@ -7,7 +7,7 @@ import { distance } from './distance.js';
 import { definitionOf, type TaskDefinition } from './task-definitions.js';
 import { everyStep, type PlacedStep, type Report } from './types.js';
 
-export interface NameOptions {
+interface NameOptions {
   catalogue?: Catalogue;
   environments?: EnvironmentsFile;
 }

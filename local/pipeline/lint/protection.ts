@@ -5,9 +5,9 @@ import { definitionOf, inputValue, type TaskDefinition } from './task-definition
 import { everyStep, type Report } from './types.js';
 
 /** What counts as production when nothing else is said: a word `prod`, `production`, `prd` or `live` in a name. */
-export const productionPattern = /(^|[^a-z0-9])(prod|production|prd|live)([^a-z0-9]|$)/i;
+const productionPattern = /(^|[^a-z0-9])(prod|production|prd|live)([^a-z0-9]|$)/i;
 
-export interface ProtectionOptions {
+interface ProtectionOptions {
   catalogue?: Catalogue;
   environments?: EnvironmentsFile;
   production?: RegExp;

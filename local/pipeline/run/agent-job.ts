@@ -14,7 +14,7 @@ import { leavesTrace, runStep, stepNames, type StepEnd } from './step.js';
 import type { OutputFact, TreeNode } from './types.js';
 import { jobVariables, merge, type JobPlace, type Variables } from './variables.js';
 
-export interface AgentJobPlan {
+interface AgentJobPlan {
   context: StageContext;
   phase: TimelineRecord;
   /** Last part of the record's identifier: `__default`, the leg, the hook. */

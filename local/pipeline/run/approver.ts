@@ -3,7 +3,7 @@ import { createInterface, type Interface } from 'node:readline';
 import { duration, plainText } from './console.js';
 import type { ApprovalAnswer, ApprovalQuestion, Approver, RunObserver } from './types.js';
 
-export const localUser = 'local user';
+const localUser = 'local user';
 
 /** Every approval is given at once, as the local user, and said so. */
 export function approveAll(observer: RunObserver): Approver {
@@ -25,7 +25,7 @@ function describe({ resource, stageDisplayName }: ApprovalQuestion): string {
   return `${resource.type} ${plainText(resource.name)} for stage '${plainText(stageDisplayName)}'`;
 }
 
-export interface Terminal {
+interface Terminal {
   input: NodeJS.ReadableStream;
   output: NodeJS.WritableStream;
   /** Runs the body while nothing else writes to the terminal. */

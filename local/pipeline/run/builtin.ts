@@ -13,7 +13,7 @@ import { findFiles } from './globs.js';
 import { checkout, type SourceFacts } from './source.js';
 import { countTests } from './test-results.js';
 
-export interface BuiltInContext {
+interface BuiltInContext {
   job: AgentJob;
   run: RunState;
   record: TimelineRecord;
@@ -28,7 +28,7 @@ export interface BuiltInContext {
   issue: (issue: StepIssue) => void;
 }
 
-export interface BuiltInEnd {
+interface BuiltInEnd {
   result: StepResult;
 }
 

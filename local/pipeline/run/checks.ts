@@ -21,7 +21,7 @@ import { addIdentity } from '../devops/project.js';
 import type { UsedFile } from '../expand/types.js';
 import type { RunObserver, TreeNode } from './types.js';
 
-export interface CheckContext {
+interface CheckContext {
   project: Project;
   run: RunState;
   stage: TimelineRecord;
@@ -39,7 +39,7 @@ export interface CheckContext {
 }
 
 /** `skipped`: an approval's time was up. `lost`: a newer run waits for the same lock. */
-export interface CheckOutcome {
+interface CheckOutcome {
   verdict: 'approved' | 'rejected' | 'skipped' | 'canceled' | 'lost';
   reason?: string;
 }

@@ -11,7 +11,7 @@ import { builtInSteps, isScript, runInProcess, scriptProcess } from './builtin.j
 import { recordResults, type StageContext } from './context.js';
 import type { TreeNode } from './types.js';
 
-export interface StepRun {
+interface StepRun {
   context: StageContext;
   job: AgentJob;
   step: ExpandedStep;
@@ -39,7 +39,7 @@ const names: Record<string, string> = {
   [builtInTasks.publish]: 'Publish artifact',
 };
 
-export function stepTitle(step: ExpandedStep): string {
+function stepTitle(step: ExpandedStep): string {
   const checkout = step.task === builtInTasks.checkout ? `Checkout ${step.inputs?.['repository'] ?? 'self'}` : undefined;
   return (
     step.displayName ||

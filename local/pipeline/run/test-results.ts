@@ -1,5 +1,5 @@
 /** Counts of a JUnit file, enough for a line in the log; the file itself is kept with the run. */
-export interface TestCounts {
+interface TestCounts {
   total: number;
   failed: number;
   skipped: number;

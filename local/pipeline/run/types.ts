@@ -68,7 +68,7 @@ export type ApprovalAnswer =
 /** Asks whoever decides. `undefined`: nobody answers here; the approval waits for the REST, or for its time-out. */
 export type Approver = (question: ApprovalQuestion) => Promise<ApprovalAnswer | undefined>;
 
-export type NodeKind = 'stage' | 'job' | 'step' | 'check';
+type NodeKind = 'stage' | 'job' | 'step' | 'check';
 
 /** A line of the tree: where it stands is `path` (stage, job, step). */
 export interface TreeNode {

@@ -44,7 +44,7 @@ export function literalNode(value: Value, place: Position): Node {
   return literalScalar(value, place);
 }
 
-export function literalScalar(value: Value, place: Position): ScalarNode {
+function literalScalar(value: Value, place: Position): ScalarNode {
   return { kind: 'scalar', text: toText(value), place, plain: false, empty: value === null, value };
 }
 

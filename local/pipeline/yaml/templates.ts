@@ -2,7 +2,7 @@
 import { checkSyntax } from '../expressions/evaluate.js';
 import { ExpressionError } from '../expressions/values.js';
 
-export type Segment = { literal: string } | { expression: string };
+type Segment = { literal: string } | { expression: string };
 
 const open = '${{';
 

@@ -6,7 +6,7 @@ import { page } from '../assets/view.js';
 import type { Router } from '../router.js';
 import { assetName, objectOf, propertiesOf, textOf } from '../validate.js';
 
-export interface ComputeRecord {
+interface ComputeRecord {
   name: string;
   location: string;
   tags: Record<string, string> | null;

@@ -39,7 +39,7 @@ export const containerKey = (scope: Scope, kind: AssetKind, name: string): strin
 export const versionKey = (scope: Scope, kind: AssetKind, name: string, version: string): string =>
   `${containerKey(scope, kind, name)}/${version.toLowerCase()}`;
 
-export interface PutResult {
+interface PutResult {
   asset: FoundAsset;
   created: boolean;
 }

@@ -177,7 +177,7 @@ export async function rewriteData(context: RewriteContext, ws: WorkspaceRecord, 
 }
 
 /** The model's files, as prefix in storage; `undefined` when they are not in ours. */
-export function modelPlace(storage: Storage, ws: WorkspaceRecord, uri: string): BlobPlace | undefined {
+function modelPlace(storage: Storage, ws: WorkspaceRecord, uri: string): BlobPlace | undefined {
   return storage.resolve(ws, uri);
 }
 

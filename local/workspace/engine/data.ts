@@ -13,11 +13,7 @@ const smallCount = 64;
 const smallBytes = 1024 * 1024;
 
 /** Runs `work` for each item, so many at once. */
-export async function eachOf<T>(
-  items: Iterable<T> | AsyncIterable<T>,
-  atOnce: number,
-  work: (item: T) => Promise<void>,
-): Promise<void> {
+async function eachOf<T>(items: Iterable<T> | AsyncIterable<T>, atOnce: number, work: (item: T) => Promise<void>): Promise<void> {
   const running = new Set<Promise<void>>();
   for await (const item of items) {
     const one = work(item).finally(() => running.delete(one));
@@ -51,7 +47,7 @@ async function download(storage: Storage, place: BlobPlace, size: number, to: st
 }
 
 /** Blobs at a place: the one of that name, or those below it as a folder. */
-export async function blobsAt(storage: Storage, place: BlobPlace): Promise<{ single: boolean; entries: BlobEntry[] }> {
+async function blobsAt(storage: Storage, place: BlobPlace): Promise<{ single: boolean; entries: BlobEntry[] }> {
   const path = place.path.replace(/\/+$/, '');
   if (path !== '' && !place.path.endsWith('/')) {
     const head = await storage.head({ ...place, path });
@@ -104,7 +100,7 @@ async function ifThere<T>(pending: Promise<T>): Promise<T | undefined> {
  * @param within links to files are followed as long as they stay in this folder; `skipped` gets the names of the others. Without it no
  *   link is followed: what a job links to is not the job's.
  */
-export async function filesOf(path: string, within?: string, skipped: string[] = []): Promise<{ file: string; name: string }[]> {
+async function filesOf(path: string, within?: string, skipped: string[] = []): Promise<{ file: string; name: string }[]> {
   const base = within === undefined ? undefined : await realpath(within);
   /** The file or folder that a path stands for, when it may be read. */
   const real = async (file: string): Promise<string | undefined> => {

@@ -1,7 +1,7 @@
 /** How a run moves through its states. A run that has ended never changes its state again. */
 import { setMaxListeners } from 'node:events';
 import type { Tx } from '../store.js';
-import { getRun, putRun, tree as runsOf, updateRun } from '../runs/access.js';
+import { putRun, tree as runsOf, updateRun } from '../runs/access.js';
 import { isTerminal, type RunError, type RunRecord, type RunStatus } from '../runs/record.js';
 import { Canceled, type Task, type Tree } from './types.js';
 
@@ -32,7 +32,7 @@ export async function amend(tree: Tree, runId: string, change: (run: RunRecord) 
   await tree.ctx.store.write((tx) => updateRun(tx, tree.ws.guid, runId, change, tree.ctx.clock.now()));
 }
 
-export interface End {
+interface End {
   status: 'Completed' | 'Failed' | 'Canceled';
   error?: RunError;
   change?: (run: RunRecord) => void;
@@ -129,9 +129,4 @@ export async function unlessCanceled<T>(promise: Promise<T>, signal: AbortSignal
 export async function endOpenRuns(tree: Tree, end: End): Promise<void> {
   for (const run of runsOf(tree.ctx.store, tree.ws.guid, tree.rootRunId))
     if (!isTerminal(run.status) && run.runId !== tree.rootRunId) await finish(tree, run.runId, end);
-}
-
-/** The record as it is now. */
-export function current(tree: Tree, runId: string): RunRecord | undefined {
-  return getRun(tree.ctx.store, tree.ws.guid, runId);
 }

@@ -6,7 +6,7 @@ import { getRun } from '../runs/access.js';
 import { JobFailure } from './types.js';
 import { parseReference } from './uris.js';
 
-export type Location = { place: BlobPlace; type?: string } | { url: string };
+type Location = { place: BlobPlace; type?: string } | { url: string };
 
 /** Folder of a run's files in the artifact store: `ExperimentRun/dcid.{run}/`. */
 export function artifactPlace(ws: WorkspaceRecord, dataContainerId: string, path = ''): BlobPlace {

@@ -8,7 +8,7 @@ import type { BlobPlace, Storage } from '../storage/types.js';
 const pieceBytes = 4 * 1024 * 1024;
 const shortestMs = 250;
 
-export interface LogPump {
+interface LogPump {
   /** Moves what is left and ends. */
   finish(): Promise<void>;
 }

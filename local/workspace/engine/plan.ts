@@ -5,7 +5,7 @@ import { checkCommand, checkOneMachine, checkPath, instanceCount, invalid, notRu
 import { asObject, asText, either, type Json } from './json.js';
 import { expressionsOf, parseBinding, type Binding } from './text.js';
 
-export interface NodeInput {
+interface NodeInput {
   binding?: Binding;
   /** Literal text, may hold `${{parent.inputs.x}}` within. */
   text?: string;
@@ -13,7 +13,7 @@ export interface NodeInput {
   mode?: string;
 }
 
-export interface NodeOutput {
+interface NodeOutput {
   /** Name of the pipeline's output it is bound to. */
   parentOutput?: string;
   type?: string;
@@ -141,7 +141,7 @@ function sortNodes(nodes: NodePlan[]): NodePlan[] {
   return sorted;
 }
 
-export interface PlanOptions {
+interface PlanOptions {
   ctx: Ctx;
   ws: WorkspaceRecord;
   /** Called for each named compute; throws when there is none. */

@@ -9,7 +9,7 @@ import { platform } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../../../src/azure/errors.js';
 
-export interface JobProcess {
+interface JobProcess {
   /** bash text. */
   command: string;
   cwd: string;
@@ -26,7 +26,7 @@ export interface JobProcess {
   onStart?: (pid: number) => void;
 }
 
-export interface ProcessEnd {
+interface ProcessEnd {
   code: number | null;
   signal: NodeJS.Signals | null;
   timedOut: boolean;
@@ -45,7 +45,7 @@ exec 3<&-
 exec bash -c "$AMLOPS_COMMAND"`;
 
 /** Finds bash, which every Azure ML command line is written for. @throws Failure `ShellNotFound` */
-export function findShell(): string {
+function findShell(): string {
   const candidates = platform() === 'win32' ? ['C:\\Program Files\\Git\\bin\\bash.exe', 'bash'] : ['/bin/bash', 'bash'];
   for (const candidate of candidates) if (spawnSync(candidate, ['-c', ':'], { windowsHide: true }).status === 0) return candidate;
   throw new Failure('No bash was found: the command lines of Azure ML jobs are bash.', {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { ServiceError } from '../errors.js';
 import { asObject, asText, type Json } from './json.js';
 
-export interface Distribution {
+interface Distribution {
   kind: string;
   /** Values of a choice. */
   values: unknown[];
@@ -70,7 +70,7 @@ export function readSearchSpace(space: Json): Map<string, Distribution> {
 }
 
 /** A repeatable stream of numbers in [0, 1). */
-export function* randoms(seed: string): Generator<number, never> {
+function* randoms(seed: string): Generator<number, never> {
   for (let counter = 0; ; counter++) {
     const digest = createHash('sha256').update(`${seed} ${counter}`).digest();
     for (let at = 0; at < 32; at += 8) yield Number(digest.readBigUInt64BE(at) >> 11n) / 2 ** 53;

@@ -79,7 +79,7 @@ export async function prepareSite(ctx: Ctx, folder: string): Promise<Site> {
 const inherited =
   /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|SystemRoot|ComSpec|PATHEXT|APPDATA|LOCALAPPDATA|USERPROFILE|PIP_\w+|UV_\w+|NUMBER_OF_PROCESSORS|OMP_NUM_THREADS)$/i;
 
-export interface JobEnvironment {
+interface JobEnvironment {
   task: Task;
   site: Site;
   venv: Venv;

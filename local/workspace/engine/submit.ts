@@ -24,7 +24,7 @@ export interface Submission {
 }
 
 /** Name of a compute from its ARM id or short name; undefined for serverless and for bindings. @throws ServiceError 400 unknown compute */
-export function checkCompute(ctx: Ctx, ws: WorkspaceRecord, computeId: string | undefined, where: string): string | undefined {
+function checkCompute(ctx: Ctx, ws: WorkspaceRecord, computeId: string | undefined, where: string): string | undefined {
   if (computeId === undefined || computeId === '' || computeId.includes('${{')) return undefined;
   const name = lastSegment(computeId.replace(/^azureml:/, ''));
   if (/^serverless$/i.test(name)) return undefined;
@@ -37,7 +37,7 @@ export function checkCompute(ctx: Ctx, ws: WorkspaceRecord, computeId: string | 
 }
 
 /** Values of the job's own inputs. */
-export function jobInputs(properties: Json): Map<string, InputValue> {
+function jobInputs(properties: Json): Map<string, InputValue> {
   const values = new Map<string, InputValue>();
   for (const [name, raw] of Object.entries(asObject(properties['inputs']))) {
     const input = asObject(raw);
@@ -52,7 +52,7 @@ export function jobInputs(properties: Json): Map<string, InputValue> {
 }
 
 /** Where the job's outputs go. `default` is the service's own (artifacts), not an output of the job. */
-export function jobTargets(properties: Json): Map<string, OutputTarget> {
+function jobTargets(properties: Json): Map<string, OutputTarget> {
   const targets = new Map<string, OutputTarget>();
   for (const [name, raw] of Object.entries(asObject(properties['outputs']))) {
     const output = asObject(raw);

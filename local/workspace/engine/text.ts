@@ -4,7 +4,7 @@ import { Failure } from '../../../src/azure/errors.js';
 const expression = /\$\{\{\s*([^{}]*?)\s*\}\}/g;
 const optional = /\$\[\[([\s\S]*?)\]\]/g;
 
-export interface Values {
+interface Values {
   /** Value of each input; undefined = an optional input without a value. */
   inputs: ReadonlyMap<string, string | undefined>;
   outputs: ReadonlyMap<string, string>;

@@ -1,6 +1,6 @@
 /** References to data and assets, in all the forms that jobs use (azure-ml-rest.md §0 "Id forms"). */
 
-export type Reference =
+type Reference =
   /** A place in a datastore of this workspace. */
   | { kind: 'datastore'; datastore: string; path: string }
   /** Output of a job: `azureml://jobs/{job}/outputs/{output}/paths/{path}`. */

@@ -12,7 +12,7 @@ import {
 } from 'jose';
 import type { Principal } from '../context.js';
 
-export type Verdict =
+type Verdict =
   | { kind: 'valid'; clientId: string; audience: string }
   | { kind: 'expired' }
   | { kind: 'invalid' }

@@ -14,7 +14,7 @@ export interface StoredPrincipal extends Principal {
 }
 
 /** Who may vouch for pipelines: the OIDC issuer of the local agent harness. */
-export interface Federation {
+interface Federation {
   issuer: string;
   audience: string;
   publicJwk: JWK;

@@ -10,7 +10,7 @@ import { findRun, artifactUri } from './run-view.js';
 import { placeOf, safePath } from './places.js';
 import { missing, need, text, type Handler, type MlflowCall } from './wire.js';
 
-export interface FileInfo {
+interface FileInfo {
   path: string;
   is_dir: boolean;
   file_size?: number;

@@ -14,7 +14,7 @@ export const runLink = 'mlflow.runLink';
 export const milliseconds = (iso: string | undefined): number => (iso === undefined ? 0 : Date.parse(iso));
 
 /** The service calls a version that was never moved `Development`; MLflow calls it `None`. */
-export function stageOf(properties: Properties): string {
+function stageOf(properties: Properties): string {
   const stage = string(properties['stage']) ?? 'None';
   return stage === 'Development' ? 'None' : stage;
 }

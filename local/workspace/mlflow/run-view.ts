@@ -21,7 +21,7 @@ const statuses: Record<RunStatus, string> = {
 };
 
 /** MLflow's word for a run's status. */
-export const mlflowStatus = (run: RunRecord): string => statuses[run.status];
+const mlflowStatus = (run: RunRecord): string => statuses[run.status];
 
 /** The run, or MLflow's own 404. */
 export function findRun(call: MlflowCall, id: string): RunRecord {
@@ -52,8 +52,8 @@ export function tagsOf(run: RunRecord): Record<string, string> {
   };
 }
 
-export const startTime = (run: RunRecord): number => Date.parse(run.startedAt ?? run.createdAt);
-export const endTime = (run: RunRecord): number | undefined => (run.endedAt === undefined ? undefined : Date.parse(run.endedAt));
+const startTime = (run: RunRecord): number => Date.parse(run.startedAt ?? run.createdAt);
+const endTime = (run: RunRecord): number | undefined => (run.endedAt === undefined ? undefined : Date.parse(run.endedAt));
 
 /** Attribute of a run for search and order; undefined when it has none; throws nothing. */
 export function attributesOf(call: MlflowCall, run: RunRecord): Record<string, string | number | undefined> {
@@ -72,7 +72,7 @@ export function attributesOf(call: MlflowCall, run: RunRecord): Record<string, s
 }
 
 /** Metrics as a reader sees them now: with the fault `metrics-late`, the newest are not there yet. */
-export function visibleMetrics(call: MlflowCall, run: RunRecord): ReturnType<typeof latestMetrics> {
+function visibleMetrics(call: MlflowCall, run: RunRecord): ReturnType<typeof latestMetrics> {
   return call.ctx.faults.metricsLate(run.runId) ? [] : latestMetrics(call.ctx.store, call.ws.guid, run.runId);
 }
 

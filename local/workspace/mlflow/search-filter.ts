@@ -127,7 +127,7 @@ const numeric = new Set([
   'last_updated_timestamp',
   'version_number',
 ]);
-export const isNumeric = ({ entity, key }: { entity: string; key: string }): boolean =>
+const isNumeric = ({ entity, key }: { entity: string; key: string }): boolean =>
   entity === 'metric' || (entity === 'attribute' && numeric.has(key.toLowerCase()));
 
 function check(entity: string, key: string, operator: string, value: Condition['value'], bad: (why: string) => Error): void {

@@ -16,7 +16,7 @@ const statuses = {
   REQUEST_LIMIT_EXCEEDED: 429,
   TEMPORARILY_UNAVAILABLE: 503,
 } as const;
-export type MlflowCode = keyof typeof statuses;
+type MlflowCode = keyof typeof statuses;
 
 export class MlflowError extends ServiceError {
   constructor(code: MlflowCode, message: string) {
@@ -146,7 +146,7 @@ export function double(fields: Fields, name: string): number {
 export const fromDouble = (value: number): number | string => (Number.isFinite(value) ? value : String(value));
 
 /** A list; a GET with one value sends it without a list. */
-export function list(fields: Fields, name: string): unknown[] {
+function list(fields: Fields, name: string): unknown[] {
   const value = fields[name];
   if (value === undefined || value === null || value === '') return [];
   return Array.isArray(value) ? value : [value];

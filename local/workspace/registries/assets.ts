@@ -24,7 +24,7 @@ const what: Record<AssetKind, string> = {
 const younger = new Set(['autoDeleteSetting', 'autoRebuild', 'provisioningState', 'intellectualProperty']);
 
 /** A registry's version as resource: of models `name` is the model's, of the rest it is the version. */
-export function registryBody(catalog: Catalog, asset: FoundAsset, apiVersion: string): Record<string, unknown> {
+function registryBody(catalog: Catalog, asset: FoundAsset, apiVersion: string): Record<string, unknown> {
   const dataplane = apiVersion.includes('dataplane');
   const known = trim(asset.properties, dataplane ? '' : apiVersion, dataplane ? undefined : asset.kind);
   const properties =
@@ -185,7 +185,7 @@ function register(router: Router, ctx: Ctx, catalog: Catalog, kind: AssetKind, p
   );
 }
 
-export function operationOf(ctx: Ctx, registry: RegistryRecord, style: 'assetstore' | 'environment', id?: string) {
+function operationOf(ctx: Ctx, registry: RegistryRecord, style: 'assetstore' | 'environment', id?: string) {
   return {
     style,
     location: registry.location,

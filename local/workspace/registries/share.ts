@@ -110,7 +110,7 @@ async function copyAndStore(
 }
 
 /** Copies the files of a place into a fresh container of the registry; gives the https URL of the copy. */
-export async function copyInto(ctx: Ctx, place: BlobPlace, registry: RegistryRecord): Promise<string> {
+async function copyInto(ctx: Ctx, place: BlobPlace, registry: RegistryRecord): Promise<string> {
   const container = await ctx.storage.freshContainer(registry);
   const base = place.path.replace(/\/$/, '').split('/').at(-1) ?? '';
   const copies: Promise<void>[] = [];

@@ -104,7 +104,7 @@ export function tree(reader: Reader, workspace: string, runId: string): RunRecor
   return run ? [run, ...children(reader, workspace, runId).flatMap((child) => tree(reader, workspace, child.runId))] : [];
 }
 
-export interface RunPage {
+interface RunPage {
   /** Only this experiment (then children are listed, too); else the roots of the workspace. */
   experimentId?: string;
   /** Continue below this sequence (newest first). */

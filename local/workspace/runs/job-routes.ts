@@ -51,7 +51,7 @@ async function checkUserToken(ctx: Ctx, header: string | undefined): Promise<voi
 }
 
 /** Renames the members of a body to the service's casing: the webhook recipe sends PascalCase (azure-ml-rest.md §9 row 2). */
-export function camel(value: unknown, keep = false): unknown {
+function camel(value: unknown, keep = false): unknown {
   if (Array.isArray(value)) return value.map((entry) => camel(entry));
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(

@@ -18,7 +18,7 @@ export type RunStatus =
   | 'Failed'
   | 'Canceled';
 
-export const terminalStatuses: readonly RunStatus[] = ['Completed', 'Failed', 'Canceled'];
+const terminalStatuses: readonly RunStatus[] = ['Completed', 'Failed', 'Canceled'];
 
 export function isTerminal(status: RunStatus): boolean {
   return terminalStatuses.includes(status);
@@ -35,7 +35,7 @@ export interface RunError {
 }
 
 /** One output (or input) as run history lists it. `type` is run history's word: `UriFolder`, `UriFile`, `MLTable`; literals do not appear. */
-export interface RunAsset {
+interface RunAsset {
   assetId: string;
   type: string;
   /** Where the bytes are, in the long datastore form. */

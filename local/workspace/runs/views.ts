@@ -16,7 +16,7 @@ export function shownStatus(ctx: Ctx, run: RunRecord): string {
 const stamp = (iso: string | undefined): string | null => (iso === undefined ? null : offset(iso));
 
 /** `hh:mm:ss.fffffff`, null while it has not begun. */
-export function duration(run: RunRecord, now: Date): string | null {
+function duration(run: RunRecord, now: Date): string | null {
   if (run.startedAt === undefined) return null;
   const end = run.endedAt === undefined ? now.getTime() : Date.parse(run.endedAt);
   const ms = Math.max(0, end - Date.parse(run.startedAt));
@@ -52,7 +52,7 @@ function person(principal: Principal): Json {
 }
 
 /** The data plane's error of a run. */
-export function errorBody(error: RunError | undefined, ws: WorkspaceRecord, run: RunRecord): Json | null {
+function errorBody(error: RunError | undefined, ws: WorkspaceRecord, run: RunRecord): Json | null {
   if (!error) return null;
   return {
     error: {
@@ -256,7 +256,7 @@ export function detailsBody(ctx: Ctx, ws: WorkspaceRecord, run: RunRecord): Json
 }
 
 /** Name of each log file and a URL that reads it without a token. */
-export function logFiles(ctx: Ctx, ws: WorkspaceRecord, run: RunRecord): Record<string, string> {
+function logFiles(ctx: Ctx, ws: WorkspaceRecord, run: RunRecord): Record<string, string> {
   return Object.fromEntries(
     run.logFiles.map((name) => {
       const place = artifactPlace(ws, run.dataContainerId, name);

@@ -11,7 +11,7 @@ function member(hook: Json, name: string): string {
 
 const results: Record<string, string> = { Completed: 'succeeded', Canceled: 'canceled', Failed: 'failed' };
 
-export interface Callback {
+interface Callback {
   name: string;
   url: string;
   token: string;
@@ -19,7 +19,7 @@ export interface Callback {
 }
 
 /** The calls that the end of this run asks for. */
-export function callbacks(notification: unknown, status: string): Callback[] {
+function callbacks(notification: unknown, status: string): Callback[] {
   const hooks = Object.entries(asObject(asObject(notification)['webhooks']));
   return hooks.flatMap(([name, value]): Callback[] => {
     const hook = asObject(value);

@@ -28,7 +28,7 @@ function text(xml: string, tag: string): string | undefined {
     .replaceAll('&amp;', '&');
 }
 
-export interface BlobsOptions {
+interface BlobsOptions {
   wire: Wire;
   port: () => number;
   /** Key of an account, `undefined` when it hands none out. */

@@ -11,7 +11,7 @@ export interface GuardState {
   issuer: string;
 }
 
-export interface Verdict {
+interface Verdict {
   status: number;
   code: string;
   message: string;

@@ -10,7 +10,7 @@ export interface DelegationKey {
   value: string;
 }
 
-export interface SasRequest {
+interface SasRequest {
   account: string;
   container: string;
   blob?: string;

@@ -15,7 +15,7 @@ export class BlobError extends Error {
   }
 }
 
-export interface WireResponse {
+interface WireResponse {
   status: number;
   headers: IncomingHttpHeaders;
   stream: IncomingMessage;

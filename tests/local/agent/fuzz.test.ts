@@ -1,9 +1,9 @@
 /** Hostile log lines: what the sanitizer lets through never becomes a command in the agent (design: log injection). */
 import assert from 'node:assert/strict';
-import { parseCommand, resemblesCommand } from '../../../local/agent/command.js';
+import { parseCommand } from '../../../local/agent/command.js';
 import { LineSplitter } from '../../../local/agent/lines.js';
 import { sanitize } from '../../../src/task/sanitize.js';
-import { hostileLines } from '../../support/hostile-lines.js';
+import { hostileLines, resemblesCommand } from '../../support/hostile-lines.js';
 
 /** `npm run soak` sets 100,000. */
 const count = Number(process.env['AMLOPS_FUZZ_LINES'] ?? 5000);

@@ -1,7 +1,7 @@
 /** The agent's rules on their own: grammar, results, macros, masks, visibility, lines (task-contract B.1, B.5 to B.9). */
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { parseCommand, resemblesCommand, unescapeCommand } from '../../../local/agent/command.js';
+import { parseCommand, unescapeCommand } from '../../../local/agent/command.js';
 import { LineSplitter } from '../../../local/agent/lines.js';
 import { parameterIsMasked, SecretMasker } from '../../../local/agent/masker.js';
 import { combineRestrictions } from '../../../local/agent/restrictions.js';
@@ -9,6 +9,7 @@ import { jobResult, mergeResults, parseResult } from '../../../local/agent/resul
 import { checkDefinition } from '../../../local/agent/task-definition.js';
 import { JobVariables } from '../../../local/agent/variables.js';
 import { isVisible, parseVisibleRule } from '../../../local/agent/visible-rule.js';
+import { resemblesCommand } from '../../support/hostile-lines.js';
 
 /** The writer's escapes (task library): what it writes, the agent reads back. */
 const escapeData = (text: string): string => text.replaceAll('%', '%AZP25').replaceAll('\r', '%0D').replaceAll('\n', '%0A');

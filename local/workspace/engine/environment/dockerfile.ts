@@ -4,7 +4,7 @@ import { Failure } from '../../../../src/azure/errors.js';
 import { readConda, readRequirements, type Requirements } from './conda.js';
 
 /** Reads a file of the build context; undefined when it is not there. */
-export type ContextFile = (path: string) => string | undefined;
+type ContextFile = (path: string) => string | undefined;
 
 interface Instruction {
   word: string;

@@ -23,7 +23,7 @@ interface UserTables {
 }
 
 /** Rows that the user adds: `environments.yml` of the state folder, or the file that AMLOPS_ENVIRONMENTS names. @throws Failure `EnvironmentTableInvalid` */
-export async function readUserTables(root: string): Promise<UserTables> {
+async function readUserTables(root: string): Promise<UserTables> {
   const path = process.env['AMLOPS_ENVIRONMENTS'] ?? join(root, 'environments.yml');
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT' && !process.env['AMLOPS_ENVIRONMENTS']) return '';
@@ -138,7 +138,7 @@ function fromRow(row: EnvironmentRow, name: string): EnvironmentPlan {
 }
 
 /** Name under which a reference may stand in the table: registry `azureml` and short curated names. */
-export function curatedName(ws: { name: string }, reference: string): string | undefined {
+function curatedName(ws: { name: string }, reference: string): string | undefined {
   const parsed = parseReference(reference, ws);
   if (parsed.kind === 'asset') return parsed.registry?.toLowerCase() === 'azureml' ? parsed.name : undefined;
   return parsed.kind === 'unknown' ? parseShort(reference)?.name : undefined;
@@ -205,7 +205,7 @@ export async function buildEnvironment(plan: EnvironmentPlan, signal?: AbortSign
 }
 
 /** The service's words (azure-ml-observed.md §2). */
-export function imageBuildFailed(log: string): JobFailure & { log: string } {
+function imageBuildFailed(log: string): JobFailure & { log: string } {
   const path = 'azureml-logs/20_image_build_log.txt';
   const failure = new JobFailure(`Image build failed. For more details, check log file ${path}.`, 'UserError', {
     messageFormat: 'Image build failed. For more details, check log file {ArtifactPath}.',
