@@ -1,5 +1,6 @@
 /** Where a job's named outputs lie, and fetching them (reference azure-ml-rest §2.6, azure-ml-observed §2 and §3). */
 import { createHash } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path, { dirname } from 'node:path';
@@ -107,7 +108,10 @@ export interface FetchedOutput {
   digest: string;
 }
 
-/** Fetches one output into `folder`, 16 files at a time; every file's size is checked, and no name leads out of the folder. */
+/**
+ * Fetches one output into `folder`, 16 files at a time; every file's size is checked, and no name leads out of the folder. One failed file
+ * stops the others, and nothing of it runs on: a further try must not meet it on the disk.
+ */
 export async function fetchOutput(output: LocatedOutput, folder: string, signal?: AbortSignal): Promise<FetchedOutput> {
   const items: { item: BlobItem; path: string }[] = [];
   // `model` must not fetch `model2/…`: the exact blob, or what lies below it.
@@ -127,18 +131,29 @@ export async function fetchOutput(output: LocatedOutput, folder: string, signal?
   // All names are judged before the first file is written.
   const targets = wanted.map(({ path }) => insideOf(folder, path));
   const files: OutputFile[] = [];
+  const stop = new AbortController();
+  const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+  // Every file in flight listens on the signal.
+  setMaxListeners(0, both);
   let next = 0;
   const worker = async () => {
     for (let at = next++; at < wanted.length; at = next++) {
       const { item, path } = wanted[at]!;
-      const sha256 = await again(() => fetchFile(output.container, item, targets[at]!, signal));
+      const sha256 = await again(() => fetchFile(output.container, item, targets[at]!, both), both);
       files.push({ path, size: item.size, sha256 });
     }
   };
   await mkdir(folder, { recursive: true }).catch((error: unknown) => {
     throw unwritable(error, folder);
   });
-  await Promise.all(Array.from({ length: 16 }, worker));
+  const work = Array.from({ length: 16 }, worker);
+  try {
+    await Promise.all(work);
+  } catch (error) {
+    stop.abort(error);
+    await Promise.allSettled(work);
+    throw error;
+  }
   files.sort((a, b) => Buffer.compare(Buffer.from(a.path), Buffer.from(b.path)));
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   return { name: output.name, folder, files, bytes, digest: digestOf(files) };
@@ -220,22 +235,28 @@ export function checkNames(
 }
 
 /** Two more tries after what passes by itself: a download has no effect in Azure. */
-async function again<T>(body: () => Promise<T>): Promise<T> {
+async function again<T>(body: () => Promise<T>, signal: AbortSignal): Promise<T> {
   for (let tries = 0; ; tries++) {
     try {
       return await body();
     } catch (error) {
-      if (tries >= 2 || !passesByItself(error)) throw error;
+      if (tries >= 2 || signal.aborted || !passesByItself(error)) throw error;
     }
   }
 }
 
-async function fetchFile(container: BlobContainer, item: BlobItem, target: string, signal?: AbortSignal): Promise<string> {
+async function fetchFile(container: BlobContainer, item: BlobItem, target: string, signal: AbortSignal): Promise<string> {
   await mkdir(dirname(target), { recursive: true }).catch((error: unknown) => {
     throw unwritable(error, target);
   });
-  const got = await container.read(item.name, { ...(item.etag ? { ifMatch: item.etag } : {}), ...(signal ? { signal } : {}) });
-  if (!got) throw new Failure(`The file ${item.name} went away while it was fetched.`, { code: 'OutputChanged' });
+  const options = { ...(item.etag ? { ifMatch: item.etag } : {}), signal };
+  // Also in the midst of a file, which is asked for from there when a line breaks.
+  const judged = (error: unknown) =>
+    error instanceof Failure && error.details.status === 412 ? outputChanged(`The file ${item.name} was changed`) : error;
+  const got = await container.read(item.name, options).catch((error: unknown) => {
+    throw judged(error);
+  });
+  if (!got) throw outputChanged(`The file ${item.name} went away`);
   const hash = createHash('sha256');
   const stored = item.md5 === undefined ? undefined : createHash('md5');
   let size = 0;
@@ -247,8 +268,8 @@ async function fetchFile(container: BlobContainer, item: BlobItem, target: strin
       done(null, piece);
     },
   });
-  await pipeline(got.stream, count, createWriteStream(target), ...(signal ? [{ signal }] : [])).catch((error: unknown) => {
-    throw unwritable(error, target);
+  await pipeline(got.stream, count, createWriteStream(target), { signal }).catch((error: unknown) => {
+    throw unwritable(judged(error), target);
   });
   if (size !== item.size)
     throw new Failure(`The file ${item.name} has ${item.size} bytes, but ${size} arrived.`, { code: 'OutputChanged' });
@@ -258,6 +279,13 @@ async function fetchFile(container: BlobContainer, item: BlobItem, target: strin
     });
   }
   return hash.digest('hex');
+}
+
+function outputChanged(what: string): Failure {
+  return new Failure(`${what} while it was fetched.`, {
+    code: 'OutputChanged',
+    advice: 'Something still writes to this output. Run the step again when it is done: it takes the result of the same job.',
+  });
 }
 
 /** An error of this machine's disk in a user's words; any other error as it is. */

@@ -1,36 +1,55 @@
-/** Fetching an output onto a disk that does not take it: said with the file and the input, never a fault of our own. */
+/** Where outputs lie, and fetching them: only what is stored, whole, below the folder; what cannot be written is said with the input. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { fetchOutput, type LocatedOutput } from '../../../src/aml/jobs/outputs.js';
+import type { JobState } from '../../../src/aml/jobs/job.js';
+import { fetchOutput, insideOf, locateOutput, outputNames, type LocatedOutput } from '../../../src/aml/jobs/outputs.js';
+import type { Workspace } from '../../../src/aml/workspace.js';
 import { Failure } from '../../../src/azure/errors.js';
-import type { BlobContainer } from '../../../src/azure/types.js';
+import type { AzureRequest, BlobContainer, BlobItem } from '../../../src/azure/types.js';
 
-const output = (names: string[]): LocatedOutput => ({
-  name: 'model',
-  path: 'out',
-  uri: 'azureml://datastores/d/paths/out/',
-  container: {
-    async *list() {
-      for (const name of names) yield { name: `out/${name}`, size: 1, etag: '"1"', lastModified: new Date(0) };
-    },
-    read: async () => ({ stream: Readable.from([Buffer.from('x')]), size: 1, etag: '"1"' }),
-  } as unknown as BlobContainer,
+type Stored = Record<string, string>;
+const itemOf = (name: string, text: string): BlobItem => ({
+  name,
+  size: Buffer.byteLength(text),
+  etag: `"${text.length}"`,
+  lastModified: new Date(0),
 });
+
+/** A container of blobs; `read` is what a single read does instead. */
+function containerOf(blobs: Stored, read?: (name: string, text: string) => Promise<string | undefined>) {
+  const reads: { name: string; ifMatch?: string }[] = [];
+  const container = {
+    async *list(prefix: string) {
+      for (const [name, text] of Object.entries(blobs)) if (name.startsWith(prefix)) yield itemOf(name, text);
+    },
+    async read(name: string, options: { ifMatch?: string; signal?: AbortSignal } = {}) {
+      options.signal?.throwIfAborted();
+      reads.push({ name, ...(options.ifMatch ? { ifMatch: options.ifMatch } : {}) });
+      const text = read ? await read(name, blobs[name] ?? '') : blobs[name];
+      options.signal?.throwIfAborted();
+      return text === undefined ? undefined : { stream: Readable.from([Buffer.from(text)]), size: text.length, etag: '' };
+    },
+  } as unknown as BlobContainer;
+  return { container, reads };
+}
+const located = (container: BlobContainer, path = 'out'): LocatedOutput => ({ name: 'model', path, uri: '', container });
+const output = (names: string[]): LocatedOutput =>
+  located(containerOf(Object.fromEntries(names.map((name) => [`out/${name}`, 'x']))).container);
+
+const refused = (code: string, words: RegExp) => (error: unknown) => {
+  assert.ok(error instanceof Failure, String(error));
+  assert.equal(error.code, code);
+  assert.match(`${error.message} ${error.details.advice}`, words);
+  return true;
+};
 
 describe('outputs on a disk', () => {
   let folder: string;
   beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'amlops-outputs-'))));
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
-
-  const refused = (code: string, words: RegExp) => (error: unknown) => {
-    assert.ok(error instanceof Failure, String(error));
-    assert.equal(error.code, code);
-    assert.match(`${error.message} ${error.details.advice}`, words);
-    return true;
-  };
 
   it('writes what it holds, and says what cannot be written', async () => {
     const place = join(folder, 'model');
@@ -42,5 +61,156 @@ describe('outputs on a disk', () => {
     await assert.rejects(fetchOutput(output([long]), join(folder, 'long')), refused('FileUnwritable', /too long/));
     await assert.rejects(fetchOutput(output(['a', 'a/b']), join(folder, 'clash')), refused('PathUnwritable', /"a" and "a\/b"/));
     assert.deepEqual(readdirSync(folder).includes('clash'), false);
+    // The parent itself, by any way.
+    for (const name of ['..', 'a/../..']) assert.throws(() => insideOf(folder, name), refused('PathOutside', /leads out/));
+  });
+
+  it('takes an output of one file, of a whole container, and no folder marks', async () => {
+    const names = async (blobs: Stored, path: string) => {
+      const { files } = await fetchOutput(located(containerOf(blobs).container, path), mkdtempSync(join(folder, 'x-')));
+      return files.map((file) => file.path);
+    };
+    assert.deepEqual(await names({ 'out/model.pkl': 'm', 'out/model.pkl2': 'no' }, 'out/model.pkl'), ['model.pkl']);
+    assert.deepEqual(await names({ 'a.txt': 'a', 'b/c': 'c' }, ''), ['a.txt', 'b/c']);
+    // A folder's mark is an empty blob: of its name (Data Lake), or of its name with a slash. An empty file is a file.
+    assert.deepEqual(await names({ out: '', 'out/': '', 'out/sub/': '', 'out/sub': '', 'out/sub/x': '1' }, 'out'), ['sub/x']);
+    assert.deepEqual(await names({ 'out/empty': '' }, 'out/empty'), ['empty']);
+  });
+
+  it('fetches the very bytes that were listed, or fails', async () => {
+    const { container, reads } = containerOf({ 'out/a': 'four' });
+    await fetchOutput(located(container), join(folder, 'good'));
+    assert.deepEqual(reads, [{ name: 'out/a', ifMatch: '"4"' }]);
+    for (const [text, words] of [
+      ['fou', /a has 4 bytes, but 3 arrived/],
+      ['four.', /4 bytes, but 5/],
+      [undefined, /went away/],
+    ] as const) {
+      const other = containerOf({ 'out/a': 'four' }, async () => text);
+      await assert.rejects(fetchOutput(located(other.container), join(folder, 'bad')), refused('OutputChanged', words));
+      assert.equal(other.reads.length, 1);
+    }
+    const replaced = new Failure('read x: ConditionNotMet', { code: 'ConditionNotMet', status: 412 });
+    // Before its first byte, and when a broken line is taken up again.
+    for (const stream of [undefined, () => Readable.from(broken())]) {
+      const { container: changed } = containerOf({ 'out/a': 'four' });
+      changed.read = async () => (stream ? { stream: stream(), size: 4, etag: '' } : Promise.reject(replaced));
+      await assert.rejects(
+        fetchOutput(located(changed), join(folder, 'bad')),
+        refused('OutputChanged', /out\/a was changed while it was fetched.*again/),
+      );
+    }
+    async function* broken() {
+      yield await Promise.resolve(Buffer.from('fo'));
+      throw replaced;
+    }
+  });
+
+  it('reads again what passes by itself, three times in all, and nothing else', async () => {
+    const flaky = (fails: number, status: number) => {
+      let left = fails;
+      return containerOf({ 'out/a': 'x' }, async (_name, text) => {
+        if (left-- > 0) throw new Failure('no', { code: `Http${status}`, status });
+        return text;
+      });
+    };
+    const good = flaky(2, 503);
+    assert.equal((await fetchOutput(located(good.container), folder)).bytes, 1);
+    for (const [given, reads] of [
+      [flaky(9, 503), 3],
+      [flaky(9, 403), 1],
+    ] as const) {
+      await assert.rejects(fetchOutput(located(given.container), folder), Failure);
+      assert.equal(given.reads.length, reads);
+    }
+  });
+
+  it('leaves nothing that still writes when a file has failed: the next try has the folder for itself', async () => {
+    const blobs = Object.fromEntries(Array.from({ length: 60 }, (_, n) => [`out/${n}`, 'x']));
+    let running = 0;
+    const given = containerOf(blobs, async (name, text) => {
+      if (name === 'out/3') throw new Failure('no rights', { code: 'AuthorizationFailure', status: 403 });
+      running += 1;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      running -= 1;
+      return text;
+    });
+    await assert.rejects(fetchOutput(located(given.container), folder), refused('AuthorizationFailure', /no rights/));
+    assert.equal(running, 0);
+    const { length } = given.reads;
+    assert.ok(length <= 17, `${length} reads`);
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    assert.equal(given.reads.length, length);
+  });
+});
+
+describe('where an output lies', () => {
+  const run = { assetId: 'azureml://locations/x/workspaces/y/data/z/versions/1' };
+  /** A workspace whose run history and data plane say this; its datastores hold `blobs`. */
+  function workspaceOf(given: { rundata?: object | 404; resolved?: string; blobs?: Stored }) {
+    const asked: string[] = [];
+    const request = async ({ url, body }: AzureRequest) => {
+      if (url.endsWith('/rundata')) {
+        const { rundata } = given;
+        if (rundata === 404) return { status: 404 };
+        return { status: 200, body: { runMetadata: { outputs: rundata ?? {} } } };
+      }
+      if (url.endsWith('batchGetResolvedUris')) {
+        asked.push(url.replace('https://api/ws/', ''));
+        const [id = ''] = (body as { values: string[] }).values;
+        return given.resolved ? { status: 200, body: { values: { [id]: { uri: given.resolved } } } } : { status: 400, body: {} };
+      }
+      return { status: 200, body: { name: url.split('/').at(-1), properties: properties } };
+    };
+    const properties = { datastoreType: 'AzureBlob', accountName: 'acct', containerName: 'c', credentials: null };
+    const azure = {
+      connection: { resourceManager: 'https://management.azure.com' },
+      request,
+      blobs: () => containerOf(given.blobs ?? {}).container,
+      async *list() {
+        yield await Promise.resolve({ name: 'default', properties });
+      },
+    };
+    const workspace = { id: '/ws', workspace: 'w', azure, facts: async () => ({ api: 'https://api' }) };
+    return { workspace: workspace as unknown as Workspace, asked };
+  }
+  const job = (outputs: JobState['outputs'] = { m: { type: 'uri_folder' }, default: { type: 'uri_folder' } }): JobState =>
+    ({ name: 'j', outputs }) as JobState;
+  const whereabouts = async (given: Parameters<typeof workspaceOf>[0], of = job()) => {
+    const { path, uri } = await locateOutput(workspaceOf(given).workspace, of, 'm');
+    return [path, uri];
+  };
+
+  it('ARM says it, or run history, or the data plane of what run history names', async () => {
+    const uri = 'azureml://datastores/d/paths/a/b/';
+    const said = job({ m: { type: 'uri_folder', uri } });
+    assert.deepEqual(await whereabouts({ rundata: { m: { assetId: 'azureml://datastores/x/paths/no' } } }, said), ['a/b', uri]);
+    assert.deepEqual(await whereabouts({ rundata: { m: { assetId: uri } } }), ['a/b', uri]);
+    assert.deepEqual(await whereabouts({ rundata: { m: run }, resolved: uri }), ['a/b', uri]);
+    for (const [assetId, room] of [
+      [run.assetId, 'data/v1.0/ws/dataversion/batchGetResolvedUris'],
+      ['azureml://locations/x/workspaces/y/models/z/versions/1', 'modelregistry/v1.0/ws/models/batchGetResolvedUris'],
+    ] as const) {
+      const { workspace, asked } = workspaceOf({ rundata: { m: { assetId } }, resolved: uri });
+      await locateOutput(workspace, job(), 'm');
+      assert.deepEqual(
+        asked.map((url) => url.replace('https://api/', '')),
+        [room],
+      );
+    }
+  });
+
+  it('else where the service puts outputs by default, if there is anything', async () => {
+    const blobs = { 'azureml/j/m2/x': '1', 'dataset/j/m/x': '1' };
+    assert.deepEqual(await whereabouts({ rundata: 404, blobs }), [
+      'dataset/j/m',
+      'azureml://datastores/default/paths/dataset/j/m/',
+    ]);
+    assert.equal((await whereabouts({ rundata: { m: run }, blobs: { 'azureml/j/m/x': '1' } }))[0], 'azureml/j/m');
+    const missing = (of: JobState, words: RegExp) =>
+      assert.rejects(whereabouts({ blobs: { 'azureml/j/m2/x': '1' } }, of), refused('OutputNotFound', words));
+    await missing(job(), /Its outputs: m\.$/);
+    await missing(job({ default: { type: 'uri_folder' } }), /names no outputs/);
+    assert.deepEqual(outputNames(job()), ['m']);
   });
 });
