@@ -1,0 +1,197 @@
+/** Uploads: the bytes that were hashed and no others, nothing twice, nothing after a failure or a cancel, so many at a time. */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { statSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { Lanes, uploadFiles } from '../../src/aml/assets-upload.js';
+import type { SnapshotFile } from '../../src/aml/snapshot/types.js';
+import { Failure } from '../../src/azure/errors.js';
+import type { BlobContainer } from '../../src/azure/types.js';
+import { cleanUp, files } from './compile/support.js';
+
+const block = 8 * 1024 * 1024;
+const md5 = (bytes: Uint8Array) => createHash('md5').update(bytes).digest('base64');
+
+/** Blobs as storage keeps them. `before` is awaited before anything is written. */
+class Store {
+  readonly blobs = new Map<string, { bytes: Buffer; ids: string[] }>();
+  /** Not committed yet. */
+  readonly blocks = new Map<string, Buffer>();
+  readonly #committed = new Map<string, Buffer>();
+  readonly written: string[] = [];
+  running = 0;
+  most = 0;
+  constructor(readonly before: (name: string, signal?: AbortSignal) => Promise<void> | void = () => undefined) {}
+
+  async #write(what: string, signal: AbortSignal | undefined, body: () => void): Promise<void> {
+    this.written.push(what);
+    this.most = Math.max(this.most, ++this.running);
+    try {
+      await new Promise((resolve) => setImmediate(resolve));
+      await this.before(what, signal);
+      signal?.throwIfAborted();
+      body();
+    } finally {
+      this.running -= 1;
+    }
+  }
+
+  readonly container = {
+    list: (prefix: string) => this.#list(prefix),
+    writeBytes: async (name: string, bytes: Buffer, { signal }: { signal?: AbortSignal } = {}) => {
+      await this.#write(name, signal, () => this.blobs.set(name, { bytes: Buffer.from(bytes), ids: [] }));
+      return { etag: '' };
+    },
+    putBlock: async (name: string, id: string, bytes: Buffer, signal?: AbortSignal) => {
+      // The caller may reuse its memory.
+      const own = Buffer.from(bytes);
+      await this.#write(`${name} ${id}`, signal, () => this.blocks.set(id, own));
+    },
+    commitBlocks: async (name: string, ids: string[]) => {
+      this.written.push(`${name} commit`);
+      for (const [id, bytes] of this.blocks) this.#committed.set(id, bytes);
+      this.blocks.clear();
+      this.blobs.set(name, { bytes: Buffer.concat(ids.map((id) => this.#committed.get(id) ?? assert.fail(id))), ids });
+      return { etag: '' };
+    },
+    committedBlocks: async (name: string) => this.blobs.get(name)?.ids ?? [],
+    uncommittedBlocks: async () => [...this.blocks].map(([id, { length }]) => ({ id, size: length })),
+  } as unknown as BlobContainer;
+
+  async *#list(prefix: string) {
+    for (const [name, { bytes, ids }] of this.blobs) {
+      await Promise.resolve();
+      const sum = ids.length > 0 ? {} : { md5: md5(bytes) };
+      if (name.startsWith(prefix)) yield { name, size: bytes.length, etag: '', lastModified: new Date(), ...sum };
+    }
+  }
+}
+
+describe('uploads', () => {
+  afterEach(cleanUp);
+
+  /** Files as the walk has found them. */
+  function found(given: Record<string, string | Buffer>): SnapshotFile[] {
+    const folder = files(given);
+    return Object.keys(given).map((name) => {
+      const { size, mtimeMs } = statSync(folder.path(name));
+      return { path: folder.path(name), name, size, mtimeMs };
+    });
+  }
+  const upload = (store: Store, list: readonly SnapshotFile[], options: { resume?: boolean; signal?: AbortSignal } = {}) =>
+    uploadFiles(store.container, 'p/', list, { resume: false, lanes: new Lanes(), ...options });
+  const changed = (error: unknown) =>
+    error instanceof Failure && error.code === 'FileChanged' && error.details.file !== undefined;
+
+  it('sends no bytes but those that were hashed: another size, another time, gone', async () => {
+    const sizes = { small: 'x'.repeat(10), middle: 'y'.repeat(300_000), large: Buffer.alloc(block + 1, 'z') };
+    for (const [name, content] of Object.entries(sizes)) {
+      const changes: ((path: string) => void)[] = [
+        (path) => writeFileSync(path, 'longer'.repeat(content.length)),
+        // The same size: only the time tells.
+        (path) => (writeFileSync(path, Buffer.alloc(content.length, 'n')), utimesSync(path, 1, 1)),
+        (path) => unlinkSync(path),
+      ];
+      for (const change of changes) {
+        const store = new Store();
+        const list = found({ [name]: content });
+        change(list[0]?.path ?? '');
+        await assert.rejects(upload(store, list), changed, name);
+        assert.equal(store.blobs.size, 0);
+      }
+    }
+  });
+
+  it('resumes: what is there with the same bytes stays, whole files and blocks; another of the same size does not', async () => {
+    const large = Buffer.alloc(2 * block + 5, 'a');
+    large.write('b', block);
+    const list = found({ same: 'same', other: 'new', large });
+    const store = new Store();
+    store.blobs.set('p/same', { bytes: Buffer.from('same'), ids: [] });
+    store.blobs.set('p/other', { bytes: Buffer.from('old'), ids: [] });
+    assert.deepEqual(await upload(store, list, { resume: true }), { files: 2, bytes: 3 + large.length, reused: 1 });
+    assert.equal(store.blobs.get('p/other')?.bytes.toString(), 'new');
+    assert.ok(store.blobs.get('p/large')?.bytes.equals(large));
+    // All is there now.
+    store.written.length = 0;
+    assert.deepEqual(await upload(store, list, { resume: true }), { files: 0, bytes: 0, reused: 3 });
+    assert.deepEqual(store.written, []);
+    // One block differs, in a file of the same size: that block goes, and the list of blocks.
+    large.write('c', block);
+    const next = found({ large });
+    assert.deepEqual(await upload(store, next, { resume: true }), { files: 1, bytes: block, reused: 0 });
+    assert.equal(store.written.length, 2);
+    assert.ok(store.blobs.get('p/large')?.bytes.equals(large));
+    // A run that was killed left blocks that nobody committed.
+    const cut = new Store((what) => {
+      if (what.includes(' 000002-')) throw new Failure('no', { code: 'Http403', status: 403 });
+    });
+    await assert.rejects(upload(cut, next, { resume: true }), /no/);
+    assert.equal(cut.blobs.size, 0);
+    const again = new Store();
+    for (const [id, bytes] of cut.blocks) again.blocks.set(id, bytes);
+    assert.deepEqual(await upload(again, next, { resume: true }), { files: 1, bytes: 5, reused: 0 });
+    assert.ok(again.blobs.get('p/large')?.bytes.equals(large));
+  });
+
+  it('one that fails stops the others: nothing starts after it, nothing runs on, and its error is the one that is told', async () => {
+    const list = found(Object.fromEntries(Array.from({ length: 60 }, (_, n) => [`f${n}`, `${n}`])));
+    const stopped: string[] = [];
+    const store = new Store(async (name, signal) => {
+      if (name === 'p/f3') throw new Failure('storage says no', { code: 'AuthorizationFailure', status: 403 });
+      if (!signal?.aborted) await new Promise((resolve) => signal?.addEventListener('abort', resolve));
+      stopped.push(name);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    });
+    await assert.rejects(upload(store, list), /storage says no/);
+    assert.equal(store.running, 0);
+    // The lane that it left may have let one in.
+    assert.ok(store.written.length <= 17, `${store.written.length} of 60`);
+    assert.equal(stopped.length, store.written.length - 1);
+    assert.equal(store.blobs.size, 0);
+  });
+
+  it('a cancel stops it, also in the midst of a large file', async () => {
+    for (const list of [
+      found({ large: Buffer.alloc(9 * block, 'a') }),
+      found(Object.fromEntries(Array.from({ length: 60 }, (_, n) => [`f${n}`, '']))),
+    ]) {
+      const abort = new AbortController();
+      const store = new Store(() => abort.abort(new Error('cancelled here')));
+      await assert.rejects(upload(store, list, { signal: abort.signal }), /cancelled here/);
+      assert.ok(store.written.length <= 16, store.written.join());
+      assert.equal(store.blobs.size, 0);
+      assert.equal(store.running, 0);
+    }
+  });
+
+  it('keeps to its lanes: sixteen files, four blocks of one file, and each that ends lets the next one in', async () => {
+    const many = new Store();
+    const list = found(Object.fromEntries(Array.from({ length: 80 }, (_, n) => [`f${n}`, 'x'])));
+    assert.equal((await upload(many, list)).files, 80);
+    assert.equal(many.most, 16);
+    // Held until four are under way, and a moment for a fifth.
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const one: Store = new Store(async () => {
+      if (one.running === 4) setTimeout(release, 300);
+      await held;
+    });
+    assert.equal((await upload(one, found({ large: Buffer.alloc(9 * block, 'a') }))).bytes, 9 * block);
+    assert.equal(one.most, 4);
+    const lanes = new Lanes(2);
+    let running = 0;
+    let most = 0;
+    const work = async (fails: boolean) => {
+      most = Math.max(most, ++running);
+      await new Promise((resolve) => setImmediate(resolve));
+      running -= 1;
+      if (fails) throw new Error('one of them');
+    };
+    // Failures free their lane as well, and the count stays right over several rounds.
+    for (let round = 0; round < 3; round++) {
+      const results = await Promise.allSettled(Array.from({ length: 9 }, (_, n) => lanes.run(() => work(n % 2 === 0))));
+      assert.equal(results.filter(({ status }) => status === 'rejected').length, 5);
+    }
+    assert.equal(most, 2);
+  });
+});
