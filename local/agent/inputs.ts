@@ -88,14 +88,17 @@ function find<Known extends { id: string; name: string }>(all: Known[], wanted: 
   });
 }
 
-/** Required inputs that are shown and empty: what the server refuses before a job starts, and the agent does not look at. */
-export function missingInputs(definition: TaskDefinition, given: Record<string, string>): string[] {
-  const valueOf = (name: string): string => {
-    const input = findInput(definition, name);
-    if (!input) return '';
-    const key = Object.keys(given).find((entry) => findInput(definition, entry) === input);
-    return (key === undefined ? String(input.defaultValue ?? '') : (given[key] ?? '')).trim();
-  };
+/** The value that an input has: as given (by name or alias, in any case), else its default; '' when the task has no such input. */
+export function inputValue(definition: TaskDefinition, given: Readonly<Record<string, string>>, name: string): string {
+  const input = findInput(definition, name);
+  if (!input) return '';
+  const key = Object.keys(given).find((entry) => findInput(definition, entry) === input);
+  return (key === undefined ? String(input.defaultValue ?? '') : (given[key] ?? '')).trim();
+}
+
+/** Names of required inputs that are shown and empty: what the server refuses before a job starts, and the agent does not look at. */
+export function missingInputs(definition: TaskDefinition, given: Readonly<Record<string, string>>): string[] {
+  const valueOf = (name: string): string => inputValue(definition, given, name);
   const groupRule = (input: TaskInput): string | undefined =>
     definition.groups?.find((group) => group.name === input.groupName)?.visibleRule;
   return definition.inputs

@@ -9,7 +9,8 @@ import { OutputRules } from './outputs.js';
 import { callerPlaces, placeMessages } from './places.js';
 import { checkProtection } from './protection.js';
 import { checkSecrets } from './secrets.js';
-import { type TaskDefinition, taskDefinitions } from './task-definitions.js';
+import type { TaskDefinition } from '../../agent/task-definition.js';
+import { taskDefinitions } from './task-definitions.js';
 import { checkTask } from './tasks.js';
 import { everyStep, type Finding, type Report } from './types.js';
 

@@ -1,7 +1,8 @@
 /** `$(step.variable)` and `variables['step.variable']` whose step is not in the job (sheet azure-pipelines-yaml 1.5). */
+import { nearest } from '../../../src/aml/compile/problems.js';
 import { type ExpandedJob, type ExpandedPipeline, type ExpandedStage, jobName, outputKey } from '../expand/index.js';
-import { distance } from './distance.js';
-import { definitionOf, type TaskDefinition } from './task-definitions.js';
+import type { TaskDefinition } from '../../agent/task-definition.js';
+import { definitionOf } from './task-definitions.js';
 import { everyStep, type PlacedStep, type Report } from './types.js';
 
 /** First words of names that the service or the agent sets. */
@@ -26,7 +27,12 @@ export function checkMacros(pipeline: ExpandedPipeline, definitions: readonly Ta
           (other) => other.step.name?.toLowerCase() === name.toLowerCase() && sets(other, variable, definitions),
         );
         const producers = own.filter((other) => other.step !== step && sets(other, variable, definitions));
-        const near = producers.find((other) => distance((other.step.name ?? '').toLowerCase(), name.toLowerCase()) <= 2);
+        const meant = nearest(
+          name,
+          producers.flatMap((other) => other.step.name ?? []),
+          2,
+        );
+        const near = producers.find((other) => meant !== undefined && other.step.name === meant);
         if (far) report('output-reference', 'error', elsewhere(far, stage, job, variable), node, property);
         else if (near || (producers.length > 0 && !scopes.some(({ group }) => group !== undefined))) {
           const hint = `Did you mean '${near?.step.name ?? producers[0]?.step.name ?? ''}.${variable}'?`;

@@ -1,10 +1,11 @@
 /** Names that the service takes without a word: tasks and connections that are nearly ours, moving templates, the job name `deploy`. */
+import { nearest } from '../../../src/aml/compile/problems.js';
 import type { EnvironmentsFile } from '../../../src/devops/environments-file.js';
 import { checkNames, checkSyntax } from '../expressions/evaluate.js';
 import { ExpressionError, type Value } from '../expressions/values.js';
 import { type Catalogue, type ExpandedPipeline, type NormalMapping } from '../expand/index.js';
-import { distance } from './distance.js';
-import { definitionOf, type TaskDefinition } from './task-definitions.js';
+import type { TaskDefinition } from '../../agent/task-definition.js';
+import { definitionOf } from './task-definitions.js';
 import { everyStep, type PlacedStep, type Report } from './types.js';
 
 interface NameOptions {
@@ -38,8 +39,13 @@ export function checkNamesOf(
 
 function checkTaskName({ step }: PlacedStep, definitions: readonly TaskDefinition[], report: Report): void {
   if (definitionOf(definitions, step.task)) return;
-  const name = (step.task.split('@')[0]?.split('.').at(-1) ?? '').toLowerCase();
-  const near = definitions.find((definition) => distance(definition.name.toLowerCase(), name) <= 3);
+  const name = step.task.split('@')[0]?.split('.').at(-1) ?? '';
+  const meant = nearest(
+    name,
+    definitions.map((definition) => definition.name),
+    3,
+  );
+  const near = definitions.find((definition) => definition.name === meant);
   if (near)
     report(
       'task-name',
@@ -64,7 +70,11 @@ function checkConnections(
     const value = step.inputs?.[input.name] ?? '';
     if (!input.type.startsWith('connectedService') || value === '' || /\$[([]/.test(value)) continue;
     if (names.some((name) => name.toLowerCase() === value.toLowerCase())) continue;
-    const near = names.find((name) => isTypo(name.toLowerCase(), value.toLowerCase()));
+    const near = nearest(
+      value,
+      names.filter((name) => letters(name) !== letters(value)),
+      2,
+    );
     const hint = near === undefined ? '' : ` Did you mean '${near}'?`;
     if (known || near !== undefined)
       report(
@@ -77,9 +87,9 @@ function checkConnections(
   }
 }
 
-/** A slip of the keyboard, and not another number. */
-function isTypo(name: string, value: string): boolean {
-  return name.replace(/\d+/g, '') !== value.replace(/\d+/g, '') && distance(name, value) <= 2;
+/** Names that differ in their numbers only are names of different things, not slips of the keyboard. */
+function letters(name: string): string {
+  return name.toLowerCase().replace(/\d+/g, '');
 }
 
 const agentFunctions = ['always', 'canceled', 'failed', 'succeeded', 'succeededOrFailed'];

@@ -1,4 +1,5 @@
 /** References to output variables against the steps that set them (sheet azure-pipelines-yaml 1.5), and names in runtime expressions. */
+import { nearest } from '../../../src/aml/compile/problems.js';
 import {
   type ExpandedJob,
   type ExpandedPipeline,
@@ -12,8 +13,8 @@ import { checkNames, checkSyntax } from '../expressions/evaluate.js';
 import type { Expression } from '../expressions/parser.js';
 import { isRuntimeExpression } from '../expressions/runtime.js';
 import { ExpressionError } from '../expressions/values.js';
-import { distance } from './distance.js';
-import { definitionOf, type TaskDefinition } from './task-definitions.js';
+import type { TaskDefinition } from '../../agent/task-definition.js';
+import { definitionOf } from './task-definitions.js';
 import { hooksOf, type Report } from './types.js';
 
 interface Reference {
@@ -212,7 +213,7 @@ export class OutputRules {
     const tail = key.split('.').slice(-2).join('.').toLowerCase();
     const near =
       candidates.find((candidate) => candidate.toLowerCase().endsWith(`.${tail}`) || candidate.toLowerCase() === tail) ??
-      candidates.find((candidate) => distance(candidate.toLowerCase(), wanted) <= 2);
+      nearest(wanted, candidates, 2);
     const hint =
       near !== undefined
         ? `Did you mean '${near}'?`

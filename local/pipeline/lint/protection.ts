@@ -1,7 +1,9 @@
 /** Environments that exist, and production behind an environment that asks somebody. */
 import type { EnvironmentsFile } from '../../../src/devops/environments-file.js';
 import { type Catalogue, type ExpandedPipeline, jobName } from '../expand/index.js';
-import { definitionOf, inputValue, type TaskDefinition } from './task-definitions.js';
+import { inputValue } from '../../agent/inputs.js';
+import type { TaskDefinition } from '../../agent/task-definition.js';
+import { definitionOf } from './task-definitions.js';
 import { everyStep, type Report } from './types.js';
 
 /** What counts as production when nothing else is said: a word `prod`, `production`, `prd` or `live` in a name. */

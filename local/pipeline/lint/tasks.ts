@@ -1,12 +1,14 @@
 /** Inputs of our tasks: names, required ones, allowed values, what must be known when the YAML is compiled, gates, files. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { nearest } from '../../../src/aml/compile/problems.js';
 import { compileGate } from '../../../src/release/gate.js';
 import { Refusal } from '../../../src/release/refusal.js';
 import { builtInTasks, jobName } from '../expand/index.js';
 import { modelNamePattern } from '../../../src/task/inputs.js';
-import { distance } from './distance.js';
-import { definitionOf, inputValue, isVisible, type TaskDefinition, type TaskInput } from './task-definitions.js';
+import { findInput, inputValue, missingInputs } from '../../agent/inputs.js';
+import type { TaskDefinition, TaskInput } from '../../agent/task-definition.js';
+import { definitionOf } from './task-definitions.js';
 import type { PlacedStep, Report } from './types.js';
 
 /** @param root folder of the `self` repository, where job files are looked for */
@@ -27,7 +29,8 @@ export function checkTask(placed: PlacedStep, definitions: readonly TaskDefiniti
   }
   const inputs = step.inputs ?? {};
   checkNames(placed, definition, inputs, report);
-  for (const input of definition.inputs) checkInput(placed, definition, input, inputs, report);
+  const needed = missingInputs(definition, inputs);
+  for (const input of definition.inputs) checkInput(placed, definition, input, needed.includes(input.name), report);
   if (definition.inputs.some(({ name }) => name === 'gate')) checkGate(placed, inputValue(definition, inputs, 'gate'), report);
   checkFile(placed, inputValue(definition, inputs, 'pipelineFile'), root, report);
 }
@@ -35,31 +38,23 @@ export function checkTask(placed: PlacedStep, definitions: readonly TaskDefiniti
 function checkNames({ step }: PlacedStep, definition: TaskDefinition, inputs: Record<string, string>, report: Report): void {
   const known = definition.inputs.flatMap(({ name, aliases }) => [name, ...(aliases ?? [])]);
   for (const name of Object.keys(inputs)) {
-    if (known.some((other) => other.toLowerCase() === name.toLowerCase())) continue;
-    const near = known.find((other) => distance(other.toLowerCase(), name.toLowerCase()) <= 2);
+    if (findInput(definition, name)) continue;
+    const near = nearest(name, known, 2);
     const hint = near === undefined ? `Its inputs are ${known.join(', ')}.` : `Did you mean '${near}'?`;
     report('task-input', 'error', `${definition.name} has no input '${name}'. ${hint}`, step.inputs ?? step, name);
   }
 }
 
-function checkInput(
-  placed: PlacedStep,
-  definition: TaskDefinition,
-  input: TaskInput,
-  inputs: Record<string, string>,
-  report: Report,
-): void {
+function checkInput(placed: PlacedStep, definition: TaskDefinition, input: TaskInput, needed: boolean, report: Report): void {
   const { step } = placed;
+  const inputs = step.inputs ?? {};
   const value = inputValue(definition, inputs, input.name);
-  const visible = isVisible(definition, inputs, input.visibleRule);
-  const written = [input.name, ...(input.aliases ?? [])].find((name) =>
-    Object.keys(inputs).some((key) => key.toLowerCase() === name.toLowerCase()),
-  );
-  if (input.required && visible && value.trim() === '') {
+  const written = Object.keys(inputs).find((key) => findInput(definition, key) === input);
+  if (needed) {
     report(
       'task-input',
       'error',
-      `${definition.name} needs the input '${input.name}'${input.label ? ` (${input.label})` : ''}.`,
+      `${definition.name} needs the input '${input.name}' (${input.label}).`,
       step.inputs ?? step,
       written,
     );

@@ -1,4 +1,5 @@
 /** What is refused before anything runs, and which protected resources each stage uses. */
+import { nearest } from '../../../src/aml/compile/problems.js';
 import { Failure } from '../../../src/azure/errors.js';
 import { findInput, missingInputs } from '../../agent/inputs.js';
 import { readDefinition } from '../../agent/task-folder.js';
@@ -13,7 +14,6 @@ import {
   type ExpandedStep,
   type Position,
 } from '../expand/types.js';
-import { distance } from '../lint/distance.js';
 import { builtInSteps } from './builtin.js';
 import { jobKey, stepLists } from './names.js';
 
@@ -176,6 +176,6 @@ function checkTask(
 /** What a name may have been meant to be. */
 function instead(name: string, known: readonly string[]): string {
   if (known.length === 0) return '';
-  const near = known.find((other) => distance(other.toLowerCase(), name.toLowerCase()) <= 2);
+  const near = nearest(name, known, 2);
   return near === undefined ? ` Here there are ${known.join(', ')}.` : ` Did you mean ${near}?`;
 }

@@ -91,10 +91,14 @@ export function oneOf(values: readonly string[]): string {
   return `${values.slice(0, -1).join(', ')} or ${values[values.length - 1] ?? ''}`;
 }
 
-/** The candidate nearest to a mistyped word, if any is near. */
-export function nearest(word: string, candidates: readonly string[]): string | undefined {
+/** The candidate nearest to a mistyped word in any case, if one is within `most` edits (default: a third of the word). */
+export function nearest(
+  word: string,
+  candidates: readonly string[],
+  most = Math.max(1, Math.floor(word.length / 3)),
+): string | undefined {
   let best: string | undefined;
-  let least = Math.max(1, Math.floor(word.length / 3)) + 1;
+  let least = most + 1;
   for (const candidate of candidates) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase(), least);
     if (distance < least) {
