@@ -1,4 +1,5 @@
 /** One job as ARM and run history tell of it (reference azure-ml-rest §2.1, azure-ml-observed §1 and §2). */
+import { Failure } from '../../azure/errors.js';
 import type { Workspace } from '../workspace.js';
 
 /** What a status word means for somebody who waits. `stalled`: NotResponding or Unknown, which may pass. */
@@ -121,24 +122,39 @@ export async function readJob(
   return undefined;
 }
 
+/** Somebody has asked for its end, which takes the service up to two minutes. */
+export function isEnding({ status }: JobState): boolean {
+  return /^cancelrequested$/i.test(status);
+}
+
 /**
  * Asks the service to end a job; does not wait for the end (that takes it 30 to 120 s, observed §1).
- * Gives `requested`, `over` (it had ended), or `missing`.
+ * Gives `requested`, `over` (it had ended), or `missing`. Errors: a refusal, when the job itself does not say that it has ended or is ending.
  */
 export async function cancelJob(
   workspace: Workspace,
   name: string,
   signal?: AbortSignal,
 ): Promise<'requested' | 'over' | 'missing'> {
-  const { status } = await workspace.azure.request({
-    method: 'POST',
-    url: `${workspace.id}/jobs/${encodeURIComponent(name)}/cancel`,
-    // Asking twice changes nothing.
-    retries: 5,
-    accept: [400, 404, 409],
-    operation: `cancel job ${name}`,
-    ...(signal ? { signal } : {}),
-  });
-  if (status === 404) return 'missing';
-  return status === 400 || status === 409 ? 'over' : 'requested';
+  const extra = signal ? { signal } : {};
+  try {
+    const { status } = await workspace.azure.request({
+      method: 'POST',
+      url: `${workspace.id}/jobs/${encodeURIComponent(name)}/cancel`,
+      // Asking twice changes nothing.
+      retries: 5,
+      accept: [404],
+      operation: `cancel job ${name}`,
+      ...extra,
+    });
+    return status === 404 ? 'missing' : 'requested';
+  } catch (error) {
+    // A job that has ended may be a reason to refuse; so may something else, and then the job runs on.
+    if (!(error instanceof Failure) || (error.details.status !== 400 && error.details.status !== 409)) throw error;
+    const job = await readJob(workspace, name, extra);
+    if (!job) return 'missing';
+    if (job.phase === 'completed' || job.phase === 'failed' || job.phase === 'canceled') return 'over';
+    if (isEnding(job)) return 'requested';
+    throw error;
+  }
 }

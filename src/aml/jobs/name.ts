@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { Failure } from '../../azure/errors.js';
 import type { Clock } from '../../azure/types.js';
 import type { Workspace } from '../workspace.js';
-import { readJob, type JobState } from './job.js';
+import { isEnding, readJob, type JobState } from './job.js';
 
 /** What makes a step of a run this one, in every attempt of it. No attempt numbers, and no ids that an attempt makes new. */
 interface StepIdentity {
@@ -43,11 +43,6 @@ interface Chosen {
   attempt: number;
   /** Set: attach to it. */
   existing?: JobState;
-}
-
-/** Somebody has asked for its end, which takes up to two minutes: nothing to attach to. */
-function isEnding({ status }: JobState): boolean {
-  return /^cancelrequested$/i.test(status);
 }
 
 /**
