@@ -82,6 +82,12 @@ class StepLog {
     return looked + (scarce && tails.size > 0 && step.phase === 'active' ? handicap(looked - lastData) : 0);
   }
 
+  /** The step has ended. One that does not answer, or is paused, may write again. */
+  get over(): boolean {
+    const { phase } = this.step;
+    return phase === 'completed' || phase === 'failed' || phase === 'canceled';
+  }
+
   /** Whether a user's log is among those that are read; before it there may be only what the service wrote itself. */
   get ofUser(): boolean {
     return [...this.tails.keys()].some((name) => name.startsWith('user_logs/'));
@@ -164,7 +170,7 @@ export class JobLogs {
     log.looked = now;
     // Set first: a look that fails comes round again like any other.
     log.due = now + logInterval(now - log.since, open);
-    const over = log.step.phase !== 'active' && log.step.phase !== 'stalled';
+    const { over } = log;
     let news: News;
     try {
       news = await this.#read(log, now, signal);
@@ -186,8 +192,7 @@ export class JobLogs {
   /** Reads what is new of one step. */
   async #read(log: StepLog, now: number, signal?: AbortSignal): Promise<News> {
     // What the service wrote while it prepared the step gives way to the user's log when that is there.
-    const over = log.step.phase !== 'active';
-    if (!log.ofUser && log.tails.size > 0 && (over || now - log.addressed > longestUnread)) log.needsAddresses = true;
+    if (!log.ofUser && log.tails.size > 0 && (log.over || now - log.addressed > longestUnread)) log.needsAddresses = true;
     const fresh = log.needsAddresses;
     if (fresh) {
       const details = await readDetails(this.#workspace, log.step.logsOf, signal);
