@@ -7,6 +7,7 @@ import { Failure } from '../azure/errors.js';
 import type { BlobContainer } from '../azure/types.js';
 import { onlineLookups } from './assets-lookup.js';
 import { Lanes, uploadFiles } from './assets-upload.js';
+import { inPlace, pendingUpload, resumedUpload } from './code-place.js';
 import { inSnapshotOrder } from './snapshot/hash.js';
 import type { AssetWrite, CodeSnapshot, CompileTarget, LocalData, WriteRequest } from './compile/types.js';
 import { API_VERSIONS } from './compile/versions.js';
@@ -21,18 +22,6 @@ interface OnlineOptions {
   progress?: (upload: { bytes: number; files: number; reused: number }) => void;
   /** What stays the same when a killed run is run again (its job's name): its upload may then be gone on with. */
   resumeKey?: string;
-}
-
-interface PendingUpload {
-  blobReferenceForConsumption?: {
-    blobUri?: string;
-    credential?: { credentialType?: string; sasUri?: string };
-  };
-}
-
-interface Place {
-  container: BlobContainer;
-  uri: string;
 }
 
 /** More than one round of requests: worth the question what is there. */
@@ -92,17 +81,18 @@ class OnlineTarget implements CompileTarget {
         this.upload.reused += snapshot.files.length;
         return found;
       }
-      let place = resumable ? await this.resumedUpload(name, signal) : undefined;
+      let place = resumable ? await resumedUpload(this.workspace, name, signal) : undefined;
       if (!place) {
         if (resumable) name = randomUUID();
-        place = await this.pendingUpload(name, undefined, signal);
+        place = await pendingUpload(this.workspace, name, undefined, signal);
       }
       const id = `${this.workspaceId}/codes/${name}/versions/1`;
-      const { container, uri } = place;
       const prefix = snapshot.folder === '' ? '' : `${snapshot.folder}/`;
-      // Whether the container is a new one is the service's affair: what lies in it tells.
-      await this.send(container, prefix, snapshot.files, resumable, signal);
-      await this.confirm(container, prefix, snapshot.files, name, '1', signal);
+      const uri = await inPlace(place, async ({ container }, moved) => {
+        // Whether the container is a new one is the service's affair: what lies in it tells.
+        await this.send(container, prefix, snapshot.files, resumable || moved, signal);
+        await this.confirm(container, prefix, snapshot.files, name, '1', signal);
+      });
       const made = this.put(
         id,
         API_VERSIONS.code,
@@ -149,41 +139,6 @@ class OnlineTarget implements CompileTarget {
     });
     if (there.status === 404) throw error;
     return id;
-  }
-
-  /** The upload of that name, begun or begun before; undefined where the service does not take the name a second time. */
-  private async resumedUpload(name: string, signal?: AbortSignal): Promise<Place | undefined> {
-    try {
-      return await this.pendingUpload(name, name, signal);
-    } catch (error) {
-      signal?.throwIfAborted();
-      if (error instanceof Failure && (error.details.status === 400 || error.details.status === 409)) return undefined;
-      throw error;
-    }
-  }
-
-  private async pendingUpload(name: string, pendingUploadId: string | undefined, signal?: AbortSignal): Promise<Place> {
-    const id = `${this.workspaceId}/codes/${name}/versions/1`;
-    const { body } = await this.workspace.azure.request<PendingUpload | undefined>({
-      method: 'POST',
-      url: `${id}/startPendingUpload`,
-      apiVersion: API_VERSIONS.code,
-      body: { ...(pendingUploadId ? { pendingUploadId } : {}), pendingUploadType: 'TemporaryBlobReference' },
-      // A place for bytes that nobody uses costs nothing: it may be asked for again.
-      retries: 5,
-      operation: 'start the upload of the code',
-      ...(signal ? { signal } : {}),
-    });
-    const place = body?.blobReferenceForConsumption;
-    const sas = place?.credential?.sasUri;
-    const uri = (place?.blobUri ?? sas?.split('?')[0])?.replace(/\/+$/, '');
-    if (uri === undefined) {
-      throw new Failure('The workspace gave no place to upload code to.', { code: 'PendingUploadIncomplete' });
-    }
-    const container = sas
-      ? this.workspace.azure.blobs(sas.split('?')[0] ?? uri, { kind: 'sas', token: sas.slice(sas.indexOf('?') + 1) })
-      : this.workspace.azure.blobs(uri, { kind: 'entra' });
-    return { container, uri };
   }
 
   async codeUri(snapshot: CodeSnapshot, signal?: AbortSignal): Promise<string> {

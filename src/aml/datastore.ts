@@ -1,4 +1,5 @@
 /** Datastores of a workspace as blob containers: with a key or SAS where the datastore hands them out, else with Entra (design §6 "Storage access"). */
+import { systemClock } from '../azure/azure.js';
 import { Failure } from '../azure/errors.js';
 import type { BlobAuth, BlobContainer } from '../azure/types.js';
 import { formatDatastoreUri, parseDatastoreUri } from './uris.js';
@@ -44,7 +45,7 @@ export function openDatastore(workspace: Workspace, name?: string, signal?: Abor
   let known = opened.get(workspace);
   if (!known) opened.set(workspace, (known = new Map<string, { at: number; datastore: Promise<Datastore> }>()));
   const key = name ?? '';
-  const now = Date.now();
+  const now = systemClock.now();
   const there = known.get(key);
   if (there && now - there.at < keepMs) return there.datastore;
   const datastore = open(workspace, name, signal);
@@ -110,7 +111,7 @@ async function secrets(workspace: Workspace, name: string, account: string, sign
   if (status === 403) return undefined;
   if (body?.sasToken) {
     // No signal: who waits for a fresh one may be another than who opened the datastore.
-    const renewal = { at: Date.now() + keepMs, next: () => secrets(workspace, name, account) };
+    const renewal = { forMs: keepMs, next: () => secrets(workspace, name, account) };
     return { kind: 'sas', token: body.sasToken, renewal };
   }
   if (body?.key) return { kind: 'accountKey', account, key: body.key };

@@ -1,5 +1,6 @@
-/** Errors of Azure in a user's words: what was being done, Azure's own code and message, the ids that support asks for, and what to do. */
+/** Refusals of Azure in a user's words: what was being done, Azure's own code and message, the ids that support asks for, and what to do. */
 import { Failure, type FailureDetails } from './errors.js';
+import { pageTitle } from './foreign.js';
 
 interface ErrorBody {
   code?: unknown;
@@ -112,7 +113,10 @@ export function replyFailure(
     body = record(root['error']) ?? root;
   } catch {
     const xml = /<Code>([^<]*)<\/Code>[\s\S]*?<Message>([^<]*)<\/Message>/.exec(text);
-    body = xml ? { code: xml[1], message: xml[2]?.split('\n')[0] } : { message: text.startsWith('<') ? '' : text.slice(0, 400) };
+    const title = pageTitle({ headers, text });
+    body = xml
+      ? { code: xml[1], message: xml[2]?.split('\n')[0] }
+      : { message: title ?? (text.startsWith('<') ? '' : text.slice(0, 400)) };
   }
   const all = layers(body);
   const general = new Set(['', 'UserError', 'ServiceError', 'BadRequest', 'ValidationError']);
@@ -136,75 +140,4 @@ function ids(
 
 function answered(operation: string, said: string, details: FailureDetails): Failure {
   return new Failure(`Could not ${operation}: ${said} (${details.code}, HTTP ${details.status})`, details);
-}
-
-const dropped = new Set([
-  'ECONNRESET',
-  'ECONNREFUSED',
-  'ECONNABORTED',
-  'ETIMEDOUT',
-  'EPIPE',
-  'EAI_AGAIN',
-  'ENETUNREACH',
-  'ENETDOWN',
-  'EHOSTUNREACH',
-  'ERR_STREAM_PREMATURE_CLOSE',
-  'REQUEST_SEND_ERROR',
-  'PARSE_ERROR',
-]);
-
-function codeOf(error: unknown): string {
-  const code = record(error)?.['code'];
-  return typeof code === 'string' ? code : '';
-}
-
-/** A line that broke: worth another try. Certificates and names that do not exist are not. */
-export function dropsTheLine(error: unknown): boolean {
-  if (error instanceof Failure) return false;
-  return dropped.has(codeOf(error)) || (error instanceof Error && /aborted|socket hang up/i.test(error.message));
-}
-
-/** A failure that passes by itself: the wait for a job goes on over it. */
-export function passesByItself(error: unknown): boolean {
-  if (!(error instanceof Failure)) return dropsTheLine(error);
-  const { status, code } = error.details;
-  if (status !== undefined) return status === 408 || status === 429 || (status >= 500 && status !== 501);
-  return dropped.has(code) || code === 'ENOTFOUND';
-}
-
-/** The Failure of a request that got no answer. */
-export function sendFailure(error: unknown, operation: string, url: string, attempts: number): Failure {
-  if (error instanceof Failure) return error;
-  const { host } = new URL(url);
-  const code = codeOf(error) || 'NoAnswer';
-  const text = error instanceof Error ? error.message : String(error);
-  let advice = 'Check that this agent may reach that host (firewall, proxy, DNS).';
-  if (
-    /ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNKNOWN_CA|CERTIFICATE_|HANDSHAKE_FAILURE)|_(BAD_CERTIFICATE|HANDSHAKE_FAILURE)/.test(
-      code,
-    )
-  ) {
-    advice =
-      'The server refused this machine: it asks for a client certificate that the agent does not have, or does not take the one it has. Configure the agent with --sslclientcert, --sslclientcertkey and --sslclientcertarchive.';
-  } else if (/CERT|SELF_SIGNED|UNABLE_TO_(VERIFY|GET)_|TLS|SSL/.test(code)) {
-    advice =
-      "The server's certificate is not trusted here. If a proxy of your company inspects the traffic, give the agent its CA (configure it with --sslcacert); if the address is wrong, correct it.";
-  } else if (code === 'ProxyCredentials') {
-    advice = `The proxy asks for other credentials (Agent.ProxyUsername, Agent.ProxyPassword). ${byStatus(407, '')}`;
-  } else if (code === 'ProxyForbids') {
-    advice =
-      "The agent's proxy does not let this host through: ask its owner to allow it, or add the host to the agent's .proxybypass.";
-  } else if (code === 'ENOTFOUND') {
-    advice =
-      "The name does not resolve on this agent: check its spelling, the agent's DNS, and private DNS zones when the resource has a private endpoint.";
-  } else if (code === 'ECONNREFUSED') {
-    advice = 'Nothing listens there: check the address, and that the service (or `amlops up`) runs.';
-  }
-  const tries = attempts > 0 ? ` after ${attempts + 1} tries` : '';
-  return new Failure(`Could not ${operation}: no answer from ${host}${tries} (${code}: ${text}).`, {
-    code,
-    operation,
-    advice,
-    cause: error,
-  });
 }

@@ -2,6 +2,7 @@
 import { replyFailure } from './advice.js';
 import { openContainer } from './blobs.js';
 import { Failure } from './errors.js';
+import { brokenJson, foreignReply } from './foreign.js';
 import { Hosts } from './hosts.js';
 import { Http, type HttpRequest } from './http.js';
 import { followOperation } from './operations.js';
@@ -11,8 +12,12 @@ import type { Azure, AzureConnection, AzureRequest, AzureResponse, BlobAuth, Blo
 /** The pinned ARM api-version (design §9: its operations are at hand). */
 const armApiVersion = '2025-09-01';
 
+let origin: number | undefined;
+
 export const systemClock: Clock = {
-  now: () => Date.now(),
+  // Time synchronisation sets an agent's clock back or forward by hours, in the middle of a wait.
+  now: () => (origin ??= Date.now() - performance.now()) + performance.now(),
+  date: () => Date.now(),
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {
       if (signal?.aborted) {
@@ -37,6 +42,8 @@ interface ConnectOptions {
   onSecret: (value: string) => void;
   /** Client name on requests, e.g. `RunAmlPipeline/1.0.0`. */
   userAgent?: string;
+  /** Told in words when a host has not answered for more than a few seconds and is asked again; once, until it answers. */
+  onTrouble?: (text: string) => void;
 }
 
 interface Page<T> {
@@ -75,6 +82,7 @@ class ConnectedAzure implements Azure {
       network: connection,
       clock: options.clock ?? systemClock,
       userAgent: options.userAgent ?? 'azure-machine-learning-mlops',
+      onTrouble: options.onTrouble,
     });
     this.#tokens = new Tokens(this.http, connection, options.onSecret);
   }
@@ -126,18 +134,30 @@ class ConnectedAzure implements Azure {
     } else if (scope === null) {
       this.#signature(url.searchParams.get('sig') ?? '');
     }
+    const json = sending.headers?.['Accept'] === 'application/json';
+    const foreign = foreignReply(operation, url.href, { status: reply.status, headers: reply.headers, text }, json);
+    // A gateway of the data plane may say "no such thing" with a page of its own; the resource manager never does.
+    const meant = reply.status >= 400 && request.accept?.includes(reply.status) && !this.#isManager(url);
+    if (foreign && !meant) throw foreign;
     const expected = (reply.status >= 200 && reply.status < 300) || request.accept?.includes(reply.status);
     if (!expected) throw this.#refusal(replyFailure(operation, reply.status, reply.headers, text));
+    const decoded = decode(text, reply.headers['content-type']);
+    if (json && reply.status < 300 && decoded === text && /json/i.test(reply.headers['content-type'] ?? '') && !isJson(text))
+      throw brokenJson(operation, url.href, reply.status);
     const response: AzureResponse<T> = {
       status: reply.status,
       headers: reply.headers,
-      body: decode(text, reply.headers['content-type']) as T,
+      body: decoded as T,
       text,
       bytes: reply.bytes,
       ambiguous,
     };
     this.#origins.set(response, { method: request.method, url: url.href, scope, operation });
     return response;
+  }
+
+  #isManager(url: URL): boolean {
+    return url.origin === new URL(this.connection.resourceManager).origin;
   }
 
   async #bearer(headers: Record<string, string>, scope: string | null, signal?: AbortSignal): Promise<void> {
@@ -245,5 +265,14 @@ function decode(text: string, type: string | undefined): unknown {
     return JSON.parse(text.replace(/^\uFEFF/, '')) as unknown;
   } catch {
     return text;
+  }
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return text === '';
   }
 }

@@ -4,10 +4,12 @@
  */
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { dropsTheLine, replyFailure } from './advice.js';
+import { replyFailure } from './advice.js';
 import { authorize, storageScope } from './blob-auth.js';
+import { resuming } from './blob-stream.js';
 import { blobItem, blockItems, listPage } from './blob-xml.js';
 import { Failure } from './errors.js';
+import { foreignReply } from './foreign.js';
 import type { Http, HttpRequest, HttpResponse } from './http.js';
 import { sendWithToken, type Tokens } from './tokens.js';
 import type { BlobAuth, BlobContainer, BlobItem, BlobWriteOptions } from './types.js';
@@ -39,6 +41,9 @@ class Container implements BlobContainer {
   readonly url: string;
   readonly #http: Http;
   #auth: BlobAuth;
+  /** Since when `#auth` is used; whether it came in exchange for another and storage has not taken it yet. */
+  #since: number;
+  #untried = false;
   #renewing: Promise<BlobAuth> | undefined;
   readonly #tokens: Pick<Tokens, 'get' | 'drop'>;
 
@@ -51,6 +56,7 @@ class Container implements BlobContainer {
     this.url = url.href.replace(/\/+$/, '');
     this.#http = http;
     this.#auth = auth;
+    this.#since = http.clock.now();
     this.#tokens = tokens;
   }
 
@@ -58,19 +64,61 @@ class Container implements BlobContainer {
   async #current(): Promise<BlobAuth> {
     const auth = this.#auth;
     const renewal = auth.kind === 'sas' ? auth.renewal : undefined;
-    if (!renewal || Date.now() < renewal.at) return auth;
+    if (!renewal || this.#http.clock.now() - this.#since < (renewal.forMs ?? Infinity)) return auth;
+    return this.#exchanged(renewal);
+  }
+
+  #exchanged(renewal: { next: () => Promise<BlobAuth | undefined> }): Promise<BlobAuth> {
     this.#renewing ??= renewal
       .next()
-      .then((fresh) => (this.#auth = fresh ?? auth))
+      .then((fresh) => {
+        if (fresh) {
+          this.#untried = true;
+          this.#since = this.#http.clock.now();
+          this.#auth = fresh;
+        }
+        return this.#auth;
+      })
       .finally(() => (this.#renewing = undefined));
-    return await this.#renewing;
+    return this.#renewing;
+  }
+
+  /** A fresh SAS for one that storage takes no more (it has expired); undefined where the refusal is meant: of a fresh one, or for another reason. */
+  async #instead(of: BlobAuth, response: HttpResponse): Promise<BlobAuth | undefined> {
+    if (of.kind !== 'sas' || !of.renewal || response.status !== 403) return undefined;
+    const code = response.headers['x-ms-error-code'] ?? /<Code>(\w+)<\/Code>/.exec(response.bytes.toString('utf8'))?.[1];
+    if (code !== 'AuthenticationFailed') return undefined;
+    if (this.#auth !== of) return this.#auth;
+    if (this.#untried) return undefined;
+    const fresh = await this.#exchanged(of.renewal);
+    return fresh === of ? undefined : fresh;
   }
 
   async #send(call: Call): Promise<HttpResponse> {
+    const auth = await this.#current();
+    let response = await this.#sendAs(auth, call);
+    const fresh = await this.#instead(auth, response);
+    if (fresh) {
+      const again = await this.#sendAs(fresh, call);
+      response = { ...again, ambiguous: response.ambiguous || again.ambiguous };
+    }
+    // The bytes of a blob may be a web page themselves: what tells is who signs the reply.
+    const { status, headers, bytes } = response;
+    const text = call.method === 'GET' && status < 300 ? '' : bytes.toString('utf8');
+    const foreign = foreignReply(call.what, this.url, { status, headers, text }, false);
+    if (foreign) {
+      response.stream?.destroy();
+      throw foreign;
+    }
+    if (response.status < 300) this.#untried &&= this.#auth !== (fresh ?? auth);
+    if ((response.status >= 200 && response.status < 300) || call.accept?.includes(response.status)) return response;
+    throw storageFailure(call.what, response);
+  }
+
+  async #sendAs(auth: BlobAuth, call: Call): Promise<HttpResponse> {
     const path = call.name === undefined ? '' : `/${call.name.split('/').map(encodeURIComponent).join('/')}`;
     const url = new URL(this.url + path);
     for (const [key, value] of Object.entries(call.query ?? {})) url.searchParams.set(key, value);
-    const auth = await this.#current();
     const { sign, query } = authorize(auth, call.method, url, call.body?.byteLength ?? 0);
     const signed = url.href.replaceAll('+', '%20') + (query ? `${url.search ? '&' : '?'}${query}` : '');
     const sending = {
@@ -82,19 +130,17 @@ class Container implements BlobContainer {
       },
       ...(call.body === undefined ? {} : { body: call.body }),
       signal: call.signal,
-      retries: 5,
+      // Three minutes: an upload of an hour is not given up for a name that does not resolve for two.
+      retries: 10,
       // A slow line still moves 64 KB/s.
       timeoutMs: 60_000 + (call.body?.byteLength ?? 0) / 64,
       stream: call.stream === true,
       ...(call.maxBytes === undefined ? {} : { maxBytes: call.maxBytes }),
       operation: call.what,
     };
-    const response =
-      auth.kind === 'entra'
-        ? await sendWithToken(this.#http, this.#tokens, storageScope, sending, sign)
-        : await this.#http.send({ ...sending, prepare: sign });
-    if ((response.status >= 200 && response.status < 300) || call.accept?.includes(response.status)) return response;
-    throw storageFailure(call.what, response);
+    return auth.kind === 'entra'
+      ? await sendWithToken(this.#http, this.#tokens, storageScope, sending, sign)
+      : await this.#http.send({ ...sending, prepare: sign });
   }
 
   async *list(prefix: string, signal?: AbortSignal): AsyncIterable<BlobItem> {
@@ -296,31 +342,4 @@ function storageFailure(what: string, response: HttpResponse): Failure {
     status: response.status,
     operation: what,
   });
-}
-
-async function* resuming(
-  first: Readable,
-  start: number,
-  end: number,
-  reopen: (position: number) => Promise<Readable | undefined>,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Buffer> {
-  let position = start;
-  let stream: Readable | undefined = first;
-  for (let tries = 0; ;) {
-    try {
-      for await (const piece of stream as AsyncIterable<Buffer>) {
-        position += piece.length;
-        tries = 0;
-        yield piece;
-      }
-      if (position >= end) return;
-      throw Object.assign(new Error(`the reply ended at byte ${position} of ${end}`), { code: 'ERR_STREAM_PREMATURE_CLOSE' });
-    } catch (error) {
-      signal?.throwIfAborted();
-      if (!dropsTheLine(error) || ++tries > 5) throw error;
-      stream = await reopen(position);
-      if (!stream) throw error;
-    }
-  }
 }

@@ -6,7 +6,8 @@ import type { Agent as HttpAgent } from 'node:http';
 import { Agent } from 'node:https';
 import { randomUUID } from 'node:crypto';
 import type { LookupFunction } from 'node:net';
-import type { Readable } from 'node:stream';
+import { pipeline, type Readable } from 'node:stream';
+import { createGunzip, createInflate } from 'node:zlib';
 import {
   createDefaultHttpClient,
   createEmptyPipeline,
@@ -16,7 +17,7 @@ import {
   type PipelineResponse,
 } from '@azure/core-rest-pipeline';
 import { Failure } from './errors.js';
-import { dropsTheLine, sendFailure } from './advice.js';
+import { dropsTheLine, nameUnknown, neverSent, noAnswer, sendFailure } from './line.js';
 import { tlsSettings, type TlsSettings } from './trust.js';
 import type { AgentNetwork, AzureRequest, Clock } from './types.js';
 
@@ -24,6 +25,8 @@ interface HttpOptions {
   network?: AgentNetwork | undefined;
   clock: Clock;
   userAgent?: string | undefined;
+  /** Told in words when an answer has been tried for longer than a few seconds; once, until the host answers again. */
+  onTrouble?: ((text: string) => void) | undefined;
 }
 
 export interface HttpRequest {
@@ -59,6 +62,10 @@ export interface HttpResponse {
 
 const transientStatus = new Set([408, 429, 500, 502, 503, 504]);
 const longestWait = 300_000;
+/** Trouble that passes sooner is no news. */
+const unnoticed = 10_000;
+/** Bytes a second that a reply has to come in at, once it has had its time. */
+const slowest = 1024;
 
 /** Names below `.localhost` are the loopback address (RFC 6761), whatever the resolver knows. */
 const lookupLocalhost: LookupFunction = (host, options, done) => {
@@ -77,6 +84,9 @@ export class Http {
   readonly #agents = new Map<string, HttpAgent>();
   readonly #options: HttpOptions;
   #tls: TlsSettings | undefined;
+  /** Hosts that have answered: their names are right, also when they do not resolve for a while. */
+  readonly #answered = new Set<string>();
+  readonly #troubled = new Set<string>();
 
   constructor(options: HttpOptions) {
     this.#options = options;
@@ -84,12 +94,11 @@ export class Http {
     this.#pipeline.addPolicy(this.#door());
   }
 
-  /** Agent and client name on every request. */
+  /** The agent of every request. */
   #door(): PipelinePolicy {
     return {
       name: 'amlopsDoor',
       sendRequest: async (request, next) => {
-        if (this.#options.userAgent) request.headers.set('User-Agent', this.#options.userAgent);
         const agent = await this.#agentFor(new URL(request.url));
         if (agent) request.agent = agent;
         return next(request);
@@ -106,7 +115,11 @@ export class Http {
     if (agent) return agent;
     this.#tls ??= tlsSettings(network);
     // A free socket is dropped before the service's idle limit: a POST must not meet a half-closed line.
-    const settings = { keepAlive: true, maxFreeSockets: 64, timeout: 30_000, scheduling: 'lifo' as const, ...this.#tls };
+    // Node gives each address of a name 250 ms before it tries the next: too little for a far host, whose every address then "fails".
+    const settings = {
+      ...{ keepAlive: true, maxFreeSockets: 64, timeout: 30_000, scheduling: 'lifo' as const },
+      ...{ autoSelectFamilyAttemptTimeout: 2_500, ...this.#tls },
+    };
     if (key === 'proxy' && proxy) {
       const { proxyAgent } = await import('./proxy.js');
       agent = proxyAgent(proxy, settings);
@@ -128,25 +141,43 @@ export class Http {
    */
   async send(request: HttpRequest): Promise<HttpResponse> {
     const retries = request.retries ?? 0;
+    const { host } = new URL(request.url);
+    const started = this.clock.now();
     let ambiguous = false;
     for (let attempt = 0; ; attempt++) {
       request.signal?.throwIfAborted();
       let wait: number;
+      let trouble: string;
       try {
         const response = await this.#once(request);
+        this.#answered.add(host);
+        if (!transientStatus.has(response.status)) this.#troubled.delete(host);
         if (!transientStatus.has(response.status) || attempt >= retries) return { ...response, ambiguous };
         if (request.throttleOnly && response.status !== 429) return { ...response, ambiguous };
-        wait = retryAfter(response.headers, this.clock.now()) ?? backOff(attempt);
+        const asked = retryAfter(response.headers, this.clock.date());
+        // "At once" is believed once: a date that has passed and much that is no time at all read like it.
+        wait = asked !== undefined && (asked >= 100 || attempt === 0) ? asked : backOff(attempt);
         if (wait > longestWait) return { ...response, ambiguous };
+        trouble = `${host} answers HTTP ${response.status}`;
         if (response.status >= 500 || response.status === 408) ambiguous = true;
         response.stream?.destroy();
       } catch (error) {
         request.signal?.throwIfAborted();
-        if (!dropsTheLine(error) || attempt >= retries || request.throttleOnly) {
+        // A name that never was one is a typing error; the resolver of a machine that has just started gets a moment.
+        const passes = dropsTheLine(error) || (nameUnknown(error) && (this.#answered.has(host) || attempt < 2));
+        const unsent = neverSent(error);
+        if (!passes || attempt >= retries || (request.throttleOnly && !unsent)) {
           throw sendFailure(error, request.operation ?? request.method, request.url, attempt);
         }
-        ambiguous = true;
+        if (!unsent) ambiguous = true;
         wait = backOff(attempt);
+        trouble = noAnswer(error, request.url);
+      }
+      if (this.clock.now() - started + wait > unnoticed && !this.#troubled.has(host)) {
+        this.#troubled.add(host);
+        this.#options.onTrouble?.(
+          `${trouble[0]?.toUpperCase()}${trouble.slice(1)}; trying again${wait > unnoticed ? ` in ${Math.round(wait / 1000)} s` : ''}.`,
+        );
       }
       await this.clock.sleep(wait, request.signal);
     }
@@ -155,17 +186,21 @@ export class Http {
   async #once(request: HttpRequest): Promise<Omit<HttpResponse, 'ambiguous'>> {
     const headers: Record<string, string> = {
       'Accept-Encoding': request.stream ? 'identity' : 'gzip,deflate',
+      ...(this.#options.userAgent ? { 'User-Agent': this.#options.userAgent } : {}),
       ...request.headers,
     };
+    const { body } = request;
+    if (body !== undefined) headers['Content-Length'] = String(Buffer.byteLength(body));
     const requestId = randomUUID();
     // Before `prepare`: a shared key signs every x-ms header.
     headers['x-ms-client-request-id'] = requestId;
     await request.prepare?.(headers);
     const stop = new AbortController();
     const limit = request.timeoutMs ?? 100_000;
-    let timedOut = false;
+    const began = performance.now();
+    let late = '';
     const expire = () => {
-      timedOut = true;
+      late ||= `no answer within ${Math.round(limit / 1000)} s`;
       stop.abort();
     };
     let timer = setTimeout(expire, limit);
@@ -182,8 +217,10 @@ export class Http {
         createPipelineRequest({
           method: request.method,
           url: request.url,
-          headers: createHttpHeaders(headers),
-          ...(request.body === undefined ? {} : { body: request.body }),
+          // What the client reads decides whether it unpacks the body, which it does without noticing that a line breaks: that is done here.
+          headers: createHttpHeaders({ ...headers, 'Accept-Encoding': 'identity' }),
+          requestOverrides: { headers },
+          ...(body === undefined ? {} : { body }),
           abortSignal: stop.signal,
           requestId,
           allowInsecureConnection: request.plainHttp === true,
@@ -197,33 +234,38 @@ export class Http {
         stream.once('close', done);
         return { ...answer, bytes: Buffer.alloc(0), stream };
       }
+      const most = request.maxBytes ?? 64 * 1024 * 1024;
       const bytes = stream
-        ? await allOf(stream, request.maxBytes ?? 64 * 1024 * 1024, request.url, () => {
+        ? await allOf(unpacked(stream, answer.headers['content-encoding']), most, request.url, (size) => {
             clearTimeout(timer);
             timer = setTimeout(expire, limit);
+            const over = performance.now() - began - limit;
+            if (over <= 0 || size >= (over / 1000) * slowest) return;
+            late = `only ${size} bytes of the answer came within ${Math.round((limit + over) / 1000)} s`;
+            expire();
           })
         : Buffer.alloc(0);
       done();
       return { ...answer, bytes };
     } catch (error) {
       done();
-      if (timedOut) {
-        throw Object.assign(new Error(`no answer within ${Math.round(limit / 1000)} s`), { code: 'ETIMEDOUT', cause: error });
-      }
+      // A reply that is not wanted any more must not hold its line open.
+      stop.abort();
+      if (late) throw Object.assign(new Error(late), { code: 'ETIMEDOUT', cause: error });
       throw error;
     }
   }
 }
 
 /** The whole body. (Events: an async iterator costs as much as the rest of a small reply.) */
-function allOf(stream: Readable, maxBytes: number, url: string, onPiece: () => void): Promise<Buffer> {
+function allOf(stream: Readable, maxBytes: number, url: string, onPiece: (size: number) => void): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const pieces: Buffer[] = [];
     let size = 0;
     stream.on('data', (piece: Buffer) => {
-      onPiece();
       size += piece.length;
       pieces.push(piece);
+      onPiece(size);
       if (size > maxBytes)
         stream.destroy(
           new Failure(`The reply of ${new URL(url).host} is larger than ${maxBytes} bytes.`, { code: 'ReplyTooLarge' }),
@@ -235,6 +277,12 @@ function allOf(stream: Readable, maxBytes: number, url: string, onPiece: () => v
       reject(Object.assign(new Error('the reply ended before its body'), { code: 'ERR_STREAM_PREMATURE_CLOSE' })),
     );
   });
+}
+
+/** The body as it was before it was packed for the line. A line that breaks breaks it, too. */
+function unpacked(stream: Readable, encoding: string | undefined): Readable {
+  if (encoding !== 'gzip' && encoding !== 'deflate') return stream;
+  return pipeline(stream, encoding === 'gzip' ? createGunzip() : createInflate(), () => undefined);
 }
 
 function bodyOf(response: PipelineResponse): Readable | undefined {

@@ -20,11 +20,13 @@ class TunnelAgent extends Agent {
   readonly #authorization: Record<string, string>;
   /** A proxy that speaks https itself is one more server that the agent's CA may vouch for. */
   readonly #tls: Pick<AgentOptions, 'secureContext' | 'rejectUnauthorized'>;
+  readonly #attempt: number | undefined;
 
   constructor(proxy: NonNullable<AgentNetwork['proxy']>, settings: AgentOptions) {
     super(settings);
     this.#proxy = new URL(proxy.url);
-    const { secureContext, rejectUnauthorized } = settings;
+    const { secureContext, rejectUnauthorized, autoSelectFamilyAttemptTimeout } = settings;
+    this.#attempt = autoSelectFamilyAttemptTimeout;
     this.#tls = {
       ...(secureContext ? { secureContext } : {}),
       ...(rejectUnauthorized === undefined ? {} : { rejectUnauthorized }),
@@ -47,12 +49,21 @@ class TunnelAgent extends Agent {
         return;
       }
       socket.destroy();
-      const said = `the proxy ${this.#proxy.host} refused the way to ${target}: HTTP ${response.statusCode}`;
+      const takes = String(response.headers['proxy-authenticate'] ?? '').match(/(?:^|, *)[A-Za-z]{3,20}(?= |,|$)/g);
+      const ways =
+        response.statusCode === 407 && takes ? ` (it takes ${takes.map((way) => way.replace(/^, */, '')).join(', ')})` : '';
+      const said = `the proxy ${this.#proxy.host} refused the way to ${target}: HTTP ${response.statusCode}${ways}`;
       // 407 and 403 are its answer; anything else may be its trouble, and is tried again.
-      const code = response.statusCode === 407 ? 'ProxyCredentials' : response.statusCode === 403 ? 'ProxyForbids' : undefined;
-      fail(Object.assign(new Error(said), code ? { code } : {}));
+      const code = { 407: 'ProxyCredentials', 403: 'ProxyForbids' }[response.statusCode ?? 0] ?? 'ProxyUnable';
+      fail(Object.assign(new Error(said), { code }));
     });
-    tunnel.once('error', (error) => fail(Object.assign(error, { message: `proxy ${this.#proxy.host}: ${error.message}` })));
+    tunnel.once('error', (error) =>
+      fail(
+        Object.assign(error, {
+          message: `proxy ${this.#proxy.host}: ${error.message || 'none of its addresses can be connected'}`,
+        }),
+      ),
+    );
     tunnel.end();
     return undefined;
   }
@@ -70,6 +81,7 @@ class TunnelAgent extends Agent {
       headers,
       agent: false,
       timeout: 30_000,
+      ...(this.#attempt === undefined ? {} : { autoSelectFamilyAttemptTimeout: this.#attempt }),
     };
     const tunnel = secure ? secureRequest(options) : plainRequest(options);
     tunnel.once('timeout', () => tunnel.destroy(Object.assign(new Error('no answer within 30 s'), { code: 'ETIMEDOUT' })));

@@ -4,6 +4,7 @@
  */
 import { clientAssertion, readCertificate, type Certificate } from './assertion.js';
 import { Failure } from './errors.js';
+import { foreignReply } from './foreign.js';
 import { backOff, type Http, type HttpRequest, type HttpResponse } from './http.js';
 import type { AzureConnection } from './types.js';
 
@@ -97,7 +98,7 @@ export class Tokens {
       form.set('client_secret', credential.clientSecret);
     } else if (credential.kind === 'certificate') {
       this.#certificate ??= readCertificate(credential.pem, connection.name);
-      bearer(clientAssertion(this.#certificate, clientId, url, this.#http.clock.now()));
+      bearer(clientAssertion(this.#certificate, clientId, url, this.#http.clock.date()));
     } else if (credential.kind === 'federated') {
       bearer(await credential.assertion());
     }
@@ -107,15 +108,17 @@ export class Tokens {
       headers: { 'Content-Type': 'application/x-www-form-urlencoded', Accept: 'application/json' },
       body: form.toString(),
       // Asking for a token changes nothing: a repeated request is harmless.
-      retries: 4,
+      retries: 5,
       timeoutMs: 30_000,
       operation: `sign in as service connection ${connection.name}`,
     });
     const text = response.bytes.toString('utf8');
+    const foreign = foreignReply(`sign in as service connection ${connection.name}`, url, { ...response, text }, true);
+    if (foreign) throw foreign;
     if (response.status === 200) return parse(text);
     const failure = signInFailure(connection, response.status, text);
     const end = this.#certificate?.notAfter;
-    if (end === undefined || end > this.#http.clock.now()) throw failure;
+    if (end === undefined || end > this.#http.clock.date()) throw failure;
     const advice = `The certificate of the service connection expired on ${new Date(end).toISOString().slice(0, 10)}. Upload a new one to the app registration, and set it in the service connection.`;
     throw new Failure(failure.message, { ...failure.details, advice });
   }

@@ -2,8 +2,10 @@
 import type { Readable } from 'node:stream';
 
 export interface Clock {
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970, counted on from the beginning of the process: nobody sets this back or forward. For durations. */
   now(): number;
+  /** Milliseconds since 1970 by the machine's clock, which may be set at any time: for times that others read or have written. */
+  date(): number;
   /** Resolves after `ms`; rejects with the signal's reason when aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
@@ -93,9 +95,12 @@ export interface Azure {
   trustHost(host: string): void;
 }
 
-/** A SAS may say until when it is used (milliseconds of `Date.now`) and how a fresh one is had then. */
+/**
+ * A SAS may say how a fresh one is had: when it has been used for `forMs` (by the container that was opened with it), and when storage takes it
+ * no more. `next` gives undefined where there is none to be had.
+ */
 export type BlobAuth =
-  | { kind: 'sas'; token: string; renewal?: { at: number; next: () => Promise<BlobAuth | undefined> } }
+  | { kind: 'sas'; token: string; renewal?: { forMs?: number; next: () => Promise<BlobAuth | undefined> } }
   | { kind: 'accountKey'; account: string; key: string }
   | { kind: 'entra' };
 

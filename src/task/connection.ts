@@ -1,5 +1,6 @@
 /** A service connection of the agent as an AzureConnection (reference task-contract C.1, C.2): every scheme, any cloud from its own data. */
 import { Failure } from '../azure/errors.js';
+import { foreignReply } from '../azure/foreign.js';
 import { Http } from '../azure/http.js';
 import type { AgentNetwork, AzureConnection } from '../azure/types.js';
 import { networkOf } from './network.js';
@@ -122,13 +123,19 @@ export function assertionSource(
       operation,
     });
     const text = response.bytes.toString('utf8');
+    // Azure DevOps answers 203 and its sign-in page to a token that it does not take.
+    const foreign = response.status === 203 ? undefined : foreignReply(operation, url, { ...response, text }, true);
+    if (foreign) throw foreign;
     if (response.status !== 200) throw assertionFailure(operation, response.status, text);
     const value = field(text, 'oidcToken');
     if (!value)
       throw new Failure(`Could not ${operation}: the reply holds no oidcToken.`, { code: 'AssertionInvalid', operation });
     platform.secret(value);
-    const expires = Number(field(Buffer.from(value.split('.')[1] ?? '', 'base64url').toString('utf8'), 'exp')) * 1000;
-    kept = { value, until: Number.isFinite(expires) ? expires - 60_000 : platform.clock.now() + 60_000 };
+    const claims = Buffer.from(value.split('.')[1] ?? '', 'base64url').toString('utf8');
+    // How long it lives by the issuer's own clock: this machine's may be hours off.
+    const made = Number(field(claims, 'iat') ?? platform.clock.date() / 1000);
+    const life = (Number(field(claims, 'exp')) - made) * 1000;
+    kept = { value, until: platform.clock.now() + (Number.isFinite(life) ? life - 60_000 : 60_000) };
     return value;
   };
 }
@@ -162,7 +169,7 @@ function oidcUrl(connectionId: string, platform: Platform): string {
 function assertionFailure(operation: string, status: number, text: string): Failure {
   const said = field(text, 'message') ?? `HTTP ${status}`;
   const advice =
-    status === 401
+    status === 401 || status === 203
       ? "The job's own token has expired (after a day or two). Submit with `action: submit`, and attach to the job from a later run."
       : 'Check that this pipeline may use the service connection.';
   return new Failure(`Could not ${operation}: ${said}`, { code: 'AssertionRefused', status, operation, advice });

@@ -64,7 +64,7 @@ export function openSides(inputs: Inputs, platform: Platform): Sides {
       }),
     inspect,
     say: (line) => platform.info(line),
-    now: () => platform.clock.now(),
+    now: () => platform.clock.date(),
   };
   return { ports, home };
 }

@@ -1,7 +1,7 @@
 /** What a completed job gives to the pipeline: steps, metrics, outputs. */
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { passesByItself } from '../../src/azure/advice.js';
+import { passesByItself } from '../../src/azure/line.js';
 import { Failure } from '../../src/azure/errors.js';
 import type { Workspace } from '../../src/aml/workspace.js';
 import { bestTrials, metricSources, settledMetrics, type Metrics } from '../../src/aml/jobs/metrics.js';

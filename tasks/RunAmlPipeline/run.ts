@@ -92,6 +92,7 @@ function openIn(inputs: Inputs, platform: Platform): Workspace {
   const azure = connectAzure(connection.azure, {
     clock: platform.clock,
     onSecret: (value) => platform.secret(value),
+    onTrouble: (text) => platform.info(text),
     userAgent: 'azure-machine-learning-mlops RunAmlPipeline/1',
   });
   return openWorkspace(azure, { subscriptionId, resourceGroup, workspace });

@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { passesByItself } from '../../src/azure/advice.js';
+import { passesByItself } from '../../src/azure/line.js';
 import { connectAzure } from '../../src/azure/azure.js';
 import { Failure } from '../../src/azure/errors.js';
 import type { AzureConnection } from '../../src/azure/types.js';
@@ -158,7 +158,8 @@ describe('azure', () => {
     for (const [text, value] of forms) {
       for (const status of [200, 400]) {
         secrets.length = 0;
-        answer = () => ({ status, headers: { 'content-type': 'application/json' }, body: text });
+        const type = text.startsWith('<') ? 'application/xml' : 'application/json';
+        answer = () => ({ status, headers: { 'content-type': type }, body: text });
         await one.request({ method: 'GET', url: '/x', accept: [400] });
         assert.ok(secrets.includes(value) && secrets.includes(decodeURIComponent(value)), `${text}: ${secrets.join()}`);
       }
@@ -244,12 +245,12 @@ describe('azure', () => {
     let asked = 0;
     const fresh = async () => {
       asked++;
-      return { kind: 'sas' as const, token: 'sig=fresh', renewal: { at: Date.now() + 60_000, next: fresh } };
+      return { kind: 'sas' as const, token: 'sig=fresh', renewal: { forMs: 60_000, next: fresh } };
     };
     const container = azure().blobs(`${server.origin}/c`, {
       kind: 'sas',
       token: 'sig=old',
-      renewal: { at: Date.now() - 1, next: fresh },
+      renewal: { forMs: 0, next: fresh },
     });
     const seen: (string | null)[] = [];
     answer = (call) => {
@@ -264,7 +265,7 @@ describe('azure', () => {
       if (refuse) throw new Failure('no rights any more', { code: 'AuthorizationFailed' });
       return { kind: 'sas' as const, token: 'sig=late' };
     };
-    const other = azure().blobs(`${server.origin}/c`, { kind: 'sas', token: 'sig=old', renewal: { at: 0, next } });
+    const other = azure().blobs(`${server.origin}/c`, { kind: 'sas', token: 'sig=old', renewal: { forMs: 0, next } });
     await assert.rejects(other.writeBytes('d', Buffer.from('d')), failure('AuthorizationFailed'));
     refuse = false;
     await other.writeBytes('d', Buffer.from('d'));

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectAzure } from '../../src/azure/azure.js';
-import { sendFailure } from '../../src/azure/advice.js';
+import { sendFailure } from '../../src/azure/line.js';
 import { Failure } from '../../src/azure/errors.js';
 import type { AgentNetwork } from '../../src/azure/types.js';
 import { access } from '../../src/devops/rest.js';

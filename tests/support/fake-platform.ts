@@ -11,6 +11,9 @@ export class FakeClock implements Clock {
   now(): number {
     return this.time;
   }
+  date(): number {
+    return this.time;
+  }
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     this.time += ms;

@@ -6,7 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import path, { dirname } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { passesByItself } from '../../azure/advice.js';
+import { passesByItself } from '../../azure/line.js';
 import { Failure } from '../../azure/errors.js';
 import type { BlobContainer, BlobItem } from '../../azure/types.js';
 import { locate, openDatastore } from '../datastore.js';

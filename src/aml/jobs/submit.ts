@@ -1,5 +1,5 @@
 /** Sends a compiled job once (design §3, issue "Submit"): a reply that was lost is read back, never sent again blindly. */
-import { passesByItself } from '../../azure/advice.js';
+import { passesByItself } from '../../azure/line.js';
 import { Failure } from '../../azure/errors.js';
 import { backOff } from '../../azure/http.js';
 import type { Clock } from '../../azure/types.js';
@@ -76,7 +76,7 @@ async function lookBack(
 }
 
 function isConflict(error: unknown): boolean {
-  return error instanceof Failure && (error.details.status === 409 || error.details.status === 412);
+  return error instanceof Failure && error.details.status === 409;
 }
 
 function uncertain(name: string, error: unknown): unknown {

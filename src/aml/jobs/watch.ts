@@ -2,7 +2,7 @@
  * The wait for a job: looks at it, at its steps and at their logs, each when it is due (schedule.ts), until it has really ended.
  * Survives what passes: expired tokens, 429 and 5xx, resets, an outage of Azure, NotResponding. Ends with what is so, never with a guess.
  */
-import { passesByItself } from '../../azure/advice.js';
+import { passesByItself } from '../../azure/line.js';
 import { Failure } from '../../azure/errors.js';
 import type { Clock } from '../../azure/types.js';
 import type { Workspace } from '../workspace.js';

@@ -6,6 +6,7 @@ import { chooseAttempt, derivedName, submissionOf, submissionProperty } from '..
 import { submitJob } from '../../../src/aml/jobs/submit.js';
 import { openWorkspace, type Workspace } from '../../../src/aml/workspace.js';
 import { FakeClock } from '../../support/fake-platform.js';
+import { fakeWorkspace, type Answer, type FakeWorkspace } from '../../support/fake-workspace.js';
 import { serve, type Reply, type TestServer } from '../../support/https-server.js';
 
 const identity = {
@@ -176,7 +177,12 @@ describe('submission', () => {
     assert.equal(
       (
         await chooseAttempt(workspace, 'n', submission, {
-          clock: { ...clock, now: () => clock.now(), sleep: () => new Promise((done) => setTimeout(done, 20)) },
+          clock: {
+            ...clock,
+            now: () => clock.now(),
+            date: () => clock.date(),
+            sleep: () => new Promise((done) => setTimeout(done, 20)),
+          },
           ending,
         })
       ).existing?.status,
@@ -190,5 +196,103 @@ describe('submission', () => {
       chooseAttempt(workspace, 'n', submission, { clock }),
       (error) => (error as Failure).code === 'JobNameTaken',
     );
+  });
+});
+
+describe('submission, told by single answers', () => {
+  const ours = { [submissionProperty]: submission };
+  const gone: Answer = { status: 404, body: { error: { code: 'UserError', message: 'not found' } } };
+  const jobOf = (status: string, properties: Record<string, string> = ours): Answer => ({
+    body: { properties: { status, properties } },
+  });
+  const puts = ({ asked }: FakeWorkspace) => asked.filter(({ method }) => method === 'PUT');
+  const send = (workspace: FakeWorkspace, more: { clock?: FakeClock; signal?: AbortSignal; token?: boolean } = {}) =>
+    submitJob(
+      workspace,
+      { name: 'n', path: '/jobs/n', query: { 'api-version': '1' }, body: { properties: {} }, needsAmlToken: more.token ?? false },
+      submission,
+      { clock: more.clock ?? new FakeClock(), ...(more.signal ? { signal: more.signal } : {}) },
+    );
+
+  it('tries six times, with pauses, and gives up with the words of the service', async () => {
+    const workspace = fakeWorkspace(({ method }) =>
+      method === 'PUT' ? { status: 503, body: { error: { code: 'Busy', message: 'busy here' } } } : gone,
+    );
+    const clock = new FakeClock();
+    const before = clock.now();
+    await assert.rejects(send(workspace, { clock }), /busy here/);
+    assert.equal(puts(workspace).length, 6);
+    assert.ok(clock.now() - before >= 5_000, `${clock.now() - before} ms`);
+  });
+
+  it("sends nothing again where another's job has the name meanwhile", async () => {
+    const workspace = fakeWorkspace(({ method }) => (method === 'PUT' ? { status: 503 } : jobOf('Running', {})));
+    await assert.rejects(send(workspace), (error) => (error as Failure).details.status === 503);
+    assert.equal(puts(workspace).length, 1);
+  });
+
+  it('a cancel ends it at once: no further sending, no looking back', async () => {
+    for (const during of ['PUT', 'GET']) {
+      const abort = new AbortController();
+      const workspace = fakeWorkspace(({ method }) => {
+        if (method === during) abort.abort(new Error('cancelled here'));
+        return { status: 503 };
+      });
+      await assert.rejects(send(workspace, { signal: abort.signal }), /cancelled here/);
+      assert.deepEqual(
+        workspace.asked.map(({ method }) => method),
+        during === 'PUT' ? ['PUT'] : ['PUT', 'GET'],
+      );
+    }
+  });
+
+  it("sends the user's token with jobs that need it, and with no other", async () => {
+    for (const token of [true, false]) {
+      const workspace = fakeWorkspace(() => jobOf('Starting'));
+      await send(workspace, { token });
+      assert.deepEqual(puts(workspace)[0]?.headers, token ? { 'x-azureml-token': 'token' } : {});
+    }
+  });
+
+  it('a hundred attempts are enough; names of attempts stay names of jobs', async () => {
+    const base = 'n'.repeat(255);
+    const names: string[] = [];
+    const failed = fakeWorkspace(({ url }) => {
+      names.push(url.split('/').at(-1) ?? '');
+      return jobOf('Failed');
+    });
+    await assert.rejects(
+      chooseAttempt(failed, base, submission, { clock: new FakeClock() }),
+      (error) => (error as Failure).code === 'TooManyAttempts',
+    );
+    assert.equal(new Set(names).size, 100);
+    for (const name of names) assert.ok(name.length <= 255, name);
+  });
+
+  it('waits three minutes for a job of ours that is ending, says so once, and not at all for one of others', async () => {
+    const told: string[] = [];
+    const choose = (answer: (name: string) => Answer, clock = new FakeClock()) =>
+      chooseAttempt(
+        fakeWorkspace(({ url }) => answer(url.split('/').at(-1) ?? '')),
+        'n',
+        submission,
+        { clock, ending: ({ name }) => told.push(name) },
+      );
+    const clock = new FakeClock();
+    const before = clock.now();
+    const chosen = await choose((name) => (name === 'n' ? jobOf('CancelRequested') : gone), clock);
+    assert.deepEqual([chosen, clock.now() - before, told], [{ name: 'n-a2', attempt: 2 }, 180_000, ['n']]);
+    const still = new FakeClock();
+    await assert.rejects(
+      choose(() => jobOf('CancelRequested', {}), still),
+      (error) => (error as Failure).code === 'JobNameTaken',
+    );
+    assert.equal(still.now(), before);
+    assert.equal(told.length, 1);
+  });
+
+  it('organization and project are the same in any case and with a slash at the end', () => {
+    const same = { ...identity, organization: 'https://DEV.azure.com/O', project: 'P' };
+    assert.equal(submissionOf(same), submission);
   });
 });
