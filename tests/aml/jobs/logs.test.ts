@@ -163,20 +163,22 @@ describe('logs of steps', () => {
   });
 
   it('an ended step is read until nothing more comes, and at once', async () => {
-    const store = new Store();
-    store.files[`a/${user}`] = 'one\n';
-    await store.look(running);
-    assert.ok((store.logs.nextDue() ?? 0) > store.now);
-    store.logs.follow([step('a', 'Failed')], store.now);
-    assert.equal(store.logs.nextDue(), store.now);
-    store.files[`a/${user}`] = 'one\nlast words\n';
-    await store.look(step('a', 'Failed'));
-    assert.deepEqual(store.ended, []);
-    store.files[`a/${user}`] = 'one\nlast words\nlate\n';
-    await store.look();
-    await store.look();
-    assert.equal(store.text(), 'one\nlast words\nlate\n');
-    assert.deepEqual(store.ended, ['a']);
+    for (const end of ['Completed', 'Failed', 'Canceled']) {
+      const store = new Store();
+      store.files[`a/${user}`] = 'one\n';
+      await store.look(running);
+      assert.ok((store.logs.nextDue() ?? 0) > store.now);
+      store.logs.follow([step('a', end)], store.now);
+      assert.equal(store.logs.nextDue(), store.now);
+      store.files[`a/${user}`] = 'one\nlast words\n';
+      await store.look(step('a', end));
+      assert.deepEqual(store.ended, []);
+      store.files[`a/${user}`] = 'one\nlast words\nlate\n';
+      await store.look();
+      await store.look();
+      assert.equal(store.text(), 'one\nlast words\nlate\n');
+      assert.deepEqual(store.ended, ['a'], end);
+    }
   });
 
   it('follows what runs or has run, no group, and nothing of a reused step', async () => {
