@@ -94,7 +94,7 @@ class Client implements DevOps {
   async #open(run: RunIdentity, signal?: AbortSignal) {
     signal?.throwIfAborted();
     const { collectionUri, handlers, options } = access(
-      run.collectionUri,
+      run.serviceUri,
       { kind: 'bearer', token: run.accessToken ?? '' },
       this.network,
     );
@@ -106,7 +106,7 @@ class Client implements DevOps {
 
 function missingFacts(run: RunIdentity): string | undefined {
   if (!run.accessToken) return 'The job’s access token is not available to the task, so Azure DevOps cannot be asked.';
-  const lacking = (['collectionUri', 'project', 'runId', 'stage'] as const).filter((key) => !run[key]);
+  const lacking = (['serviceUri', 'project', 'runId', 'stage'] as const).filter((key) => !run[key]);
   return lacking.length > 0 ? `This is not a pipeline run that Azure DevOps knows: ${lacking.join(', ')} not set.` : undefined;
 }
 

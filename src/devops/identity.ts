@@ -1,13 +1,19 @@
 /** Which run this is, from the variables that the agent hands to every task. */
 import type { RunIdentity } from './types.js';
 
+/** The agent's own connection to Azure DevOps (endpoint SystemVssConnection), which no step can change. */
+interface JobConnection {
+  url: string;
+  accessToken?: string;
+}
+
 /**
  * Reads `system.*` and `build.*` variables (reference task-contract B.5).
  * @param variable looks a variable up by its dotted name, any casing; undefined when it is not set
- * @param accessToken the job's token where the caller has it from the SystemVssConnection endpoint; default `System.AccessToken`
+ * @param connection where the caller has it; default: the token is `System.AccessToken`, and it goes to `System.CollectionUri`
  * @returns what is known; an unknown text is `''`, an unknown attempt is 1 (outside a pipeline nothing is invented)
  */
-export function runIdentity(variable: (name: string) => string | undefined, accessToken?: string): RunIdentity {
+export function runIdentity(variable: (name: string) => string | undefined, connection?: JobConnection): RunIdentity {
   const text = (...names: string[]): string => {
     for (const name of names) {
       const value = variable(name)?.trim();
@@ -24,9 +30,10 @@ export function runIdentity(variable: (name: string) => string | undefined, acce
   );
   const project = text('System.TeamProject');
   const runId = text('Build.BuildId');
-  const token = accessToken?.trim() || text('System.AccessToken');
+  const token = connection?.accessToken?.trim() || text('System.AccessToken');
   return {
     collectionUri,
+    serviceUri: connection?.url || collectionUri,
     organization: organizationOf(collectionUri),
     project,
     projectId: text('System.TeamProjectId'),

@@ -4,6 +4,8 @@
 export interface RunIdentity {
   /** Collection, e.g. `https://dev.azure.com/org/`. */
   collectionUri: string;
+  /** The same collection where the job's token may be sent: an earlier step can overwrite the variable above, but not the agent's connection. */
+  serviceUri: string;
   organization: string;
   project: string;
   projectId: string;

@@ -26,12 +26,14 @@ export interface Run {
 }
 
 export function runOf(platform: Platform): Run {
-  const token = platform.endpoint('SYSTEMVSSCONNECTION')?.parameters['accesstoken'];
-  const identity = runIdentity((name) => platform.variable(name), token);
+  const own = platform.endpoint('SYSTEMVSSCONNECTION');
+  const token = own?.parameters['accesstoken'];
+  const connection = own && { url: own.url, ...(token ? { accessToken: token } : {}) };
+  const identity = runIdentity((name) => platform.variable(name), connection);
   return {
     identity,
     facts: runOnly(identity),
-    inPipeline: Boolean(identity.collectionUri && identity.runId && identity.accessToken),
+    inPipeline: Boolean(identity.serviceUri && identity.runId && identity.accessToken),
   };
 }
 

@@ -154,12 +154,16 @@ describe('identity of a run', () => {
       'system.phasename': 'promote',
       'system.jobname': 'promote',
     };
-    const found = runIdentity((name) => variables[name.toLowerCase()], 'token');
+    const found = runIdentity((name) => variables[name.toLowerCase()], {
+      url: 'https://dev.azure.com/contoso/',
+      accessToken: 'token',
+    });
     assert.equal(found.organization, 'contoso');
     assert.equal(found.runUrl, 'https://dev.azure.com/contoso/Fraud%20detection/_build/results?buildId=42');
     assert.equal(found.stageAttempt, 2);
     assert.equal(found.job, 'promote');
     assert.equal(found.accessToken, 'token');
+    assert.equal(found.serviceUri, 'https://dev.azure.com/contoso/');
     assert.equal(runIdentity(() => undefined).jobAttempt, 1);
   });
 });

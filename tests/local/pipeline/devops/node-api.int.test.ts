@@ -247,14 +247,15 @@ describe('local Azure DevOps', () => {
 
     const job = server.jobAccess(run, randomUUID());
     const variables: Record<string, string> = {
-      'System.CollectionUri': job.uri,
+      // What an earlier step has put there: the token does not go there, and nothing is believed that is said there.
+      'System.CollectionUri': 'https://localhost:9/elsewhere/',
       'System.TeamProject': 'Fraud detection',
       'System.TeamProjectId': project.id,
       'System.DefinitionId': String(run.run.definitionId),
       'Build.BuildId': String(run.id),
       'System.StageName': 'promote_prod',
     };
-    const identity = runIdentity((name) => variables[name], job.accessToken);
+    const identity = runIdentity((name) => variables[name], { url: job.uri, accessToken: job.accessToken });
     const devops = createDevOps({ ca: job.ca });
     const found = await devops.approvals(identity);
     assert.equal(found.reason, undefined);
@@ -271,7 +272,7 @@ describe('local Azure DevOps', () => {
     const unreadable = await devops.approvals({ ...identity, accessToken: 'wrong' });
     assert.equal(unreadable.readable, false);
     assert.match(unreadable.reason ?? '', /sign-in/);
-    const elsewhere = await createDevOps().approvals({ ...identity, collectionUri: 'http://localhost/x/' });
+    const elsewhere = await createDevOps().approvals({ ...identity, serviceUri: 'http://localhost/x/' });
     assert.match(elsewhere.reason ?? '', /not an https URL/);
   });
 });
