@@ -293,7 +293,8 @@ function bypasses(url: URL, patterns: readonly RegExp[]): boolean {
   const { hostname } = url;
   if (hostname === 'localhost' || hostname.endsWith('.localhost') || hostname === '127.0.0.1' || hostname === '[::1]')
     return true;
-  return patterns.some((pattern) => pattern.test(url.href));
+  // The agent leaves path and final slash out, so that `\.corp$` means a host; people write the slash all the same.
+  return patterns.some((pattern) => pattern.test(url.origin) || pattern.test(`${url.origin}/`));
 }
 
 /** Milliseconds that the service asks to wait, from any of the forms it uses. */

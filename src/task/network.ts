@@ -50,15 +50,21 @@ function proxyOf(platform: Platform): AgentNetwork['proxy'] {
   const url = platform.variable('Agent.ProxyUrl');
   if (!url) return undefined;
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  const username = platform.variable('Agent.ProxyUsername');
+  const password = platform.variable('Agent.ProxyPassword');
+  // What stands before the last @ is a user and a password, also in an address that is none.
+  const within = /^(?:[a-z][a-z0-9+.-]*:)?(?:\/\/)?([^/]*)@/i.exec(url)?.[1] ?? '';
+  const own = decoded(within);
+  const user = username ?? own.split(':')[0] ?? '';
+  const secret = password ?? afterColon(own);
+  const basic = secret ? Buffer.from(`${user}:${secret}`).toString('base64') : '';
+  for (const one of [password, afterColon(within), secret, basic]) if (one) platform.secret(one);
   if (!parsed?.hostname || !/^https?:$/.test(parsed.protocol)) {
-    throw new Failure(`The agent's proxy ${url} (Agent.ProxyUrl) is no http address.`, {
+    throw new Failure(`The agent's proxy ${url.replace(`${within}@`, '***@')} (Agent.ProxyUrl) is no http address.`, {
       code: 'ProxyInvalid',
       advice: 'Configure the agent with --proxyurl http://HOST:PORT.',
     });
   }
-  const username = platform.variable('Agent.ProxyUsername');
-  const password = platform.variable('Agent.ProxyPassword');
-  for (const secret of [password, parsed.password]) if (secret) platform.secret(secret);
   return {
     url,
     ...(username ? { username } : {}),
@@ -67,7 +73,19 @@ function proxyOf(platform: Platform): AgentNetwork['proxy'] {
   };
 }
 
-/** Regular expressions, as the agent makes them from its `.proxybypass`; matched against the whole address, in any case. */
+function afterColon(text: string): string {
+  return text.includes(':') ? text.slice(text.indexOf(':') + 1) : '';
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Regular expressions, as the agent makes them from its `.proxybypass`; matched as the agent does (scheme, host and port), in any case. */
 function bypassOf(platform: Platform): RegExp[] {
   let patterns: unknown = [];
   try {

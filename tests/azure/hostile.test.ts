@@ -327,6 +327,63 @@ describe('between the agent and Azure', () => {
     });
   });
 
+  describe('a proxy', () => {
+    let proxy: Server;
+    let line: string[];
+    let opened = 0;
+    before(async () => {
+      proxy = createServer();
+      proxy.on('connect', (_request, client) => {
+        opened++;
+        client.on('error', () => client.destroy());
+        const said = line.length > 1 ? line.shift() : line[0];
+        if (said === 'close') client.destroy();
+        else client.end(`HTTP/1.1 ${said}\r\nContent-Length: 0\r\n\r\n`);
+      });
+      await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    });
+    after(() => proxy.close());
+    beforeEach(() => (opened = 0));
+    const through = (changes: Partial<NonNullable<AzureConnection['proxy']>> = {}) =>
+      connect({
+        resourceManager: `https://manager.test:${server.port}`,
+        proxy: { url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, bypass: [], ...changes },
+      });
+
+    const password = 'p%40 ss:"wörd';
+    for (const [said, code, tries, words] of [
+      ['407 Proxy Authentication Required', 'ProxyCredentials', 1, /HTTP 407.*Agent\.ProxyPassword.*--proxypassword/],
+      ['407 No\r\nProxy-Authenticate: NTLM', 'ProxyCredentials', 1, /it takes NTLM.*Only Basic/],
+      ['403 Forbidden', 'ProxyForbids', 1, /HTTP 403.*\.proxybypass/],
+      ['502 Bad Gateway', 'ProxyUnable', 6, /after 6 tries.*HTTP 502.*check the spelling/],
+      ['504 Gateway Timeout', 'ProxyUnable', 6, /HTTP 504/],
+      ['close', 'ECONNRESET', 6, /agent's proxy that does not answer.*Agent\.ProxyUrl/],
+    ] as const) {
+      it(`that says "${said.replace(/\s+/g, ' ')}" is told from Azure, and never with its password`, async () => {
+        line = [said];
+        const error = await failed(through({ username: 'me', password }).request({ method: 'GET', url: '/x' }));
+        const text = `${error.message} ${error.details.advice}`;
+        assert.equal(error.code, code);
+        assert.match(text, words);
+        assert.equal(opened, tries);
+        for (const form of [password, encodeURIComponent(password), Buffer.from(`me:${password}`).toString('base64')])
+          assert.ok(!text.includes(form) && !said.includes(form));
+      });
+    }
+
+    it('that is not there is named', async () => {
+      const url = 'http://127.0.0.1:1';
+      const error = await failed(through({ url }).request({ method: 'GET', url: '/x', retries: 0 }));
+      assert.match(`${error.message} ${error.details.advice}`, /proxy 127\.0\.0\.1:1: connect ECONNREFUSED.*Agent\.ProxyUrl/);
+    });
+
+    it('that fails for a while is waited out, also for a POST', async () => {
+      line = ['502 Bad Gateway', 'close', '503 Busy'];
+      const error = await failed(through().request({ method: 'POST', url: '/x' }));
+      assert.deepEqual([error.code, opened], ['ProxyUnable', 6]);
+    });
+  });
+
   it('certificates: each trouble has its own way out', () => {
     const words: [string, RegExp][] = [
       ['SELF_SIGNED_CERT_IN_CHAIN', /--sslcacert.*Agent\.CAInfo.*NODE_EXTRA_CA_CERTS/],

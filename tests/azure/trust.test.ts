@@ -122,11 +122,15 @@ describe("the agent's network", () => {
     for (const secure of [false, true]) {
       const proxy = await startProxy({ secure, credentials: `user:${password}` });
       try {
-        const way = { url: proxy.url, username: 'user', password, bypass: [/bypassed/i] };
+        // The path is no part of what a bypass list speaks of.
+        const way = { url: proxy.url, username: 'user', password, bypass: [/bypassed/i, /\/x/, /manager$/] };
         const named = server.origin.replace('localhost', 'manager.test');
         assert.equal((await azure({ ca, clientCertificate, proxy: way }, named)).status, 200);
         assert.deepEqual(new Set(proxy.asked), new Set([`manager.test:${server.port}`]));
         await assert.rejects(azure({ ca, clientCertificate, proxy: { ...way, password: 'wrong' } }, named), /HTTP 407/);
+        // A list for one host only, as the agent writes it.
+        const around = { ...way, bypass: [new RegExp(`^https://manager\\.test:${server.port}$`, 'i')] };
+        await assert.rejects(azure({ ca, clientCertificate, proxy: around }, named), /ENOTFOUND|EAI_AGAIN/);
         // This machine itself is not behind the proxy.
         proxy.asked.length = 0;
         assert.equal((await devOps({ ca, clientCertificate, proxy: way })).statusCode, 200);
@@ -159,7 +163,21 @@ describe("the agent's network", () => {
     });
     networkOf(platform);
     assert.equal(platform.warnings.length, 2);
-    assert.deepEqual([...platform.secrets], ['proxy-pass', 'client-pass']);
+    assert.deepEqual([...platform.secrets], ['proxy-pass', Buffer.from('me:proxy-pass').toString('base64'), 'client-pass']);
+    // A password within the address is a secret in every form, also where the address is none.
+    const inside = 'http://us%65r:p%40ss:w%C3%B6rd@proxy:8080';
+    const forms = ['p%40ss:w%C3%B6rd', 'p@ss:wörd', Buffer.from('user:p@ss:wörd').toString('base64')];
+    const told = new FakePlatform({}, { 'Agent.ProxyUrl': inside });
+    assert.equal(networkOf(told).proxy?.url, inside);
+    assert.deepEqual([...told.secrets], forms);
+    for (const url of [inside.replace('http', 'socks5'), inside.replace('http://', ''), inside.replace('8080', 'none')]) {
+      const bad = new FakePlatform({}, { 'Agent.ProxyUrl': url });
+      assert.throws(
+        () => networkOf(bad),
+        (error) => !(error as Failure).message.includes('rd@') && (error as Failure).message.includes('***@proxy'),
+      );
+      assert.deepEqual([...bad.secrets], forms);
+    }
     assert.deepEqual(networkOf(new FakePlatform({}, { 'Agent.SkipCertValidation': 'false' })), {});
     for (const url of ['proxy:8080', 'socks5://proxy:1080', 'http://'])
       assert.throws(() => networkOf(new FakePlatform({}, { 'Agent.ProxyUrl': url })), refused('ProxyInvalid', /--proxyurl/));
