@@ -104,7 +104,7 @@ function studioLink(workspace: Workspace, name: string): string {
 export async function readJob(
   workspace: Workspace,
   name: string,
-  options: { signal?: AbortSignal; retries?: number } = {},
+  options: { signal?: AbortSignal; retries?: number; timeoutSeconds?: number } = {},
 ): Promise<JobState | undefined> {
   const { status, body } = await workspace.azure.request({
     method: 'GET',
@@ -113,6 +113,7 @@ export async function readJob(
     operation: `read job ${name}`,
     ...(options.signal ? { signal: options.signal } : {}),
     ...(options.retries === undefined ? {} : { retries: options.retries }),
+    ...(options.timeoutSeconds === undefined ? {} : { timeoutSeconds: options.timeoutSeconds }),
   });
   if (status !== 404) return jobState(body, workspace, name);
   const { code } = (body as { error?: { code?: string } } | undefined)?.error ?? {};

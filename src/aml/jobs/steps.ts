@@ -81,6 +81,7 @@ export class StepReader {
       url: `${base}/runs/${encodeURIComponent(runId)}/children`,
       operation: `read the steps of job ${this.#job}`,
       retries: 2,
+      timeoutSeconds: 30,
       ...(signal ? { signal } : {}),
     };
     for await (const run of this.#workspace.azure.list<RunBody>(request)) runs.push(run);
@@ -171,6 +172,7 @@ export async function readDetails(workspace: Workspace, runId: string, signal?: 
     url: `${await historyBase(workspace, signal)}/runs/${encodeURIComponent(runId)}/details`,
     accept: [404],
     retries: 2,
+    timeoutSeconds: 30,
     operation: `read the details of run ${runId}`,
     ...(signal ? { signal } : {}),
   });

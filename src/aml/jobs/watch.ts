@@ -129,7 +129,7 @@ class Watch {
 
   async #lookAtJob(now: number): Promise<void> {
     this.#allowance.spend(now);
-    const job = await readJob(this.workspace, this.#job.name, { signal: this.options.signal, retries: 2 });
+    const job = await readJob(this.workspace, this.#job.name, { signal: this.options.signal, retries: 2, timeoutSeconds: 30 });
     this.#jobDue = this.#nextJobLook(now);
     if (!job) {
       this.#missing ??= now;
@@ -251,6 +251,7 @@ class Watch {
   /** Goes on over what passes by itself; a refusal (401, 403, sign-in) gets three tries, because rights and tokens flicker too. */
   async #guarded(body: () => Promise<void>): Promise<void> {
     const { clock, signal } = this.options;
+    const began = clock.now();
     try {
       await body();
       this.#refused = 0;
@@ -261,12 +262,13 @@ class Watch {
       if (!(error instanceof Failure)) throw error;
       const now = clock.now();
       const passing = passesByItself(error);
-      if (!passing && ++this.#refused >= 3) throw error;
-      this.#outage ??= { since: now, tries: 0, said: false };
+      if (!passing && ++this.#refused >= 3) throw refused(this.#job, error);
+      this.#outage ??= { since: began, tries: 0, said: false };
       this.#outage.tries += 1;
       if (now - this.#outage.since > (this.options.outageMs ?? 3_600_000))
         throw gaveUp(this.#job, now - this.#outage.since, error);
-      if (this.#outage.tries === 2) {
+      // A host that takes the request and says nothing needs more than a minute for one try.
+      if (!this.#outage.said && (this.#outage.tries >= 2 || now - began > 60_000)) {
         this.#outage.said = true;
         this.sink.notice('warning', `${error.message} Still waiting; the job is not affected by that.`);
       }
@@ -316,12 +318,25 @@ function minutes(ms: number): string {
   return ms < 120_000 ? `${Math.round(ms / 1000)} s` : `${Math.round(ms / 60_000)} minutes`;
 }
 
+const attachAgain =
+  'Run the step again: it attaches to the same job while it is active, or takes its result when it has completed.';
+
+/** Azure's refusal, with what it means for somebody who waits. */
+function refused(job: JobState, cause: Failure): Failure {
+  const { advice } = cause.details;
+  return new Failure(`${cause.message} The wait for job ${job.name} ends here; the job may run on.`, {
+    ...cause.details,
+    advice: advice ? `${advice} ${attachAgain}` : attachAgain,
+    cause,
+  });
+}
+
 function gaveUp(job: JobState, ms: number, cause: Failure): Failure {
   return new Failure(
     `Azure has not answered for ${minutes(ms)}; the wait for job ${job.name} ends here. The job may run on. ${cause.message}`,
     {
       code: 'OutageTooLong',
-      advice: 'Run the step again: it attaches to the same job while it is active, or takes its result when it has completed.',
+      advice: attachAgain,
       cause,
     },
   );

@@ -172,6 +172,12 @@ describe('the wait for a job', () => {
       status: (age) => (age < 40 * minute ? 'Running' : 'Completed'),
       instead: (asked, age) => {
         if (age > 5 * minute && age < 15 * minute) return { status: 503 };
+        if (age > 17 * minute && age < 19 * minute)
+          return {
+            status: age < 18 * minute ? 200 : 404,
+            headers: { 'Content-Type': 'text/html' },
+            body: '<html>Blocked</html>',
+          };
         if (age > 20 * minute && age < 22 * minute) return { reset: true };
         if (age > 25 * minute && age < 25.5 * minute) return { status: 429, headers: { 'Retry-After': '20' } };
         if (age > 30 * minute && tokensValidFrom === 0) tokensValidFrom = clock.now();
@@ -193,7 +199,12 @@ describe('the wait for a job', () => {
       status: () => 'Running',
       instead: (_asked, age) => (age > minute ? { status: 403, body: { error } } : undefined),
     });
-    await assert.rejects(refused, (thrown) => (thrown as Failure).code === 'AuthorizationFailed');
+    await assert.rejects(refused, (thrown) => {
+      const { code, message, details } = thrown as Failure;
+      return (
+        code === 'AuthorizationFailed' && /may run on/.test(message) && /role.*Run the step again/s.test(details.advice ?? '')
+      );
+    });
   });
 
   it('what passes does not add up: missing, refused, silent and out, each twice, hours apart', async () => {
