@@ -48,7 +48,8 @@ interface VenvRequest {
 const minimum = [3, 11] as const;
 
 /** Folder for what can be built again: AMLOPS_CACHE, else the platform's user cache folder. */
-export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
+export function cacheFolder(): string {
+  const { env } = process;
   if (env['AMLOPS_CACHE']) return env['AMLOPS_CACHE'];
   if (platform() === 'win32') return join(env['LOCALAPPDATA'] ?? join(homedir(), 'AppData', 'Local'), 'amlops');
   if (platform() === 'darwin') return join(homedir(), 'Library', 'Caches', 'amlops');

@@ -4,11 +4,11 @@ import { dirname, join } from 'node:path';
 import { Failure } from '../../src/azure/errors.js';
 
 /** Folder of the package that this code belongs to, whether it runs from sources or from dist/. */
-function packageRoot(start = import.meta.dirname): string {
-  for (let folder = start; ; folder = dirname(folder)) {
+function packageRoot(): string {
+  for (let folder = import.meta.dirname; ; folder = dirname(folder)) {
     const file = join(folder, 'package.json');
     if (existsSync(file) && (JSON.parse(readFileSync(file, 'utf8')) as { bin?: { amlops?: string } }).bin?.amlops) return folder;
-    if (dirname(folder) === folder) throw new Error(`No package of amlops above ${start}.`);
+    if (dirname(folder) === folder) throw new Error(`No package of amlops above ${import.meta.dirname}.`);
   }
 }
 

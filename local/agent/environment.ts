@@ -20,7 +20,8 @@ const windows = [
 ];
 
 /** The allowed part of an environment. */
-export function allowedEnvironment(env: NodeJS.ProcessEnv = process.env, platform = process.platform): Record<string, string> {
+export function allowedEnvironment(): Record<string, string> {
+  const { env, platform } = process;
   const allowed = platform === 'win32' ? [...everywhere, ...windows] : everywhere;
   const wanted = new Set(allowed.map((name) => (platform === 'win32' ? name.toUpperCase() : name)));
   const picked: Record<string, string> = {};

@@ -45,7 +45,8 @@ export function agentVariables(folders: JobFolders): Record<string, JobVariable>
 }
 
 /** A run as the server would describe it. A caller that has a real one gives its own values. */
-export function serverVariables(now = new Date()): Record<string, JobVariable> {
+export function serverVariables(): Record<string, JobVariable> {
+  const now = new Date();
   // A new run each time, as in Azure Pipelines: names that are derived from the run must not meet those of an earlier one.
   const buildId = String(Math.floor(now.getTime() / 10) % 2_000_000_000);
   const all: Record<string, string> = {

@@ -17,6 +17,8 @@ import { LineSplitter } from './lines.js';
 import type { SecretMasker } from './masker.js';
 
 const bufferSize = 1024 * 1024;
+/** Lines that are told; more of them say nothing new. */
+const mostLeaks = 5;
 
 /** Lines whose very purpose is to hand the agent a secret. */
 function registersSecret(line: string): boolean {
@@ -49,13 +51,13 @@ export class RawOutput {
     this.#size = 0;
   }
 
-  /** Up to `limit` lines with secrets in them, masked. Every secret that is known by now counts, also one that was registered too late. */
-  async leaks(masker: SecretMasker, limit = 5): Promise<string[]> {
+  /** The first lines with secrets in them, masked. Every secret that is known by now counts, also one that was registered too late. */
+  async leaks(masker: SecretMasker): Promise<string[]> {
     this.#flush();
     const found: string[] = [];
     // The same lines as the agent's: readline would cut at U+2028 too, and part a command from its data.
     const splitter = new LineSplitter((line) => {
-      if (found.length >= limit) return;
+      if (found.length >= mostLeaks) return;
       const leak = masker.leak(line);
       if (leak !== undefined && !registersSecret(line)) found.push(leak);
     });

@@ -140,24 +140,13 @@ export class Router {
   }
 
   /** A route of its own; a valid token is needed, roles are the handler's business (`_access` documents what it does). */
-  public(
-    method: Method | Method[],
-    path: string,
-    _access: Access,
-    handler: (call: Call) => Result,
-    options: RouteOptions = {},
-  ): void {
-    this.#route(method, path, { envelope: 'mfe', ...options }, handler);
+  public(method: Method | Method[], path: string, _access: Access, handler: (call: Call) => Result): void {
+    this.#route(method, path, { envelope: 'mfe' }, handler);
   }
 
   /** A route without a token (sign-in, metadata, discovery). */
-  anonymous(
-    method: Method | Method[],
-    path: string,
-    handler: (call: Omit<Call, 'principal'>) => Result,
-    options: RouteOptions = {},
-  ): void {
-    this.#route(method, path, { envelope: 'mfe', ...options }, handler, true);
+  anonymous(method: Method | Method[], path: string, handler: (call: Omit<Call, 'principal'>) => Result): void {
+    this.#route(method, path, { envelope: 'mfe' }, handler, true);
   }
 
   #route(

@@ -25,11 +25,7 @@ interface Permission {
  * `GET {workspace}/providers/Microsoft.Authorization/permissions` (an ARM operation on every resource). Undefined when the service does not
  * say (the principal may not ask, or there is no such operation).
  */
-export async function missingRights(
-  workspace: Workspace,
-  signal?: AbortSignal,
-  wanted: readonly string[] = runActions,
-): Promise<string[] | undefined> {
+export async function missingRights(workspace: Workspace, signal?: AbortSignal): Promise<string[] | undefined> {
   const { status, body } = await workspace.azure.request<{ value?: Permission[] }>({
     method: 'GET',
     url: `${workspace.id}/providers/Microsoft.Authorization/permissions`,
@@ -45,7 +41,7 @@ export async function missingRights(
       ({ actions = [], notActions = [] }) =>
         actions.some((one) => covers(one, action)) && !notActions.some((one) => covers(one, action)),
     );
-  return wanted.filter((action) => !granted(action));
+  return runActions.filter((action) => !granted(action));
 }
 
 function covers(pattern: string, action: string): boolean {

@@ -15,12 +15,12 @@ const MAPPING = /^[ \t]*("(?:[^"\\]|\\.)+"|'[^']+'|[^<>=!&|?"'[\]{}()#:+*/%,\s][
 
 /**
  * Conditions of a gate: one a line with an optional `# name`, or a mapping from name to condition.
- * Throws `Refusal` (`GateInvalid`) with the input's name, line and column.
+ * Throws `Refusal` (`GateInvalid`) with line and column.
  */
-export function parseConditions(text: string, input = 'gate'): Condition[] {
+export function parseConditions(text: string): Condition[] {
   const lines = text.replace(/^\uFEFF/, '').split(/\r\n|\r|\n/);
   const first = lines.find((line) => line.trim() !== '' && !line.trim().startsWith('#')) ?? '';
-  if (first.trim().startsWith('{') || MAPPING.test(first)) return parseMapping(lines.join('\n'), input);
+  if (first.trim().startsWith('{') || MAPPING.test(first)) return parseMapping(lines.join('\n'));
   return lines.flatMap((line, index) => {
     const { code, comment } = splitComment(line);
     const expression = code.trim();
@@ -44,14 +44,14 @@ function splitComment(line: string): { code: string; comment: string } {
   return { code: line, comment: '' };
 }
 
-function parseMapping(text: string, input: string): Condition[] {
+function parseMapping(text: string): Condition[] {
   const counter = new LineCounter();
   const document = parseDocument(text, { lineCounter: counter, schema: 'core', uniqueKeys: true });
   const refuse = (message: string, offset: number): never => {
     const { line, col } = counter.linePos(offset);
     throw new Refusal(`The gate is not a mapping of names to conditions: ${message}`, {
       code: 'GateInvalid',
-      input,
+      input: 'gate',
       line,
       column: col,
     });

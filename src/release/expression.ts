@@ -79,7 +79,7 @@ interface Found {
  * Parses and type-checks a condition. Bare identifiers are metrics, integer literals are doubles, reserved names win.
  * Throws `Refusal` (`GateInvalid`) with the condition's name, line and column.
  */
-export function compileCondition(condition: Condition, input = 'gate'): Expression {
+export function compileCondition(condition: Condition): Expression {
   const cel = environment();
   const source = condition.expression;
   const refuse = (message: string, offset: number, cause?: unknown): never => {
@@ -90,7 +90,7 @@ export function compileCondition(condition: Condition, input = 'gate'): Expressi
     };
     throw new Refusal(`The condition "${brief(condition.name)}" (line ${place.line}, column ${place.column}): ${message}`, {
       code: 'GateInvalid',
-      input,
+      input: 'gate',
       ...place,
       cause,
       advice:

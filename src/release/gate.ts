@@ -54,11 +54,11 @@ export interface Gate {
 }
 
 /** Parses a gate; throws `Refusal` (`GateInvalid`) naming the condition, its line and column. */
-export function compileGate(text: string | undefined, input = 'gate'): Gate {
+export function compileGate(text: string | undefined): Gate {
   const source = text ?? '';
-  const conditions = parseConditions(source, input).map((condition) => compileCondition(condition, input));
+  const conditions = parseConditions(source).map(compileCondition);
   if (source.trim() !== '' && conditions.length === 0)
-    throw new Refusal('The gate has no condition in it.', { code: 'GateInvalid', input, line: 1, column: 1 });
+    throw new Refusal('The gate has no condition in it.', { code: 'GateInvalid', input: 'gate', line: 1, column: 1 });
   return { text: source, conditions };
 }
 

@@ -35,13 +35,10 @@ export interface PromotionRequest {
   targetName: string;
   gate: Gate;
   onNoChampion: 'pass' | 'reject';
-  onRejected: 'fail' | 'warn';
   /** `champion`, `latest`, `none` or a version of the target. */
   champion: string;
   metrics?: { metrics: Metrics; from: string };
   run: RunFacts;
-  planDigest?: string;
-  requireApproval: boolean;
 }
 
 export interface Planned {

@@ -60,7 +60,9 @@ export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> 
 
   const network = sides.home.azure.connection;
   const approvals = await approvalsOf(current, network, platform);
-  await told(() => Promise.resolve(assertApplicable(planned, { ...decisive(inputs), run: current.facts, approvals })));
+  const { planDigest, requireApproval } = inputs;
+  const asked = { requireApproval, ...(planDigest === undefined ? {} : { planDigest }) };
+  await told(() => Promise.resolve(assertApplicable(planned, { ...asked, run: current.facts, approvals })));
   const applied = await tellingWhatIsLeft(
     platform,
     () => apply(inputs, planned, sides, current, approvals, platform),
@@ -92,18 +94,12 @@ async function makePlan(inputs: Inputs, { ports }: Sides, { facts }: Run): Promi
       targetName: inputs.targetModelName,
       gate: inputs.gate,
       onNoChampion: inputs.onNoChampion,
-      onRejected: inputs.onRejected,
       champion: inputs.champion,
       ...(inputs.metrics ? { metrics: inputs.metrics } : {}),
       run: facts,
-      ...decisive(inputs),
     },
     ports,
   );
-}
-
-function decisive(inputs: Inputs): { planDigest?: string; requireApproval: boolean } {
-  return { requireApproval: inputs.requireApproval, ...(inputs.planDigest ? { planDigest: inputs.planDigest } : {}) };
 }
 
 async function apply(

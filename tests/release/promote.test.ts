@@ -45,11 +45,8 @@ function request(version: string, options: Options = {}): PromotionRequest {
     targetName: options.targetName ?? 'm',
     gate: compileGate(options.gate),
     onNoChampion: 'pass',
-    onRejected: 'fail',
     champion: options.champion ?? 'champion',
     run: run(options.runId ?? '10', options.attempt),
-    requireApproval: options.requireApproval ?? false,
-    ...(options.planDigest ? { planDigest: options.planDigest } : {}),
     ...(options.metrics ? { metrics: { metrics: options.metrics, from: 'metricsFile' } } : {}),
   };
 }

@@ -27,10 +27,8 @@ async function chain() {
         targetName: 'm',
         gate: compileGate('accuracy >= champion.accuracy # better'),
         onNoChampion: 'pass',
-        onRejected: 'fail',
         champion: 'champion',
         run: run(version),
-        requireApproval: false,
       },
       ports,
     );

@@ -82,8 +82,8 @@ function one(first: string, keys: string[], open = false): Reader {
   return object({ properties: Object.fromEntries([first, ...keys].map((key) => [key, any])), first, open });
 }
 
-function kind(first: string, keys: string[], open = false): Reader {
-  return list(one(first, keys, open));
+function kind(first: string, keys: string[]): Reader {
+  return list(one(first, keys));
 }
 
 /** A container resource, also as the value of a parameter. */

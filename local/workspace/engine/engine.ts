@@ -104,11 +104,6 @@ export class Engine {
     return slots;
   }
 
-  /** True while this process works on the run's tree. */
-  isActive(ws: WorkspaceRecord, rootRunId: string): boolean {
-    return this.#active.has(`${ws.guid}/${rootRunId}`);
-  }
-
   /** Starts a job whose run has been written. Returns at once. */
   launch(ws: WorkspaceRecord, run: RunRecord, submission: Submission, principal: Principal): void {
     const key = `${ws.guid}/${run.runId}`;

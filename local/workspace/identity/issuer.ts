@@ -53,9 +53,6 @@ export class TokenIssuer {
     this.#lifetime = lifetime;
   }
 
-  get tenantId(): string {
-    return this.#tenantId;
-  }
   get jwks(): { keys: JWK[] } {
     return { keys: [{ ...this.#keys.publicJwk }] };
   }

@@ -59,17 +59,18 @@ const unquote = (text: string): string => {
   return quote === '"' || quote === '`' ? text.slice(1, -1) : text;
 };
 
-function split(text: string, standard: Condition['entity']): { entity: Condition['entity']; key: string } {
+/** A key without an entity before it is an attribute. */
+function split(text: string): { entity: Condition['entity']; key: string } {
   const dot = text.indexOf('.');
-  if (dot < 0 || /^[`"]/.test(text)) return { entity: standard, key: unquote(text) };
+  if (dot < 0 || /^[`"]/.test(text)) return { entity: 'attribute', key: unquote(text) };
   const entity = entities[text.slice(0, dot).toLowerCase()];
   if (!entity)
     throw invalid(`Invalid entity type '${text.slice(0, dot)}'. Valid values are metrics, params, tags, attributes, datasets.`);
   return { entity, key: unquote(text.slice(dot + 1)) };
 }
 
-/** Errors: INVALID_PARAMETER_VALUE that says where. `standard`: what a key without entity belongs to. */
-export function parseFilter(filter: string | undefined, standard: Condition['entity'] = 'attribute'): Condition[] {
+/** Errors: INVALID_PARAMETER_VALUE that says where. */
+export function parseFilter(filter: string | undefined): Condition[] {
   if (filter === undefined || filter.trim() === '') return [];
   const all = tokens(filter);
   const conditions: Condition[] = [];
@@ -83,7 +84,7 @@ export function parseFilter(filter: string | undefined, standard: Condition['ent
   for (;;) {
     const name = next('a key');
     if (name.kind !== 'name' || word.test(name.text)) throw bad(`a key is expected instead of ${name.text}`);
-    const { entity, key } = split(name.text, standard);
+    const { entity, key } = split(name.text);
     let operator = next('a comparison').text.toUpperCase();
     if (operator === 'NOT' || operator === 'IS') {
       const second = next('a comparison').text.toUpperCase();
@@ -179,7 +180,7 @@ export function satisfies(actual: string | number | undefined, { operator, value
   }
 }
 
-export function parseOrder(clauses: string[], standard: Condition['entity'] = 'attribute'): Order[] {
+export function parseOrder(clauses: string[]): Order[] {
   return clauses.map((clause) => {
     const match = /^\s*(.+?)(?:\s+(asc|desc))?\s*$/i.exec(clause);
     if (!match) throw invalid(`Invalid order_by clause '${clause}'.`);
@@ -187,7 +188,7 @@ export function parseOrder(clauses: string[], standard: Condition['entity'] = 'a
     // One key a clause; a key with blanks or commas is quoted.
     if (/[\s,]/.test(said) && !/^(?:\w+\.)?(?:`[^`]*`|"[^"]*")$/.test(said))
       throw invalid(`Invalid order_by clause '${clause}': one key, then ASC or DESC, is expected.`);
-    return { ...split(said, standard), ascending: (match[2] ?? 'asc').toLowerCase() === 'asc' };
+    return { ...split(said), ascending: (match[2] ?? 'asc').toLowerCase() === 'asc' };
   });
 }
 

@@ -84,18 +84,8 @@ function resolve(reader: Reader, workspace: string, table: string, range: Range)
 }
 
 /** Children of a run, in the order of their creation. */
-export function children(
-  reader: Reader,
-  workspace: string,
-  parentRunId: string,
-  page: { after?: number; limit?: number } = {},
-): RunRecord[] {
-  const prefix = `${runKey(workspace, parentRunId)}/`;
-  return resolve(reader, workspace, 'runs.children', {
-    prefix,
-    ...(page.after !== undefined && { after: prefix + order(page.after) }),
-    ...(page.limit !== undefined && { limit: page.limit }),
-  });
+export function children(reader: Reader, workspace: string, parentRunId: string): RunRecord[] {
+  return resolve(reader, workspace, 'runs.children', { prefix: `${runKey(workspace, parentRunId)}/` });
 }
 
 /** A run and everything below it, parents first. */

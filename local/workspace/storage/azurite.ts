@@ -54,16 +54,12 @@ export class Azurite {
   }
 
   /**
-   * Serves on `port` (0: any). Waits up to `patience` ms for a former child that is still writing its index.
+   * Serves on `port` (0: any). Waits up to a minute for a former child that is still writing its index.
    * `onExit` is told when the child dies unasked. Throws Failure `StorageFailed`.
    */
-  async serve(
-    message: Omit<StartMessage, 'kind' | 'folder'>,
-    onExit: (code: number | null) => void,
-    patience = 60_000,
-  ): Promise<number> {
+  async serve(message: Omit<StartMessage, 'kind' | 'folder'>, onExit: (code: number | null) => void): Promise<number> {
     const former = existsSync(this.#pidFile) ? Number(readFileSync(this.#pidFile, 'utf8')) : 0;
-    for (const end = Date.now() + patience; former > 0 && isOurs(former); await sleep(25))
+    for (const end = Date.now() + 60_000; former > 0 && isOurs(former); await sleep(25))
       if (Date.now() > end)
         throw new Failure(`The blob service of an earlier start (process ${former}) is still writing in ${this.#folder}.`, {
           code: 'StorageFailed',
