@@ -16,6 +16,8 @@ export interface SmallAzure {
   identity: (asked: Asked) => Reply | undefined;
   /** What the resource manager answers before it does what it should. */
   manager: (asked: Asked) => Reply | undefined | Promise<Reply | undefined>;
+  /** What is there without a token (a log); asked before the token is judged. */
+  open: (asked: Asked) => Reply | undefined;
   tokens: string[];
   /** Requests that carried a token. */
   authorized: Asked[];
@@ -38,6 +40,8 @@ export async function smallAzure(options: { host?: string; clientCa?: string } =
     const { path, method } = asked;
     if (path.endsWith('/oauth2/v2.0/token')) return (await azure.signIn(new URLSearchParams(asked.body), asked)) ?? token();
     if (path === '/discovery') return { body: { api: base } };
+    const open = azure.open(asked);
+    if (open) return open;
     if (!azure.tokens.includes(asked.headers.authorization?.replace('Bearer ', '') ?? ''))
       return { status: 401, body: { error: { code: 'InvalidAuthenticationToken', message: 'The access token is invalid.' } } };
     azure.authorized.push(asked);
@@ -64,6 +68,7 @@ export async function smallAzure(options: { host?: string; clientCa?: string } =
     signIn: () => undefined,
     identity: () => undefined,
     manager: () => undefined,
+    open: () => undefined,
     tokens: [],
     authorized: [],
     connection: (scheme, parameters = {}, data = {}) => ({
@@ -98,6 +103,7 @@ Socket.prototype.connect = function (...args) {
       azure.signIn = () => undefined;
       azure.identity = () => undefined;
       azure.manager = () => undefined;
+      azure.open = () => undefined;
       for (const list of [azure.tokens, azure.authorized, server.asked, imds.asked]) list.length = 0;
     },
     close: async () => {

@@ -1,0 +1,361 @@
+/** The story of RunAmlPipeline, told by each way a wait can end: never green unless the job has completed, and no job left that nobody knows of. */
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { outcomeOf } from '../../src/task/outcome.js';
+import type { Outcome } from '../../src/task/platform.js';
+import type { Inputs } from '../../tasks/RunAmlPipeline/inputs.js';
+import type { run } from '../../tasks/RunAmlPipeline/run.js';
+import { FakePlatform } from '../support/fake-platform.js';
+import type { Asked, Reply } from '../support/https-server.js';
+import { smallAzure, type SmallAzure } from '../support/small-azure.js';
+
+const minute = 60_000;
+const gone: Reply = { status: 404, body: { error: { code: 'UserError', message: 'Job mine not found.' } } };
+const jobOf = (status: string, more: object = {}): Reply => ({
+  body: { id: '/jobs/mine', name: 'mine', properties: { status, jobType: 'Command', services: {}, outputs: {}, ...more } },
+});
+const isCancel = ({ method, path }: Asked) => method === 'POST' && path.endsWith('/jobs/mine/cancel');
+const isJob = ({ method, path }: Asked) => method === 'GET' && path.endsWith('/jobs/mine');
+
+interface Ended {
+  outcome: Outcome | undefined;
+  platform: FakePlatform;
+  /** What a user reads, lines and warnings. */
+  said: string;
+  cancels: number;
+  /** Of the attachment. */
+  report?: Record<string, unknown>;
+}
+
+describe('the story of RunAmlPipeline', () => {
+  let azure: SmallAzure;
+  let folder: string;
+  /** Imported as the task itself imports its parts: one instance of each module, and of `Failure`. */
+  let task: { outcomeOf: typeof outcomeOf; run: typeof run };
+  before(async () => {
+    task = { ...(await import('../../src/task/outcome.js')), ...(await import('../../tasks/RunAmlPipeline/run.js')) };
+    azure = await smallAzure();
+    folder = mkdtempSync(join(tmpdir(), 'amlops-story-'));
+    const text = 'type: command\ncommand: echo\nenvironment: azureml:env:1\ncompute: azureml:cpu\n';
+    writeFileSync(join(folder, 'job.yml'), text);
+  });
+  after(async () => {
+    await azure.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  beforeEach(() => azure.reset());
+
+  /** `status` of the job by the milliseconds since the start; `manager` answers first. */
+  async function story(given: {
+    inputs?: Partial<Inputs>;
+    status?: (age: number) => string | undefined;
+    manager?: (asked: Asked, platform: FakePlatform) => Reply | undefined | Promise<Reply | undefined>;
+    job?: object;
+    host?: string;
+  }): Promise<Ended> {
+    const platform = new FakePlatform(
+      {},
+      {
+        'System.HostType': given.host ?? 'build',
+        ...{ 'System.CollectionUri': 'https://dev.azure.com/o/', 'System.TeamProject': 'p', 'Build.BuildId': '7' },
+      },
+    );
+    const born = platform.clock.now();
+    let cancels = 0;
+    azure.manager = async (asked) => {
+      if (isCancel(asked)) cancels += 1;
+      const first = await given.manager?.(asked, platform);
+      if (first) return first;
+      if (isCancel(asked)) return { status: 202 };
+      if (!isJob(asked) || !given.status) return undefined;
+      const status = given.status(platform.clock.now() - born);
+      return status === undefined ? gone : jobOf(status, given.job);
+    };
+    const { origin, ca } = azure.server;
+    const inputs: Inputs = {
+      action: 'attach',
+      connection: {
+        azure: {
+          ...{ name: 'arm', resourceManager: origin, authority: origin, tenantId: 't', clientId: 'c', subscriptionId: 'sub-1' },
+          ...{ credential: { kind: 'secret', clientSecret: 'the-client-secret' }, ca },
+        },
+      },
+      ...{ resourceGroup: 'rg', workspace: 'ws', file: '', jobName: 'mine', tags: {}, jobInputs: {}, overrides: [] },
+      ...{ streamLogs: 'none', downloadOutputs: [], onTimeout: 'cancel', cancelWithPipeline: true },
+      ...given.inputs,
+    };
+    const outcome = await task.outcomeOf({ name: 'RunAmlPipeline', parse: () => inputs, run: task.run }, platform);
+    const [attached] = platform.attachments;
+    return {
+      outcome,
+      platform,
+      said: [...platform.lines, ...platform.warnings].join('\n'),
+      cancels,
+      ...(attached ? { report: JSON.parse(readFileSync(attached.path, 'utf8')) as Record<string, unknown> } : {}),
+    };
+  }
+  const endsAs =
+    (status: string | undefined, at = 10 * minute) =>
+    (age: number) =>
+      age < at ? 'Running' : status;
+  const submitting: Partial<Inputs> = { action: 'run', jobName: 'mine' };
+  const references = ({ path }: Asked): Reply | undefined => {
+    if (path.includes('/environments/')) return { body: { id: path, name: '1', properties: { image: 'x' } } };
+    return path.includes('/computes/') ? { body: { id: path, properties: { computeType: 'AmlCompute' } } } : undefined;
+  };
+
+  it('a job that has completed, and only that, is green', async () => {
+    const good = await story({ status: endsAs('Completed') });
+    assert.equal(good.outcome?.result, 'Succeeded', good.said);
+    const { jobName, jobId, jobStatus, metrics, metricsFile = '' } = good.platform.outputs;
+    assert.deepEqual([jobName, jobId, jobStatus, metrics], ['mine', '/jobs/mine', 'Completed', '{"auc":0.9}']);
+    assert.equal(readFileSync(metricsFile, 'utf8'), '{"auc":0.9}');
+    assert.deepEqual(good.platform.tags, ['aml:mine']);
+    assert.ok(good.platform.secrets.has('the-client-secret'));
+    for (const token of azure.tokens) assert.ok(good.platform.secrets.has(token));
+    assert.equal(good.report?.['end'], 'completed');
+    const release = await story({ status: endsAs('Completed'), host: 'release' });
+    assert.deepEqual(release.platform.tags, []);
+    const bad: [string | undefined, string, RegExp, string][] = [
+      ['Failed', 'failed', /^Job mine failed \(unknown\)/, 'Failed'],
+      ['Canceled', 'canceled', /was cancelled in Azure, not by this pipeline/, 'Canceled'],
+      ['Paused', 'paused', /is paused and nobody resumed it/, 'Paused'],
+      ['NotResponding', 'stalled', /has been NotResponding for too long\. It may still run/, 'NotResponding'],
+      [undefined, 'lost', /is not in workspace ws any more/, 'Running'],
+    ];
+    for (const [status, end, words, last] of bad) {
+      const { outcome, platform, report, said, cancels } = await story({ status: endsAs(status) });
+      assert.equal(outcome?.result, 'Failed', `${status}: ${said}`);
+      assert.match(outcome?.message ?? '', words);
+      assert.equal(platform.outputs['jobStatus'], last);
+      assert.equal(platform.outputs['metrics'], undefined);
+      assert.deepEqual([report?.['end'], platform.summaries.length, cancels], [end, 1, 0]);
+    }
+    const failed = await story({ status: endsAs('Failed') });
+    assert.deepEqual(
+      failed.platform.issues.map(({ type, code }) => [type, code]),
+      [['error', 'unknown']],
+    );
+  });
+
+  it('its own time limit: red, the job cancelled or left, and what has become of it', async () => {
+    const limit = { limitMinutes: 5 };
+    const cases: [Partial<Inputs>, Reply | undefined, number, RegExp][] = [
+      [{}, undefined, 1, /limit of 5 minutes .* was reached\. Job mine is being cancelled\./],
+      [{}, gone, 1, /Job mine has ended meanwhile/],
+      [{ onTimeout: 'leave' }, undefined, 0, /Job mine runs on\./],
+      [
+        {},
+        { status: 403, body: { error: { code: 'AuthorizationFailed', message: 'no' } } },
+        1,
+        /could not be cancelled and may run on: .*no/,
+      ],
+      [
+        {},
+        { status: 409, body: { error: { code: 'Conflict', message: 'not now' } } },
+        1,
+        /could not be cancelled and may run on: .*not now/,
+      ],
+    ];
+    for (const [more, reply, cancels, words] of cases) {
+      const ended = await story({
+        inputs: { ...limit, ...more },
+        status: () => 'Running',
+        manager: (asked) => (isCancel(asked) ? reply : undefined),
+      });
+      assert.equal(ended.outcome?.result, 'Failed', ended.said);
+      assert.match(ended.outcome?.message ?? '', words);
+      assert.equal(ended.cancels, cancels);
+      assert.equal(ended.report?.['end'], 'limit');
+    }
+  });
+
+  it('a cancel in the wait ends the job, or leaves it and says so; a refused one is told', async () => {
+    const inTheWait = (more: Partial<Inputs>, reply?: Reply) => {
+      let looks = 0;
+      return story({
+        inputs: more,
+        status: () => 'Running',
+        manager: (asked, { abort }) => {
+          if (isJob(asked) && ++looks === 2) abort.abort(new Error('cancelled'));
+          return isCancel(asked) ? reply : undefined;
+        },
+      });
+    };
+    const refusal: Reply = { status: 403, body: { error: { code: 'AuthorizationFailed', message: 'no' } } };
+    const cases: [Partial<Inputs>, Reply | undefined, number, RegExp][] = [
+      [{}, undefined, 1, /Cancelled: Azure was asked to cancel job mine/],
+      [{ cancelWithPipeline: false }, undefined, 0, /Cancelled, but job mine runs on in Azure/],
+      [{}, refusal, 1, /Job mine could not be cancelled in Azure \(.*no.*\)\. It may run on/],
+    ];
+    for (const [more, reply, cancels, words] of cases) {
+      const ended = await inTheWait(more, reply);
+      assert.equal(ended.outcome, undefined, 'the agent says Canceled itself');
+      assert.equal(ended.cancels, cancels);
+      assert.match(ended.said, words);
+      assert.deepEqual([ended.platform.attachments, ended.platform.issues], [[], []]);
+    }
+  });
+
+  it('a cancel after the end leaves the job alone', async () => {
+    for (const status of ['Completed', 'Failed', 'Canceled']) {
+      const ended = await story({
+        status: endsAs(status),
+        manager: ({ path }, { abort }) => {
+          if (/\/runs\/get$|\/details$/.test(path)) abort.abort(new Error('cancelled'));
+          return undefined;
+        },
+      });
+      // Nothing more is read of a job that was cancelled in Azure.
+      if (status === 'Canceled') assert.equal(ended.outcome?.result, 'Failed');
+      else {
+        assert.equal(ended.outcome, undefined, ended.said);
+        assert.match(ended.said, new RegExp(`Cancelled: job mine had already ended \\(${status}\\)`));
+        assert.deepEqual(ended.platform.attachments, []);
+      }
+      assert.equal(ended.cancels, 0);
+    }
+  });
+
+  it('a cancel in the submission asks until the job is there, four times, and says what is left', async () => {
+    const whileSubmitting = (cancelWithPipeline: boolean, appearsAt: number) => {
+      let asked = 0;
+      let sent = false;
+      return story({
+        inputs: { ...submitting, file: join(folder, 'job.yml'), cancelWithPipeline },
+        manager: (one, { abort }) => {
+          if (one.method === 'PUT') {
+            sent = true;
+            abort.abort(new Error('cancelled'));
+            return { reset: true };
+          }
+          if (isCancel(one)) return ++asked >= appearsAt ? { status: 202 } : gone;
+          if (isJob(one)) return sent && ++asked >= appearsAt ? jobOf('Starting') : gone;
+          return references(one);
+        },
+      });
+    };
+    for (const [cancels, at, words] of [
+      [true, 3, /Azure was asked to cancel job mine/],
+      [true, 4, /Azure was asked to cancel job mine/],
+      [true, 5, /job mine does not exist in Azure; it had not been submitted/],
+      [false, 2, /job mine runs on in Azure \(cancelWithPipeline is false\)/],
+      [false, 5, /job mine does not exist in Azure/],
+    ] as const) {
+      const ended = await whileSubmitting(cancels, at);
+      assert.equal(ended.outcome, undefined, ended.said);
+      assert.match(ended.said, words);
+      assert.equal(ended.cancels, cancels ? Math.min(at, 4) : 0);
+    }
+    // Before that there is nothing.
+    const early = await story({
+      inputs: { ...submitting, file: join(folder, 'job.yml') },
+      manager: (one, { abort }) => {
+        if (one.path.includes('/computes/')) abort.abort(new Error('cancelled'));
+        return isJob(one) ? gone : references(one);
+      },
+    });
+    assert.match(early.said, /Cancelled before a job was submitted/);
+    assert.equal(early.cancels, 0);
+  });
+
+  it('submits and waits, submits only, attaches to its own job of an earlier attempt', async () => {
+    let there: { status: string; properties: object } | undefined;
+    const manager = (one: Asked): Reply | undefined => {
+      if (one.method === 'PUT') {
+        const { properties } = JSON.parse(one.body) as { properties: { properties: object } };
+        there = { status: 'Starting', properties: properties.properties };
+      }
+      if (one.method === 'PUT' || isJob(one)) return there ? jobOf(there.status, { properties: there.properties }) : gone;
+      return references(one);
+    };
+    const go = (action: Inputs['action'], status?: string) => {
+      if (there && status) there.status = status;
+      return story({ inputs: { action, file: join(folder, 'job.yml') }, manager });
+    };
+    const first = await go('submit');
+    assert.deepEqual([first.outcome?.result, first.platform.outputs['jobStatus']], ['Succeeded', 'Starting'], first.said);
+    assert.match(first.said, /Submitted job mine[^]*Not waiting for it/);
+    const again = await go('run', 'Completed');
+    assert.equal(again.outcome?.result, 'Succeeded', again.said);
+    assert.match(again.said, /already submitted its job \(attempt 1, Completed\); attaching/);
+    // Somebody has resumed nothing: a submission that finds its job paused is not green.
+    const paused = await go('submit', 'Paused');
+    assert.deepEqual(paused.outcome, {
+      result: 'Failed',
+      message: `Job mine is already Paused. ${paused.platform.outputs['studioUrl']}`,
+    });
+    assert.equal(azure.authorized.filter(({ method }) => method === 'PUT').length, 1);
+  });
+
+  it('what was asked for wrongly is said before the wait, and nothing is cancelled for it', async () => {
+    const missing = await story({ status: () => undefined });
+    assert.match(missing.outcome?.message ?? '', /no job named mine in workspace ws/);
+    const unknown = await story({
+      inputs: { downloadOutputs: ['modle'] },
+      status: () => 'Running',
+      job: { outputs: { model: {} } },
+    });
+    assert.match(unknown.outcome?.message ?? '', /no output "modle"/);
+    assert.deepEqual([unknown.outcome?.result, unknown.cancels], ['Failed', 0]);
+    assert.match(unknown.platform.issues[0]?.message ?? '', /Its outputs: model\./);
+  });
+
+  it('an output that cannot be fetched is red, with the report of what is known', async () => {
+    const ended = await story({
+      inputs: { downloadOutputs: ['model'], downloadPath: join(folder, 'fetched') },
+      status: endsAs('Completed'),
+      job: { outputs: { model: { uri: 'azureml://datastores/store/paths/x/' } } },
+      manager: ({ path }) =>
+        path.endsWith('/datastores/store')
+          ? { status: 403, body: { error: { code: 'AuthorizationFailed', message: 'no' } } }
+          : undefined,
+    });
+    assert.equal(ended.outcome?.result, 'Failed', ended.said);
+    assert.match(ended.outcome?.message ?? '', /read datastore store/);
+    assert.deepEqual([ended.report?.['end'], ended.report?.['metrics']], ['completed', { auc: 0.9 }]);
+    assert.equal(existsSync(join(folder, 'fetched')), false);
+    // Metrics that cannot be read are no reason.
+    const blind = await story({
+      status: endsAs('Completed'),
+      manager: ({ path }) =>
+        path.endsWith('/runs/get') ? { status: 403, body: { error: { code: 'X', message: 'no' } } } : undefined,
+    });
+    assert.equal(blind.outcome?.result, 'Succeeded', blind.outcome?.message);
+    assert.match(blind.platform.warnings.join(), /metrics could not be read/);
+  });
+
+  it('shows the whole log, the last line without an end included, also when the wait ends before the job', async () => {
+    const log = 'one\n##vso[task.complete result=Succeeded]\nno end';
+    const manager = ({ path }: Asked): Reply | undefined => {
+      if (path.endsWith('/details'))
+        return { body: { logFiles: { 'user_logs/std_log.txt': `${azure.server.origin}/log?sig=x` } } };
+      return undefined;
+    };
+    const logAt = (asked: Asked): Reply | undefined => {
+      if (asked.path !== '/log') return undefined;
+      const from = Number(/bytes=(\d+)/.exec(String(asked.headers.range))?.[1]);
+      if (from >= log.length) return { status: 416, headers: { 'Content-Range': `bytes */${log.length}` } };
+      return {
+        status: 206,
+        headers: { 'Content-Range': `bytes ${from}-${log.length - 1}/${log.length}` },
+        body: log.slice(from),
+      };
+    };
+    azure.open = logAt;
+    const wanted = ['[job] one', '[job] ##_vso[task.complete result=Succeeded]', '[job] no end'];
+    for (const [status, more] of [
+      [endsAs('Completed'), {}],
+      [endsAs('Failed'), {}],
+      [() => 'Running', { limitMinutes: 5 }],
+    ] as const) {
+      const { platform } = await story({ inputs: { streamLogs: 'all', ...more }, status, manager });
+      assert.deepEqual(platform.foreignLines.slice(0, 3), wanted);
+      const groups = platform.lines.filter((line) => /^\[(end)?group\]/.test(line));
+      assert.ok(groups.length > 0 && groups.length % 2 === 0);
+      groups.forEach((line, n) => assert.match(line, n % 2 === 0 ? /^\[group\] job/ : /^\[endgroup\]$/));
+    }
+  });
+}).timeout(120_000);
