@@ -150,6 +150,7 @@ async function uploadBlocks(
       inFlight.add(sending);
     }
     await Promise.all(inFlight);
+    await source.same();
   } finally {
     await source.close();
   }
@@ -160,15 +161,22 @@ async function uploadBlocks(
 
 interface Source {
   read(offset: number, length: number): Promise<Buffer>;
+  /** Throws when it is not the file any more that was hashed. */
+  same(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** A large file, to be read in blocks; it must still be the one that was hashed. */
+/** A large file, to be read in blocks; it must be the one that was hashed, before the first block and after the last. */
 async function openSource(file: SnapshotFile): Promise<Source> {
   const { parts } = file;
-  if (parts) return { read: async (offset, length) => readParts(parts, offset, length), close: async () => undefined };
-  const before = await stat(file.path);
-  if (before.size !== file.size || before.mtimeMs !== file.mtimeMs) throw changed(file);
+  const nothing = async () => undefined;
+  // Each part is judged when it is read.
+  if (parts) return { read: async (offset, length) => readParts(parts, offset, length), same: nothing, close: nothing };
+  const same = async () => {
+    const now = await stat(file.path);
+    if (now.size !== file.size || now.mtimeMs !== file.mtimeMs) throw changed(file);
+  };
+  await same();
   const handle = await open(file.path, 'r');
   const read = async (offset: number, length: number): Promise<Buffer> => {
     const block = Buffer.allocUnsafe(length);
@@ -176,7 +184,7 @@ async function openSource(file: SnapshotFile): Promise<Source> {
     if (bytesRead !== length) throw changed(file);
     return block;
   };
-  return { read, close: () => handle.close() };
+  return { read, same, close: () => handle.close() };
 }
 
 function changed(file: SnapshotFile): Failure {

@@ -1,7 +1,7 @@
 /** Uploads: the bytes that were hashed and no others, nothing twice, nothing after a failure or a cancel, so many at a time. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { statSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { appendFileSync, statSync, truncateSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { Lanes, uploadFiles } from '../../src/aml/assets-upload.js';
 import type { SnapshotFile } from '../../src/aml/snapshot/types.js';
 import { Failure } from '../../src/azure/errors.js';
@@ -86,18 +86,25 @@ describe('uploads', () => {
     const sizes = { small: 'x'.repeat(10), middle: 'y'.repeat(300_000), large: Buffer.alloc(block + 1, 'z') };
     for (const [name, content] of Object.entries(sizes)) {
       const changes: ((path: string) => void)[] = [
-        (path) => writeFileSync(path, 'longer'.repeat(content.length)),
-        // The same size: only the time tells.
-        (path) => (writeFileSync(path, Buffer.alloc(content.length, 'n')), utimesSync(path, 1, 1)),
+        // Either the size tells, or the time.
+        (path) => (writeFileSync(path, `${content.toString()}+`), utimesSync(path, 1, 1)),
+        (path) => (writeFileSync(path, Buffer.alloc(content.length, 'n')), utimesSync(path, 2, 2)),
         (path) => unlinkSync(path),
       ];
       for (const change of changes) {
         const store = new Store();
-        const list = found({ [name]: content });
+        const list = found({ [name]: content }).map((file) => (utimesSync(file.path, 1, 1), { ...file, mtimeMs: 1_000 }));
         change(list[0]?.path ?? '');
         await assert.rejects(upload(store, list), changed, name);
         assert.equal(store.blobs.size, 0);
       }
+    }
+    // While its blocks go up: cut off, or written to.
+    for (const change of [(path: string) => truncateSync(path, block), (path: string) => appendFileSync(path, '+')]) {
+      const list = found({ large: Buffer.alloc(7 * block, 'a') });
+      const store = new Store(() => change(list[0]?.path ?? ''));
+      await assert.rejects(upload(store, list), changed);
+      assert.equal(store.blobs.size, 0);
     }
   });
 
@@ -162,6 +169,19 @@ describe('uploads', () => {
       assert.equal(store.blobs.size, 0);
       assert.equal(store.running, 0);
     }
+    // Also where all that is left is to see which blocks are there.
+    const list = found({ large: Buffer.alloc(3 * block, 'a') });
+    const store = new Store(({ length }) => {
+      if (length > 0 && store.blocks.size === 2) throw new Error('killed');
+    });
+    await assert.rejects(upload(store, list, { resume: true }), /killed/);
+    const abort = new AbortController();
+    const again = new Store();
+    for (const [id, bytes] of store.blocks) again.blocks.set(id, bytes);
+    const blocks = again.container.uncommittedBlocks.bind(again.container);
+    again.container.uncommittedBlocks = (name) => (abort.abort(new Error('cancelled here')), blocks(name));
+    await assert.rejects(upload(again, list, { resume: true, signal: abort.signal }), /cancelled here/);
+    assert.deepEqual(again.written, []);
   });
 
   it('keeps to its lanes: sixteen files, four blocks of one file, and each that ends lets the next one in', async () => {

@@ -281,7 +281,6 @@ export class JobLogs {
     const failures: unknown[] = [];
     const worker = async () => {
       for (let log = open[next++]; log; log = open[next++]) {
-        log.needsAddresses ||= log.tails.size === 0;
         try {
           while ((await this.#read(log, now, signal)).bytes > 0);
         } catch (error) {

@@ -31,6 +31,8 @@ class Store {
   named: (run: string) => string[] | undefined = () => undefined;
   /** Some other answer than the file's bytes. */
   instead: (request: AzureRequest, path: string) => Answer | undefined = () => undefined;
+  /** Signature of the addresses that are given now. */
+  signature = 1;
   /** The store sends whole files, whatever range is asked for. */
   whole = false;
   readonly given: { step: string; text: string; file?: string }[] = [];
@@ -53,14 +55,21 @@ class Store {
         path.startsWith(`${details}/`) ? [path.slice(details.length + 1)] : [],
       );
       const names = this.named(details) ?? there;
-      return other ?? { body: { logFiles: Object.fromEntries(names.map((name) => [name, `https://logs/${details}/${name}`])) } };
+      return (
+        other ?? {
+          body: {
+            logFiles: Object.fromEntries(names.map((name) => [name, `https://logs/${details}/${name}?${this.signature}`])),
+          },
+        }
+      );
     }
-    const path = request.url.replace('https://logs/', '');
+    const [path = '', signature] = request.url.replace('https://logs/', '').split('?');
     assert.equal(request.scope, null, 'a log carries its own signature: no token goes there');
     const other = this.instead(request, path);
     if (other) return other;
+    if (Number(signature) !== this.signature) return { status: 403 };
     const content = this.files[path];
-    if (content === undefined) return { status: 404 };
+    if (content === undefined) return { status: 404, bytes: Buffer.from('<Error>BlobNotFound</Error>') };
     const bytes = Buffer.from(content);
     if (this.whole) return { bytes };
     const [, from = 0, to = 0] = (/^bytes=(\d+)-(\d+)$/.exec(request.headers?.['Range'] ?? '') ?? []).map(Number);
@@ -218,11 +227,23 @@ describe('logs of steps', () => {
     assert.equal(quick.text(), 'building\ntraining\n');
   });
 
+  it('waits for an address that is not there yet, and for a file that has an address but is not there yet', async () => {
+    const store = new Store();
+    store.named = () => [];
+    await store.look(running);
+    store.named = () => [user];
+    await store.look();
+    store.files[`a/${user}`] = 'one\n';
+    await store.look();
+    assert.equal(store.text(), 'one\n');
+  });
+
   it('asks for a new address when the old one is refused; when that is refused too, it says so and comes back later', async () => {
     const store = new Store();
     store.files[`a/${user}`] = 'one\n';
     await store.look(running);
-    let refuse = 1;
+    let refuse = 0;
+    store.signature = 2;
     store.instead = (_request, path) => (path !== 'details' && refuse-- > 0 ? { status: 403 } : undefined);
     store.files[`a/${user}`] = 'one\ntwo\n';
     await store.look();
@@ -301,5 +322,6 @@ describe('logs of steps', () => {
     setImmediate(() => abort.abort(new Error('cancelled here')));
     await assert.rejects(reading, /cancelled here/);
     assert.ok(cut.text().length < mega);
+    assert.deepEqual(cut.ended, []);
   });
 });
