@@ -16,6 +16,7 @@ const gone: Reply = { status: 404, body: { error: { code: 'UserError', message: 
 const jobOf = (status: string, more: object = {}): Reply => ({
   body: { id: '/jobs/mine', name: 'mine', properties: { status, jobType: 'Command', services: {}, outputs: {}, ...more } },
 });
+const refusal = (status: number, message = 'no'): Reply => ({ status, body: { error: { code: 'Refused', message } } });
 const isCancel = ({ method, path }: Asked) => method === 'POST' && path.endsWith('/jobs/mine/cancel');
 const isJob = ({ method, path }: Asked) => method === 'GET' && path.endsWith('/jobs/mine');
 
@@ -146,18 +147,8 @@ describe('the story of RunAmlPipeline', () => {
       [{}, undefined, 1, /limit of 5 minutes .* was reached\. Job mine is being cancelled\./],
       [{}, gone, 1, /Job mine has ended meanwhile/],
       [{ onTimeout: 'leave' }, undefined, 0, /Job mine runs on\./],
-      [
-        {},
-        { status: 403, body: { error: { code: 'AuthorizationFailed', message: 'no' } } },
-        1,
-        /could not be cancelled and may run on: .*no/,
-      ],
-      [
-        {},
-        { status: 409, body: { error: { code: 'Conflict', message: 'not now' } } },
-        1,
-        /could not be cancelled and may run on: .*not now/,
-      ],
+      [{}, refusal(403), 1, /could not be cancelled and may run on: .*no/],
+      [{}, refusal(409, 'not now'), 1, /could not be cancelled and may run on: .*not now/],
     ];
     for (const [more, reply, cancels, words] of cases) {
       const ended = await story({
@@ -184,11 +175,10 @@ describe('the story of RunAmlPipeline', () => {
         },
       });
     };
-    const refusal: Reply = { status: 403, body: { error: { code: 'AuthorizationFailed', message: 'no' } } };
     const cases: [Partial<Inputs>, Reply | undefined, number, RegExp][] = [
       [{}, undefined, 1, /Cancelled: Azure was asked to cancel job mine/],
       [{ cancelWithPipeline: false }, undefined, 0, /Cancelled, but job mine runs on in Azure/],
-      [{}, refusal, 1, /Job mine could not be cancelled in Azure \(.*no.*\)\. It may run on/],
+      [{}, refusal(403), 1, /Job mine could not be cancelled in Azure \(.*no.*\)\. It may run on/],
     ];
     for (const [more, reply, cancels, words] of cases) {
       const ended = await inTheWait(more, reply);
@@ -308,10 +298,7 @@ describe('the story of RunAmlPipeline', () => {
       inputs: { downloadOutputs: ['model'], downloadPath: join(folder, 'fetched') },
       status: endsAs('Completed'),
       job: { outputs: { model: { uri: 'azureml://datastores/store/paths/x/' } } },
-      manager: ({ path }) =>
-        path.endsWith('/datastores/store')
-          ? { status: 403, body: { error: { code: 'AuthorizationFailed', message: 'no' } } }
-          : undefined,
+      manager: ({ path }) => (path.endsWith('/datastores/store') ? refusal(403) : undefined),
     });
     assert.equal(ended.outcome?.result, 'Failed', ended.said);
     assert.match(ended.outcome?.message ?? '', /read datastore store/);
@@ -320,8 +307,7 @@ describe('the story of RunAmlPipeline', () => {
     // Metrics that cannot be read are no reason.
     const blind = await story({
       status: endsAs('Completed'),
-      manager: ({ path }) =>
-        path.endsWith('/runs/get') ? { status: 403, body: { error: { code: 'X', message: 'no' } } } : undefined,
+      manager: ({ path }) => (path.endsWith('/runs/get') ? refusal(403) : undefined),
     });
     assert.equal(blind.outcome?.result, 'Succeeded', blind.outcome?.message);
     assert.match(blind.platform.warnings.join(), /metrics could not be read/);
