@@ -108,7 +108,8 @@ class Watch {
   }
 
   #pause(now: number): number {
-    if (this.#outage) return Math.min(60_000, 2_000 * 2 ** Math.min(this.#outage.tries, 6));
+    // An outage of a minute must not cost a minute more.
+    if (this.#outage) return Math.min(60_000, Math.max(2_000, (now - this.#outage.since) * 0.15));
     const due = [this.#jobDue];
     const log = this.#logs.nextDue();
     if (this.options.logs) due.push(this.#stepsDue, log ?? Infinity);
