@@ -3,7 +3,7 @@
  * routes through the router and finds everything else here; it keeps no state of its own outside the store.
  */
 import type { Readable } from 'node:stream';
-import type { Assets } from './assets/types.js';
+import type { Catalog } from './assets/catalog.js';
 import type { Faults } from './faults.js';
 import type { Latency } from './latency.js';
 import type { Operations } from './operations.js';
@@ -138,7 +138,7 @@ export interface Ctx {
   readonly world: World;
   readonly urls: Urls;
   readonly storage: Storage;
-  readonly assets: Assets;
+  readonly assets: Catalog;
   readonly operations: Operations;
   readonly issuer: TokenIssuer;
   readonly faults: Faults;

@@ -6,7 +6,7 @@ import { missingVersion, singular } from './missing.js';
 import type { Storage } from '../storage/types.js';
 import type { Store, Tx } from '../store.js';
 import { assetName, objectOf } from '../validate.js';
-import { merge } from './merge.js';
+import { asSent, merge, staged } from './merge.js';
 import { parseReference } from './references.js';
 import {
   fromJob,
@@ -18,7 +18,7 @@ import {
   type RewriteContext,
 } from './rewrite.js';
 import { curatedAsset, curatedNames } from './curated.js';
-import type { AssetKind, AssetReference, Assets, AssetVersion, FoundAsset, SystemData } from './types.js';
+import type { AssetKind, AssetReference, AssetVersion, FoundAsset, SystemData } from './types.js';
 
 export const assetTable = 'assets';
 export const containerTable = 'containers';
@@ -44,7 +44,8 @@ interface PutResult {
   created: boolean;
 }
 
-export class Catalog implements Assets {
+/** Every asset of every workspace and registry: what other surfaces ask, and what the routes write. */
+export class Catalog {
   readonly #store: Store;
   readonly #world: World;
   readonly #clock: Clock;
@@ -78,6 +79,7 @@ export class Catalog implements Assets {
     const curated = curatedAsset(scope, kind, name, version);
     return curated && this.#found(scope, curated);
   }
+  /** Newest first; undefined when there is no such container. */
   versions(scope: Scope, kind: AssetKind, name: string): FoundAsset[] | undefined {
     const curated = curatedAsset(scope, kind, name);
     if (curated) return [this.#found(scope, curated)];
@@ -87,6 +89,7 @@ export class Catalog implements Assets {
       .map(({ value }) => this.#found(scope, value))
       .sort((a, b) => b.order - a.order);
   }
+  /** Newest that is not archived. */
   latest(scope: Scope, kind: AssetKind, name: string): FoundAsset | undefined {
     return this.versions(scope, kind, name)?.find((asset) => asset.properties['isArchived'] !== true);
   }
@@ -104,6 +107,7 @@ export class Catalog implements Assets {
       .map(({ value }) => value)
       .sort((a, b) => (a.systemData.createdAt < b.systemData.createdAt ? 1 : -1));
   }
+  /** Names of the containers. */
   names(scope: Scope, kind: AssetKind): string[] {
     return this.containers(scope, kind).map((entry) => entry.name);
   }
@@ -130,15 +134,14 @@ export class Catalog implements Assets {
     return `${stamp.slice(0, 10)}-${stamp.slice(11, 19).replaceAll(':', '-')}-${stamp.slice(20, 23)}0000`;
   }
 
-  parse(reference: string, kind: AssetKind): AssetReference | undefined {
-    return parseReference(reference, kind);
-  }
+  /** May the workspace use the registry? Its region is one of the registry's; the built-in `azureml` serves all. */
   usable(ws: WorkspaceRecord, registry: RegistryRecord): boolean {
     return registry.regions.includes('*') || registry.regions.includes(ws.location);
   }
 
+  /** Looks a reference (references.ts) up as seen from a workspace. Throws ServiceError 404 in the service's words. */
   resolve(ws: WorkspaceRecord, reference: string, kind: AssetKind): FoundAsset {
-    const parsed = this.parse(reference, kind);
+    const parsed = parseReference(reference, kind);
     if (!parsed) throw badRequest(`'${reference}' is not a reference to one of the ${kind}.`);
     const curated = kind === 'environments' && /^azureml-/i.test(parsed.name);
     const scope = this.#scope(ws, parsed, curated);
@@ -189,6 +192,10 @@ export class Catalog implements Assets {
     return `Workspace region ${ws.location} is not one of the regions of registry ${registry.name} (${registry.regions.join(', ')}).`;
   }
 
+  /**
+   * Creates or updates one version as an ARM PUT does (rewrites included), without HTTP. `version` undefined: the next free one.
+   * Throws ServiceError. `by` is the principal's name.
+   */
   async put(
     ws: WorkspaceRecord,
     kind: AssetKind,
@@ -319,6 +326,7 @@ export class Catalog implements Assets {
     return stored && this.#found(scope, stored);
   }
 
+  /** Deletes one version; false when there is none. */
   async remove(scope: Scope, kind: AssetKind, name: string, version: string): Promise<boolean> {
     const key = versionKey(scope, kind, name, version);
     return await this.#store.write((tx) => {
@@ -327,21 +335,6 @@ export class Catalog implements Assets {
       return true;
     });
   }
-}
-
-/** A new version is in development; a component that a job brought along is only logged. Registries leave it open but for models. */
-function staged(scope: Scope, kind: AssetKind, properties: Record<string, unknown>): Record<string, unknown> {
-  const has = kind === 'models' || (scope.kind === 'workspace' && (kind === 'components' || kind === 'environments'));
-  const first = kind === 'components' && properties['isAnonymous'] === true ? 'Logged' : 'Development';
-  return has ? { ...properties, stage: properties['stage'] ?? first } : properties;
-}
-
-/** An equal component that was there is answered under its own id, its specification with the version that was sent, as recorded. */
-function asSent(found: AssetVersion, source: Record<string, unknown> | undefined): AssetVersion {
-  const version = source?.['version'];
-  if (version === undefined) return found;
-  const spec = objectOf(found.properties['componentSpec']);
-  return { ...found, properties: { ...found.properties, componentSpec: { ...spec, version } } };
 }
 
 function containerOf(asset: AssetVersion): ContainerRecord {

@@ -1,7 +1,8 @@
 /** The built-in registry `azureml`: its environments are those that the engine's table maps to packages (engine/environment/tables.ts). */
 import { curated, findRow } from '../engine/environment/tables.js';
 import type { Scope, WorkspaceRecord, World } from '../context.js';
-import type { AssetKind, Assets, AssetVersion, FoundAsset } from './types.js';
+import type { Catalog } from './catalog.js';
+import type { AssetKind, AssetVersion, FoundAsset } from './types.js';
 
 const isBuiltIn = (scope: Scope, kind: AssetKind): boolean =>
   scope.kind === 'registry' && scope.name.toLowerCase() === 'azureml' && kind === 'environments';
@@ -44,7 +45,7 @@ export function curatedAsset(scope: Scope, kind: AssetKind, name: string, versio
 
 /** A curated environment as a workspace shows it: under the workspace's own address, the newest without a version. */
 export function curatedInWorkspace(
-  assets: Assets,
+  assets: Catalog,
   world: World,
   ws: WorkspaceRecord,
   kind: AssetKind,

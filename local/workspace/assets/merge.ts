@@ -1,4 +1,5 @@
-/** What a second PUT does to an asset version (azure-ml-observed §0, azure-ml-rest §3.1). */
+/** What a PUT makes of an asset version, the first and the second (azure-ml-observed §0, azure-ml-rest §3.1). */
+import type { Scope } from '../context.js';
 import { badRequest, conflict } from '../errors.js';
 import { objectOf } from '../validate.js';
 import type { AssetKind, AssetVersion } from './types.js';
@@ -67,4 +68,19 @@ function sorted(value: unknown): unknown {
       .sort()
       .map((key) => [key, sorted(object[key])]),
   );
+}
+
+/** A new version is in development; a component that a job brought along is only logged. Registries leave it open but for models. */
+export function staged(scope: Scope, kind: AssetKind, properties: Record<string, unknown>): Record<string, unknown> {
+  const has = kind === 'models' || (scope.kind === 'workspace' && (kind === 'components' || kind === 'environments'));
+  const first = kind === 'components' && properties['isAnonymous'] === true ? 'Logged' : 'Development';
+  return has ? { ...properties, stage: properties['stage'] ?? first } : properties;
+}
+
+/** An equal component that was there is answered under its own id, its specification with the version that was sent, as recorded. */
+export function asSent(found: AssetVersion, source: Record<string, unknown> | undefined): AssetVersion {
+  const version = source?.['version'];
+  if (version === undefined) return found;
+  const spec = objectOf(found.properties['componentSpec']);
+  return { ...found, properties: { ...found.properties, componentSpec: { ...spec, version } } };
 }

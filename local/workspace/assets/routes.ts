@@ -15,7 +15,7 @@ const kinds: AssetKind[] = ['codes', 'components', 'data', 'environments', 'mode
 export const assetsSurface: Surface = {
   name: 'assets',
   register(router, ctx) {
-    const catalog = ctx.assets as Catalog;
+    const catalog = ctx.assets;
     for (const kind of kinds) {
       registerContainers(router, ctx, catalog, kind);
       registerVersions(router, ctx, catalog, kind);

@@ -58,7 +58,7 @@ interface Tombstone {
 }
 
 export function registerRegistryAssets(router: Router, ctx: Ctx, prefix: '' | '/mferp/managementfrontend'): void {
-  const catalog = ctx.assets as Catalog;
+  const catalog = ctx.assets;
   for (const kind of kinds) register(router, ctx, catalog, kind, prefix);
 }
 

@@ -5,7 +5,6 @@ import { badRequest, notFound, ServiceError } from '../errors.js';
 import type { Rights } from '../identity/rights.js';
 import type { Router } from '../router.js';
 import { assetName, objectOf } from '../validate.js';
-import type { Catalog } from '../assets/catalog.js';
 import type { AssetKind } from '../assets/types.js';
 import { registerRegistryAssets, type RegistryCall } from './assets.js';
 import { registerRegistryLifecycle } from './lifecycle.js';
@@ -110,7 +109,7 @@ async function slot(ctx: Ctx, registry: RegistryRecord): Promise<Record<string, 
 }
 
 function registerUploads(router: Router, ctx: Ctx): void {
-  const catalog = ctx.assets as Catalog;
+  const catalog = ctx.assets;
   const refuseExisting = (registry: RegistryRecord, kind: AssetKind, name: string, version: string): void => {
     if (catalog.get(registry, kind, name, version))
       throw new ServiceError(
@@ -163,7 +162,7 @@ function registerUploads(router: Router, ctx: Ctx): void {
 
 /** `datarefs` (data plane) and `dataReferences` (ARM): a SAS to read one asset's files. */
 function registerDownloads(router: Router, ctx: Ctx): void {
-  const catalog = ctx.assets as Catalog;
+  const catalog = ctx.assets;
   const reference = ({ registry, body }: RegistryCall): Answer => {
     const sent = objectOf(body);
     const { kind, name, version } = asset(ctx, registry, sent?.['assetId']);

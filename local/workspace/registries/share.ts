@@ -34,7 +34,7 @@ export async function share(
   name: string,
   version: string,
 ): Promise<OperationRecord> {
-  const catalog = ctx.assets as Catalog;
+  const catalog = ctx.assets;
   const registry = ctx.world.registry(registryName);
   if (!registry) throw notFound(`Registry ${registryName} was not found.`);
   assetName(name, 'Destination');
