@@ -193,7 +193,6 @@ async function connect(flags: RunFlags, observer: RunObserver): Promise<Connecte
   const workspace = await startWorkspace({
     state: flags.state,
     log: {
-      info: () => undefined,
       warn: (message) => observer.warning(message),
       error: (message, error) => observer.warning(`${message}${error instanceof Error ? `: ${error.message}` : ''}`),
     },

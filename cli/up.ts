@@ -49,7 +49,7 @@ async function up(options: UpOptions): Promise<void> {
     ...(options.port === undefined ? {} : { port: options.port }),
     ...(options.faults === undefined ? {} : { faults: options.faults }),
     ...(options.latency === undefined ? {} : { latency: options.latency }),
-    log: { info: write(''), warn: write('warning: '), error: write('error: ') },
+    log: { warn: write('warning: '), error: write('error: ') },
     onFailure: (failure) => {
       explain(failure);
       end(1);

@@ -118,7 +118,6 @@ export interface Clock {
 }
 
 export interface Log {
-  info(message: string): void;
   warn(message: string): void;
   error(message: string, error?: unknown): void;
 }

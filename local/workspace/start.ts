@@ -55,7 +55,6 @@ export interface Workspace {
 }
 
 const quiet: Log = {
-  info: () => undefined,
   warn: () => undefined,
   error: (message, error) => console.error(message, error ?? ''),
 };
