@@ -15,6 +15,7 @@ describe('the end of a task', () => {
     };
     return { outcome: await outcomeOf({ name: 'Tasky', parse, run }, platform), platform };
   }
+  // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- anything may be thrown
   const thrown = (error: unknown) => end(() => Promise.reject(error));
 
   it("is the story's own when it ends by itself", async () => {

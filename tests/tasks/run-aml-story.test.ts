@@ -161,6 +161,20 @@ describe('the story of RunAmlPipeline', () => {
       assert.equal(ended.cancels, cancels);
       assert.equal(ended.report?.['end'], 'limit');
     }
+    // Cancelled while it asks for that: the job has not ended, so it is asked for again.
+    let first = true;
+    const torn = await story({
+      inputs: limit,
+      status: () => 'Running',
+      manager: (asked, { abort }) => {
+        if (!isCancel(asked) || !first) return undefined;
+        first = false;
+        abort.abort(new Error('cancelled'));
+        return { reset: true };
+      },
+    });
+    assert.deepEqual([torn.outcome, torn.cancels], [undefined, 2]);
+    assert.match(torn.said, /Azure was asked to cancel job mine/);
   });
 
   it('a cancel in the wait ends the job, or leaves it and says so; a refused one is told', async () => {
@@ -171,7 +185,9 @@ describe('the story of RunAmlPipeline', () => {
         status: () => 'Running',
         manager: (asked, { abort }) => {
           if (isJob(asked) && ++looks === 2) abort.abort(new Error('cancelled'));
-          return isCancel(asked) ? reply : undefined;
+          if (isCancel(asked)) return reply;
+          // What is known already needs no answer.
+          return abort.signal.aborted ? { reset: true } : undefined;
         },
       });
     };

@@ -51,9 +51,9 @@ async function tailOf(workspace: Workspace, url: string, bytes: number, signal?:
     .split(/\r*\n/)
     // What a progress bar has overwritten, and colours, are no part of the text.
     .map((line) => (line.split('\r').findLast((part) => part !== '') ?? '').replace(/\u001b\[[0-?]*[ -/]*[@-~]/g, ''));
-  // The first is what is left of a line.
-  if (cut && found.length > 1) found.shift();
   while (found.length > 0 && found.at(-1)?.trim() === '') found.pop();
+  // The first is what is left of a line; a line that is longer than all that is read is better than none.
+  if (cut && found.length > 1) found.shift();
   return { lines: found, cut };
 }
 
@@ -75,5 +75,6 @@ async function rangeOf(
     ...(signal ? { signal } : {}),
   });
   if (status === 206) return { bytes, total: Number(/\/(\d+)$/.exec(headers['content-range'] ?? '')?.[1] ?? bytes.length) };
-  return status === 200 ? { bytes: bytes.subarray(-count), total: Math.min(bytes.length, count) } : undefined;
+  // A server that knows no ranges sends the whole file.
+  return status === 200 ? { bytes: bytes.subarray(start, start + count), total: bytes.length } : undefined;
 }
