@@ -244,6 +244,8 @@ const signInAdvice: Record<string, string> = {
     'The assertion was outside its time of validity. Set the clock of a self-hosted agent right; running the step again attaches to the same job.',
   AADSTS700027:
     "The certificate was refused: it has expired, or is not one of the app registration's. Upload it there, or set the new one in the service connection.",
+  AADSTS500011:
+    'The tenant does not know the resource that the token is for. Check the cloud (environment) and the server URL of the service connection, and its tenant.',
   AADSTS50034: 'The account is not known in this tenant. Check the tenant id of the service connection.',
   AADSTS53003:
     "A conditional access policy blocks this sign-in (location or risk). Ask the tenant's administrators for an exception for workload identities.",

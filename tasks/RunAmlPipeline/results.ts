@@ -1,10 +1,10 @@
 /** What a completed job gives to the pipeline: steps, metrics, outputs. */
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { passesByItself } from '../../src/azure/line.js';
 import { Failure } from '../../src/azure/errors.js';
 import type { Workspace } from '../../src/aml/workspace.js';
 import { bestTrials, metricSources, settledMetrics, type Metrics } from '../../src/aml/jobs/metrics.js';
+import { outlast } from '../../src/aml/jobs/outlast.js';
 import { checkNames, fetchOutput, insideOf, locateOutput, outputNames, type FetchedOutput } from '../../src/aml/jobs/outputs.js';
 import { StepReader, type StepState } from '../../src/aml/jobs/steps.js';
 import type { Platform } from '../../src/task/platform.js';
@@ -22,7 +22,7 @@ const mostRemarks = 10;
 /** The steps as the wait left them; read now when it did not look at them. */
 export async function stepsOf(workspace: Workspace, { job, steps }: Report, platform: Platform): Promise<readonly StepState[]> {
   if (steps.length > 0 || /^(command|spark)$/i.test(job.type)) return steps;
-  return new StepReader(workspace, job.name).read(platform.cancelled);
+  return lasting(workspace, job, platform, () => new StepReader(workspace, job.name).read(platform.cancelled));
 }
 
 /** Sets `metrics` and `metricsFile`. Metrics that cannot be read do not fail a job that has completed: the gates that need them will say so. */
@@ -30,7 +30,8 @@ export async function giveMetrics(workspace: Workspace, report: Report, platform
   const sources = metricSources(report.job, report.steps);
   let metrics: Metrics = { values: {}, remarks: [] };
   try {
-    metrics = await settledMetrics(workspace, sources, { clock: platform.clock, signal: platform.cancelled });
+    const options = { clock: platform.clock, signal: platform.cancelled };
+    metrics = await lasting(workspace, report.job, platform, () => settledMetrics(workspace, sources, options));
   } catch (error) {
     platform.cancelled.throwIfAborted();
     if (!(error instanceof Failure)) throw error;
@@ -76,7 +77,7 @@ export async function fetchOutputs(
   for (const name of names) {
     let located;
     try {
-      located = await locateOutput(workspace, job, name, platform.cancelled);
+      located = await lasting(workspace, job, platform, () => locateOutput(workspace, job, name, platform.cancelled));
     } catch (error) {
       // Who asks for all does not ask for what was never written.
       if (!every || !(error instanceof Failure) || error.code !== 'OutputNotFound') throw error;
@@ -84,8 +85,7 @@ export async function fetchOutputs(
       continue;
     }
     const place = insideOf(folder, name);
-    let output = await tried(() => fetchOutput(located, place, platform.cancelled));
-    output ??= await fetchOutput(located, place, platform.cancelled);
+    const output = await lasting(workspace, job, platform, () => fetchOutput(located, place, platform.cancelled));
     fetched.push(output);
     if (output.files.length === 0) {
       if (every) platform.info(`Output ${name}: nothing was written to it.`);
@@ -100,12 +100,7 @@ export async function fetchOutputs(
   return fetched;
 }
 
-/** One more try after what passes by itself: a download has no effect in Azure. */
-async function tried<T>(body: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await body();
-  } catch (error) {
-    if (!passesByItself(error)) throw error;
-    return undefined;
-  }
+/** The job has completed: an outage of minutes at its end is no failure. */
+function lasting<T>(workspace: Workspace, { name }: { name: string }, platform: Platform, body: () => Promise<T>): Promise<T> {
+  return outlast(workspace, name, { clock: platform.clock, signal: platform.cancelled }, body);
 }
