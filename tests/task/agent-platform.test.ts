@@ -9,13 +9,23 @@ import { agentPlatform, type AgentPlatform } from '../../src/task/agent-platform
 describe('the agent as a platform', () => {
   let temp: string;
   let platform: AgentPlatform;
+  const id = '1111-22';
+  const endpoint = {
+    [`ENDPOINT_AUTH_${id}`]: JSON.stringify({
+      scheme: 'ServicePrincipal',
+      parameters: { TenantId: 't-1', serviceprincipalid: 'c-1' },
+    }),
+    [`ENDPOINT_AUTH_SCHEME_${id}`]: 'ServicePrincipal',
+    [`ENDPOINT_AUTH_PARAMETER_${id}_TENANTID`]: 't-1',
+    [`ENDPOINT_AUTH_PARAMETER_${id}_SERVICEPRINCIPALKEY`]: 'key-of-endpoint',
+  };
   const inputs = { INPUT_TEXT: '  a b ', INPUT_EMPTY: ' ', INPUT_ROOT: '', INPUT_FILE: '' };
 
   before(async () => {
     temp = mkdtempSync(join(tmpdir(), 'amlops-platform-'));
     inputs.INPUT_ROOT = temp;
     inputs.INPUT_FILE = join(temp, 'x.yml');
-    const own = { ...inputs, AGENT_TEMPDIRECTORY: temp, BUILD_SOURCESDIRECTORY: temp };
+    const own = { ...inputs, ...endpoint, AGENT_TEMPDIRECTORY: temp, BUILD_SOURCESDIRECTORY: temp };
     Object.assign(process.env, own);
     // It takes the process's last resorts away; this process has its own.
     const events = ['uncaughtException', 'unhandledRejection'] as const;
@@ -129,5 +139,106 @@ describe('the agent as a platform', () => {
       ['a b', undefined, undefined],
     );
     assert.deepEqual([platform.pathInput('root'), platform.pathInput('file')], [undefined, join(temp, 'x.yml')]);
+  });
+
+  it('reads a service connection with the keys that it is asked by, whatever their case, and none that lacks an address or a scheme', () => {
+    const data = {
+      // The library keeps the secrets for itself when it is loaded; these stay where they are.
+      [`ENDPOINT_URL_${id}`]: 'https://management.test/',
+      ENDPOINT_URL_NOSCHEME: 'https://management.test/',
+      [`ENDPOINT_DATA_${id}_SUBSCRIPTIONID`]: 'sub',
+      [`endpoint_data_${id}_environment`]: 'AzureCloud',
+      ENDPOINT_DATA_OTHER_X: 'no',
+    };
+    Object.assign(process.env, data);
+    try {
+      assert.deepEqual(platform.endpoint(id), {
+        id,
+        url: 'https://management.test/',
+        scheme: 'ServicePrincipal',
+        parameters: { tenantid: 't-1', serviceprincipalid: 'c-1', serviceprincipalkey: 'key-of-endpoint' },
+        data: { subscriptionid: 'sub', environment: 'AzureCloud' },
+      });
+    } finally {
+      for (const name of Object.keys(data)) delete process.env[name];
+    }
+    for (const none of ['nobody', 'NOSCHEME']) assert.equal(platform.endpoint(none), undefined);
+  });
+
+  it('keeps debug lines to itself unless they are asked for', async () => {
+    assert.deepEqual(
+      told(() => platform.debug('quiet')),
+      [],
+    );
+    process.env['SYSTEM_DEBUG'] = 'True';
+    try {
+      const loud = await agentPlatform(new AbortController().signal);
+      assert.deepEqual(
+        told(() => loud.debug('one\n##vso[task.complete result=Succeeded]')),
+        [{ 'task.debug': 'one' }, { 'task.debug': '##_vso[task.complete result=Succeeded]' }],
+      );
+    } finally {
+      delete process.env['SYSTEM_DEBUG'];
+    }
+  });
+
+  it('says the error of a failed step once, and the place of an issue below the root', async () => {
+    const fresh = await agentPlatform(new AbortController().signal);
+    const shown = told(() => {
+      fresh.issue({ type: 'warning', message: 'careful' });
+      fresh.complete('Failed', 'it broke');
+    });
+    assert.deepEqual(shown, [
+      { 'task.logissue': 'careful', type: 'warning' },
+      { 'task.logissue': 'it broke', type: 'error' },
+      { 'task.complete': 'it broke', result: 'Failed' },
+    ]);
+    assert.deepEqual(
+      told(() =>
+        fresh.issue({ type: 'error', message: 'm', sourcePath: join(temp, 'a', 'b.py'), line: 3, column: 4, code: 'c' }),
+      ),
+      [{ 'task.logissue': 'm', type: 'error', sourcepath: 'a/b.py', linenumber: '3', columnnumber: '4', code: 'c' }],
+    );
+    assert.deepEqual(
+      told(() => fresh.progress(-3.2, 'x')),
+      [{ 'task.setprogress': 'x', value: '0' }],
+    );
+  });
+
+  it('ends a group also when what is in it fails', async () => {
+    const written: string[] = [];
+    const own = process.stdout.write.bind(process.stdout);
+    process.stdout.write = (chunk: string) => written.push(chunk) > 0;
+    try {
+      await assert.rejects(
+        platform.group('g', () => Promise.reject(new Error('inside'))),
+        /inside/,
+      );
+    } finally {
+      process.stdout.write = own;
+    }
+    assert.deepEqual(written, ['##[group]g\n', '##[endgroup]\n']);
+  });
+
+  it('is flushed when both streams have given away what they held, not before', async () => {
+    const streams = [process.stdout, process.stderr];
+    const own = streams.map((stream) => stream.write.bind(stream));
+    const held: (() => void)[] = [];
+    let flushed = false;
+    try {
+      // What an agent that reads slowly does to a pipe.
+      for (const stream of streams) stream.write = (_chunk: unknown, done?: unknown) => held.push(done as () => void) < 0;
+      const flush = platform.flush().then(() => (flushed = true));
+      const pause = () => new Promise((resolve) => setImmediate(resolve));
+      for (const count of [2, 1]) {
+        await pause();
+        assert.deepEqual([held.length, flushed], [count, false]);
+        held.shift()?.();
+      }
+      await flush;
+    } finally {
+      streams.forEach((stream, n) => (stream.write = own[n]!));
+    }
+    assert.equal(flushed, true);
   });
 });
