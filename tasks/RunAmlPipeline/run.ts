@@ -122,16 +122,20 @@ async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, 
   const identity = identityOf(platform, JSON.stringify(asked));
   const submission = submissionOf(identity);
   const base = inputs.jobName ?? derivedName(identity);
-  // The sign-in, the look for an earlier attempt and the reading of the file's compiler take their time together.
-  const [{ compileJob }, { onlineTarget }, { submitJob }, chosen] = await Promise.all([
-    import('../../src/aml/compile/index.js'),
-    import('../../src/aml/assets-online.js'),
-    import('../../src/aml/jobs/submit.js'),
+  // The sign-in is on its way before the compiler is read, which keeps this thread busy: they take their time together.
+  const [chosen, [{ compileJob }, { onlineTarget }, { submitJob }]] = await Promise.all([
     chooseAttempt(workspace, base, submission, {
       clock: platform.clock,
       signal,
       ending: ({ name }) => platform.info(`Job ${name} of the attempt before is still being cancelled; waiting for its end.`),
     }),
+    new Promise((resolve) => setImmediate(resolve)).then(() =>
+      Promise.all([
+        import('../../src/aml/compile/index.js'),
+        import('../../src/aml/assets-online.js'),
+        import('../../src/aml/jobs/submit.js'),
+      ]),
+    ),
   ]);
   if (chosen.existing) {
     flight.name = chosen.name;
