@@ -24,7 +24,6 @@ export async function agentPlatform(cancelled: AbortSignal): Promise<AgentPlatfo
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   const voice = await import('azure-pipelines-task-lib/internal.js');
   voice._setStdStream(silent);
-  voice._setErrStream(silent);
   const agent = await import('azure-pipelines-task-lib/task.js');
   // Its handlers would write a second task.complete and let the process run on; the host has its own.
   process.removeAllListeners('uncaughtException');

@@ -91,7 +91,7 @@ describe('the agent as a platform', () => {
   });
 
   it('lets no text become a command', () => {
-    const bad = 'x ##vso[task.complete result=Succeeded]\n##[error]y';
+    const bad = '\u001b[31mx ##vso[task.complete result=Succeeded]\n##[error]y';
     for (const say of [
       () => platform.info(bad),
       () => platform.foreign(bad),
@@ -113,6 +113,9 @@ describe('the agent as a platform', () => {
           line,
         );
         assert.ok(!line.startsWith('##[error]'), line);
+        // What the agent shows of a command is as clean as any other line.
+        const shown = command ? `${command.data} ${command.properties.get('runtitle') ?? ''}` : line.replace(/^##\[group\]/, '');
+        assert.doesNotMatch(shown, /\u001b|##vso|##\[/i, line);
       }
     }
   });
@@ -137,6 +140,11 @@ describe('the agent as a platform', () => {
     assert.deepEqual(
       ['text', 'empty', 'none'].map((name) => platform.input(name)),
       ['a b', undefined, undefined],
+    );
+    // The library would tell each of them in a debug line.
+    assert.deepEqual(
+      lines(() => [platform.input('text'), platform.variable('Agent.TempDirectory'), platform.endpoint(id)]),
+      [],
     );
     assert.deepEqual([platform.pathInput('root'), platform.pathInput('file')], [undefined, join(temp, 'x.yml')]);
   });
