@@ -109,6 +109,22 @@ describe('between the agent and Azure', () => {
       });
     }
 
+    it('an address where nobody answers is passed over for the next, of whatever family', async () => {
+      const both = [
+        { address: '::1', family: 6 },
+        { address: '127.0.0.1', family: 4 },
+      ];
+      for (const addresses of [both, [...both].reverse()]) {
+        sinon
+          .stub(dns, 'lookup')
+          .callsFake(((_host: string, _options: unknown, done: (...all: unknown[]) => void) => done(null, addresses)) as never);
+        syncBuiltinESMExports();
+        answer = () => ({ headers: { Connection: 'close' }, body: { ok: true } });
+        assert.deepEqual((await named().request({ method: 'GET', url: '/x', retries: 0 })).body, { ok: true });
+        sinon.restore();
+      }
+    });
+
     it('an upload goes on after two minutes without a name', async () => {
       let until = 0;
       resolver(() => (clock.now() < until ? 'ENOTFOUND' : undefined));
