@@ -33,7 +33,7 @@ export interface ServiceConnectionEntry {
 }
 
 /** Who signs the assertions of federated connections, and with what. */
-interface FederationEntry {
+export interface Federation {
   issuer: string;
   audience: string;
   /** Private key, PKCS8 PEM or JWK JSON; relative to connection.json. */
@@ -57,7 +57,7 @@ export interface ConnectionFile {
   workspaces: WorkspaceEntry[];
   registry?: string;
   serviceConnections: ServiceConnectionEntry[];
-  federation?: FederationEntry;
+  federation?: Federation;
 }
 
 const strings = ['resourceManager', 'authority', 'ca', 'tenantId', 'subscriptionId'] as const;

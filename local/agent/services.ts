@@ -10,7 +10,8 @@ import { readFileSync } from 'node:fs';
 import { SignJWT } from 'jose';
 import { Failure } from '../../src/azure/errors.js';
 import { authority } from '../tls.js';
-import type { AgentEndpoint, Federation } from './types.js';
+import type { Federation } from '../connection-file.js';
+import type { AgentEndpoint } from './types.js';
 
 const federationAudience = 'api://AzureADTokenExchange';
 

@@ -3,6 +3,7 @@
  * `runScriptIn` run a step in it, `job.finish()` is its end; `runTask` makes a job for one task and finishes it (all in run-task.ts).
  * Source of the rules: reference task-contract.md, section B; named where they are used.
  */
+import type { Federation } from '../connection-file.js';
 
 export type NodeVersion = 20 | 24;
 
@@ -88,16 +89,6 @@ export interface JobOptions {
   waits?: Partial<AgentWaits>;
   /** The job's log as a user sees it: masked, one line a call. */
   onLine?: (line: string) => void;
-}
-
-/** Who signs assertions that the local workspace trusts; `connection.json` carries it as `federation`. */
-export interface Federation {
-  issuer: string;
-  audience: string;
-  /** PEM file of the private key (PKCS8, RSA or P-256). */
-  keyFile: string;
-  /** `kid` of the assertions. */
-  keyId?: string;
 }
 
 interface StepOptions {

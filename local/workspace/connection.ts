@@ -1,15 +1,14 @@
 /** `connection.json`: how everything local reaches this workspace (design §4). */
 import { createHash } from 'node:crypto';
-import type { ServiceConnectionEntry, WorkspaceEntry } from '../connection-file.js';
+import type { ConnectionFile, ServiceConnectionEntry, WorkspaceEntry } from '../connection-file.js';
 import type { Ctx, WorkspaceRecord } from './context.js';
 import type { StoredWorld } from './world.js';
 
 /** As `up` writes it: every field is there. */
 type ServiceConnection = Required<ServiceConnectionEntry>;
 
-export interface Connection {
-  resourceManager: string;
-  authority: string;
+/** So is the whole file; `metadata` has the members that azure-ai-ml reads of a cloud. */
+export interface Connection extends Required<ConnectionFile> {
   metadata: {
     azure_portal: string;
     resource_manager: string;
@@ -18,18 +17,8 @@ export interface Connection {
     storage_endpoint: string;
     registry_discovery_endpoint: string;
   };
-  mlflowTracking: string;
-  ca: string;
-  tenantId: string;
-  clientId: string;
-  clientSecret: string;
-  subscriptionId: string;
-  resourceGroup: string;
   workspaces: Required<WorkspaceEntry>[];
-  registry: string;
   serviceConnections: ServiceConnection[];
-  /** For WorkloadIdentityFederation: who signs assertions, for whom, and the file with the private key (docs/workspace.md). */
-  federation: { issuer: string; audience: string; keyFile: string };
 }
 
 /** A stable GUID for a service connection. */

@@ -9,6 +9,8 @@ export function objectOf(value: unknown): Record<string, unknown> | undefined {
     : undefined;
 }
 
+/** Names of workspaces and registries. */
+export const placeNames = /^[a-zA-Z0-9][a-zA-Z0-9_-]{2,32}$/;
 const names = /^[a-zA-Z0-9][a-zA-Z0-9\-_.]{0,254}$/;
 
 /** A name in a PUT. Throws 400; the default pattern is that of assets and jobs. */

@@ -5,7 +5,7 @@ import { createServer, type Server } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { assertionSigner, type AssertionSigner } from '../../agent/services.js';
-import type { Federation } from '../../agent/types.js';
+import type { Federation } from '../../connection-file.js';
 import { authority } from '../../tls.js';
 import { guid } from './files.js';
 import { DevOpsError, type Answer, type Call, type Caller } from './call.js';

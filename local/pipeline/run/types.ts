@@ -1,5 +1,6 @@
 /** What a local run takes, keeps and says (docs/pipelines.md). */
-import type { AgentEndpoint, AgentWaits, Federation, NodeVersion } from '../../agent/types.js';
+import type { AgentEndpoint, AgentWaits, NodeVersion } from '../../agent/types.js';
+import type { Federation } from '../../connection-file.js';
 import type { EnvironmentsFile } from '../../../src/devops/environments-file.js';
 import type { Catalogue, ExpandedDocument, UsedFile } from '../expand/types.js';
 import type { NodeResult } from '../expressions/types.js';

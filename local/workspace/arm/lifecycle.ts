@@ -5,13 +5,12 @@ import type { Rights } from '../identity/rights.js';
 import type { Router } from '../router.js';
 import type { Blobs } from '../storage/blobs.js';
 import { Datastores } from '../storage/datastores.js';
-import { assetName, objectOf, textOf, trackedResource } from '../validate.js';
+import { assetName, objectOf, placeNames, textOf, trackedResource } from '../validate.js';
 import { accountOf, workspaceRecord } from '../world-records.js';
 import { accountNamed, oneByOne, openAccount } from './accounts.js';
 import { changeWorkspace, there, workspaceSettingsTable, type WorkspaceSettings } from './workspace-update.js';
 import { workspaceBody } from './workspaces.js';
 
-const namePattern = /^[a-zA-Z0-9][a-zA-Z0-9_-]{2,32}$/;
 /** Kept as they are sent: addresses of resources that nothing here stands behind, and descriptions. */
 const kept = new Set([
   'description',
@@ -64,7 +63,7 @@ export function registerLifecycle(router: Router, ctx: Ctx, rights: Rights, stor
 
   const make = async (call: Pick<Call, 'params' | 'principal' | 'apiVersion' | 'body'>): Promise<WorkspaceRecord> => {
     const { params, principal, apiVersion } = call;
-    const name = assetName(params['workspace'], 'Workspace', namePattern);
+    const name = assetName(params['workspace'], 'Workspace', placeNames);
     const { sent, properties, location, tags } = trackedResource(call.body, 'Workspace', apiVersion);
     const place = ctx.world
       .resourceGroups()

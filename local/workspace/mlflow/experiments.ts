@@ -14,6 +14,7 @@ import {
   checkKey,
   fromPairs,
   invalid,
+  milliseconds,
   missing,
   MlflowError,
   need,
@@ -30,8 +31,6 @@ import {
 /** MLflow's clients mean it when they name none. */
 const defaultId = '0';
 const defaultName = 'Default';
-
-const milliseconds = (iso: string | undefined): number => (iso === undefined ? 0 : Date.parse(iso));
 
 export const artifactBase = (call: Pick<MlflowCall, 'base'>): string => `${call.base}/api/2.0/mlflow-artifacts/artifacts`;
 

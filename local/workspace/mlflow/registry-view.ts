@@ -4,14 +4,13 @@ import { artifactBase } from './experiments.js';
 import { addressOf } from './places.js';
 import { getRegistered, type Registered } from './registry-store.js';
 import { satisfies, type Condition } from './search-filter.js';
-import { missing, need, pairs, type MlflowCall } from './wire.js';
+import { milliseconds, missing, need, pairs, type MlflowCall } from './wire.js';
 
 export type Properties = Record<string, unknown>;
 export const record = (value: unknown): Record<string, string> => (value ?? {}) as Record<string, string>;
 export const string = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
 /** Property of the asset that holds what a client said as `run_link`. */
 export const runLink = 'mlflow.runLink';
-export const milliseconds = (iso: string | undefined): number => (iso === undefined ? 0 : Date.parse(iso));
 
 /** The service calls a version that was never moved `Development`; MLflow calls it `None`. */
 function stageOf(properties: Properties): string {

@@ -11,7 +11,6 @@ import {
   holds,
   latest,
   runLink,
-  milliseconds,
   record,
   showModel,
   showVersion,
@@ -20,7 +19,19 @@ import {
   type Properties,
 } from './registry-view.js';
 import { parseFilter, parseOrder, sortBy, type Order } from './search-filter.js';
-import { invalid, missing, MlflowError, need, own, page, text, texts, type Handler, type MlflowCall } from './wire.js';
+import {
+  invalid,
+  milliseconds,
+  missing,
+  MlflowError,
+  need,
+  own,
+  page,
+  text,
+  texts,
+  type Handler,
+  type MlflowCall,
+} from './wire.js';
 
 const create: Handler = async (call) => {
   const name = need(call.fields, 'name');

@@ -187,3 +187,6 @@ export function page<T>(all: T[], fields: Fields, standard: number, most: number
   const end = from + size;
   return end < all.length ? { items, next: Buffer.from(`from:${end}`).toString('base64url') } : { items };
 }
+
+/** A stored time as MLflow writes times; 0 where there is none. */
+export const milliseconds = (iso: string | undefined): number => (iso === undefined ? 0 : Date.parse(iso));

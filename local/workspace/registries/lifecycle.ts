@@ -6,10 +6,9 @@ import { badRequest, conflict, notBuilt, resourceNotFound } from '../errors.js';
 import type { Rights } from '../identity/rights.js';
 import type { Router } from '../router.js';
 import type { Tx } from '../store.js';
-import { assetName, objectOf, textMap, textOf, trackedResource } from '../validate.js';
+import { assetName, objectOf, placeNames, textMap, textOf, trackedResource } from '../validate.js';
 import { accountOf, registryRecord } from '../world-records.js';
 
-const namePattern = /^[a-zA-Z0-9][a-zA-Z0-9_-]{2,32}$/;
 const path =
   '/subscriptions/:subscriptionId/resourceGroups/:resourceGroup/providers/Microsoft.MachineLearningServices/registries/:registry';
 type Sent = Record<string, unknown>;
@@ -79,7 +78,7 @@ export function registerRegistryLifecycle(
 
   const make = async (call: Call): Promise<Answer> => {
     const { params, principal, apiVersion } = call;
-    const name = assetName(params['registry'], 'Registry', namePattern);
+    const name = assetName(params['registry'], 'Registry', placeNames);
     const { sent, properties, location, tags } = trackedResource(call.body, 'Registry', apiVersion);
     const regions = regionsOf(properties, location);
     refused(sent, properties, undefined, 'Registries_CreateOrUpdate');

@@ -2,7 +2,7 @@
 import { commonBody, readJob, type JobBody, type JobFile } from './base-job.js';
 import { useComponent } from './component.js';
 import { child, textOf } from './document.js';
-import { inputsToRest, outputsToRest, readInputs, readOutputs, type InputValue, type OutputValue } from './io.js';
+import { inputsToRest, outputsToRest, readInputs, readOutputs, requirePaths, type InputValue, type OutputValue } from './io.js';
 import { compileNodes, type CompiledNodes } from './nodes.js';
 import { checkFirstAndLast, withoutCompute } from './pipeline-checks.js';
 import './flow-component.js';
@@ -78,7 +78,7 @@ export function pipelineJob(job: JobFile): JobBody {
     new Map([...outputs].map(([name, value]) => [name, typedOutput(value)])),
   );
   const compiled = jobs?.kind === 'map' ? compileNodes(context, jobs, base, scope) : { jobs: {}, drafts: [] };
-  requirePipelinePaths(job, inputs);
+  requirePaths(job.context, inputs);
   checkComputes(job, read, compiled);
   const chosen = child(root, 'settings');
   checkFirstAndLast(context, chosen?.kind === 'map' ? chosen : undefined, compiled.drafts);
@@ -98,18 +98,6 @@ export function pipelineJob(job: JobFile): JobBody {
 /** Empty text is not sent. */
 function present(inputs: ReadonlyMap<string, InputValue>): Map<string, InputValue> {
   return new Map([...inputs].filter(([, value]) => value.kind !== 'literal' || value.value !== ''));
-}
-
-function requirePipelinePaths({ context }: JobFile, inputs: ReadonlyMap<string, InputValue>): void {
-  for (const [name, value] of inputs) {
-    if (value.kind === 'data' && !value.given) {
-      context.problems.add(
-        value.place,
-        `The input ${name} has no path.`,
-        'path: a local path, azureml:name:version, azureml://… or a URL',
-      );
-    }
-  }
 }
 
 /** Inputs of a job that runs a pipeline component: what the component declares, with its defaults. */
