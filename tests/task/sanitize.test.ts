@@ -36,10 +36,21 @@ describe('foreign text', () => {
       `x\u2028##vso[${command}`,
       `###vso[${command}`,
       `##\u001b##vso[vso[${command}`,
+      // Letters that are folded into those of the command, and letters with marks.
+      `##\uff56so[${command}`,
+      `\uff03\ufe5f\uff56\uff53\uff4f\uff3b${command}`,
+      `##v\u017fo[${command}`,
+      `##v\u0301s\u0302o[${command}`,
+      `## vso[${command}`,
       '##[group]x',
       '##[error]x',
     ];
-    for (const trick of tricks) for (const line of sanitize(trick)) harmless(line);
+    for (const trick of tricks) {
+      const lines = sanitize(trick);
+      for (const line of lines) harmless(line);
+      // The escape takes the `v` with it.
+      if (!trick.includes('\u001b##')) assert.match(lines.join('\n'), /##_/, JSON.stringify(trick));
+    }
     assert.deepEqual(sanitize('##vso[task.debug]a'), ['##_vso[task.debug]a']);
   });
 
@@ -49,15 +60,24 @@ describe('foreign text', () => {
     }
     assert.deepEqual(sanitizeLine('\u001b[31mred\u001b[0m\ttab'), ['red    tab']);
     assert.equal(sanitizeInline('a\nb\r\nc'), 'a b c');
-    assert.equal(disarm('##vso[x]'), '##_vso[x]');
+    for (const trick of ['##vso[x]', '#\u200b#vso[x]']) assert.equal(disarm(trick), '##_vso[x]');
   });
 
   it('long lines are cut, very long ones end with a remark', () => {
     const pieces = sanitizeLine('x'.repeat(100_000));
     assert.ok(pieces.length <= 18);
     assert.match(pieces.at(-1) ?? '', /84000 more characters/);
-    const emoji = sanitizeLine('😀'.repeat(800)).join('');
-    assert.equal(emoji, '😀'.repeat(800));
+    // No piece ends in half a character.
+    for (const lead of ['', 'x']) {
+      const emoji = sanitizeLine(lead + '😀'.repeat(800));
+      assert.equal(emoji.join(''), lead + '😀'.repeat(800));
+      for (const part of emoji) assert.equal(Buffer.from(part).toString(), part);
+    }
+    // A stream without an end of line is no reason to keep all of it.
+    const endless = new LineSplitter();
+    let given = 0;
+    for (let n = 0; n < 100; n++) given += endless.push('y'.repeat(10_000)).join('').length;
+    assert.ok(given > 900_000, `${given}`);
   });
 
   it('no line of hostile alphabets becomes a command, however it is cut into chunks', () => {

@@ -133,6 +133,11 @@ describe('the story of RunAmlPipeline', () => {
       assert.equal(platform.outputs['jobStatus'], last);
       assert.equal(platform.outputs['metrics'], undefined);
       assert.deepEqual([report?.['end'], platform.summaries.length, cancels], [end, 1, 0]);
+      assert.equal(report?.['failure'] !== null, status === 'Failed');
+      // The page says what the step says.
+      const page = readFileSync(platform.summaries[0] ?? '', 'utf8');
+      const told = (outcome?.message ?? '').replace(/ https:.*$/, '');
+      assert.ok(status === 'Failed' ? /Failed \(unknown\)/.test(page) : page.replace(/\\/g, '').includes(told), page);
     }
     const failed = await story({ status: endsAs('Failed') });
     assert.deepEqual(
@@ -287,6 +292,17 @@ describe('the story of RunAmlPipeline', () => {
     const again = await go('run', 'Completed');
     assert.equal(again.outcome?.result, 'Succeeded', again.said);
     assert.match(again.said, /already submitted its job \(attempt 1, Completed\); attaching/);
+    // A cancel ends the job of an earlier attempt as well: it is this run's.
+    let looks = 0;
+    if (there) there.status = 'Running';
+    const torn = await story({
+      inputs: { action: 'run', file: join(folder, 'job.yml') },
+      manager: (one, { abort }) => {
+        if (isJob(one) && ++looks === 2) abort.abort(new Error('cancelled'));
+        return manager(one);
+      },
+    });
+    assert.deepEqual([torn.outcome, torn.cancels], [undefined, 1], torn.said);
     // Somebody has resumed nothing: a submission that finds its job paused is not green.
     const paused = await go('submit', 'Paused');
     assert.deepEqual(paused.outcome, {
