@@ -66,6 +66,7 @@ export function open(input: WorkspaceInput, platform: Platform, task: string): W
   const azure = connectAzure(input.connection.azure, {
     clock: platform.clock,
     onSecret: (value) => platform.secret(value),
+    onTrouble: (text) => platform.info(text),
     userAgent: `azure-machine-learning-mlops ${task}/1`,
   });
   return openWorkspace(azure, {
