@@ -4,7 +4,7 @@ import type { BlobAuth, BlobContainer } from '../azure/types.js';
 import { API_VERSIONS } from './compile/versions.js';
 import type { Workspace } from './workspace.js';
 
-export interface Place {
+interface Place {
   container: BlobContainer;
   uri: string;
   auth: BlobAuth;
