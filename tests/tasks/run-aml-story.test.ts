@@ -312,6 +312,50 @@ describe('the story of RunAmlPipeline', () => {
     assert.equal(azure.authorized.filter(({ method }) => method === 'PUT').length, 1);
   });
 
+  it('sends what it was asked for, under a name of its own for each, and finds it when the reply is lost', async () => {
+    const file = join(folder, 'asked.yml');
+    const outputs = 'inputs: {word: a}\noutputs: {model: {type: uri_folder}}\n';
+    writeFileSync(
+      file,
+      `type: command\ncommand: echo \${{inputs.word}}\nenvironment: azureml:env:1\ncompute: azureml:cpu\n${outputs}`,
+    );
+    const names = new Set<string>();
+    const send = async (more: Partial<Inputs>) => {
+      let sent: { properties: Record<string, unknown> } | undefined;
+      const ended = await story({
+        inputs: { action: 'submit', file, jobName: undefined as never, ...more },
+        manager: (one) => {
+          if (one.method === 'PUT') {
+            sent = JSON.parse(one.body) as typeof sent;
+            names.add(one.path.split('/').at(-1) ?? '');
+            return { reset: true };
+          }
+          if (!/\/jobs\/[^/]+$/.test(one.path)) return references(one);
+          return sent ? jobOf('Starting', { properties: sent.properties['properties'] as object }) : gone;
+        },
+      });
+      return { ...ended, sent: sent?.properties };
+    };
+    const asked = { tags: { team: 'x' }, jobInputs: { word: '0.10' }, overrides: ['limits.timeout=90'], displayName: 'shown' };
+    const { sent, said, outcome } = await send({ ...asked, experimentName: 'exp' });
+    assert.equal(outcome?.result, 'Succeeded', outcome?.message);
+    assert.match(said, /reply to the submission was lost/);
+    assert.deepEqual(
+      [sent?.['displayName'], sent?.['experimentName'], sent?.['limits']],
+      ['shown', 'exp', { jobLimitsType: 'Command', timeout: 'PT1M30S' }],
+    );
+    assert.equal((sent?.['tags'] as Record<string, string>)['team'], 'x');
+    assert.match(JSON.stringify(sent?.['inputs']), /"0\.10"/);
+    // Steps without a name of their own are told apart by what they ask for.
+    for (const more of [{}, { displayName: 'b' }, { jobInputs: { word: 'b' } }, { file: join(folder, 'job.yml') }])
+      await send(more);
+    assert.equal(names.size, 5);
+    // A download that the job does not have is said before the job is sent.
+    const wrong = await send({ action: 'run', downloadOutputs: ['modle'] });
+    assert.match(wrong.outcome?.message ?? '', /no output "modle"/);
+    assert.equal(wrong.sent, undefined);
+  });
+
   it('what was asked for wrongly is said before the wait, and nothing is cancelled for it', async () => {
     const missing = await story({ status: () => undefined });
     assert.match(missing.outcome?.message ?? '', /no job named mine in workspace ws/);
