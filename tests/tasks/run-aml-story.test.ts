@@ -1,111 +1,31 @@
 /** The story of RunAmlPipeline, told by each way a wait can end: never green unless the job has completed, and no job left that nobody knows of. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { outcomeOf } from '../../src/task/outcome.js';
-import type { Outcome } from '../../src/task/platform.js';
 import type { Inputs } from '../../tasks/RunAmlPipeline/inputs.js';
-import type { run } from '../../tasks/RunAmlPipeline/run.js';
-import { FakePlatform } from '../support/fake-platform.js';
+import { gone, isCancel, isJob, jobOf, references, refusal, Story } from '../support/aml-story.js';
 import type { Asked, Reply } from '../support/https-server.js';
-import { smallAzure, type SmallAzure } from '../support/small-azure.js';
+import type { SmallAzure } from '../support/small-azure.js';
 
 const minute = 60_000;
-const gone: Reply = { status: 404, body: { error: { code: 'UserError', message: 'Job mine not found.' } } };
-const jobOf = (status: string, more: object = {}): Reply => ({
-  body: { id: '/jobs/mine', name: 'mine', properties: { status, jobType: 'Command', services: {}, outputs: {}, ...more } },
-});
-const refusal = (status: number, message = 'no'): Reply => ({ status, body: { error: { code: 'Refused', message } } });
-const isCancel = ({ method, path }: Asked) => method === 'POST' && path.endsWith('/jobs/mine/cancel');
-const isJob = ({ method, path }: Asked) => method === 'GET' && path.endsWith('/jobs/mine');
-
-interface Ended {
-  outcome: Outcome | undefined;
-  platform: FakePlatform;
-  /** What a user reads, lines and warnings. */
-  said: string;
-  cancels: number;
-  /** Of the attachment. */
-  report?: Record<string, unknown>;
-}
 
 describe('the story of RunAmlPipeline', () => {
+  let world: Story;
   let azure: SmallAzure;
   let folder: string;
-  /** Imported as the task itself imports its parts: one instance of each module, and of `Failure`. */
-  let task: { outcomeOf: typeof outcomeOf; run: typeof run };
   before(async () => {
-    task = { ...(await import('../../src/task/outcome.js')), ...(await import('../../tasks/RunAmlPipeline/run.js')) };
-    azure = await smallAzure();
-    folder = mkdtempSync(join(tmpdir(), 'amlops-story-'));
-    const text = 'type: command\ncommand: echo\nenvironment: azureml:env:1\ncompute: azureml:cpu\n';
-    writeFileSync(join(folder, 'job.yml'), text);
+    world = await Story.start();
+    ({ azure, folder } = world);
   });
-  after(async () => {
-    await azure.close();
-    rmSync(folder, { recursive: true, force: true });
-  });
+  after(() => world.stop());
   beforeEach(() => azure.reset());
 
-  /** `status` of the job by the milliseconds since the start; `manager` answers first. */
-  async function story(given: {
-    inputs?: Partial<Inputs>;
-    status?: (age: number) => string | undefined;
-    manager?: (asked: Asked, platform: FakePlatform) => Reply | undefined | Promise<Reply | undefined>;
-    job?: object;
-    host?: string;
-  }): Promise<Ended> {
-    const platform = new FakePlatform(
-      {},
-      {
-        'System.HostType': given.host ?? 'build',
-        ...{ 'System.CollectionUri': 'https://dev.azure.com/o/', 'System.TeamProject': 'p', 'Build.BuildId': '7' },
-      },
-    );
-    const born = platform.clock.now();
-    let cancels = 0;
-    azure.manager = async (asked) => {
-      if (isCancel(asked)) cancels += 1;
-      const first = await given.manager?.(asked, platform);
-      if (first) return first;
-      if (isCancel(asked)) return { status: 202 };
-      if (!isJob(asked) || !given.status) return undefined;
-      const status = given.status(platform.clock.now() - born);
-      return status === undefined ? gone : jobOf(status, given.job);
-    };
-    const { origin, ca } = azure.server;
-    const inputs: Inputs = {
-      action: 'attach',
-      connection: {
-        azure: {
-          ...{ name: 'arm', resourceManager: origin, authority: origin, tenantId: 't', clientId: 'c', subscriptionId: 'sub-1' },
-          ...{ credential: { kind: 'secret', clientSecret: 'the-client-secret' }, ca },
-        },
-      },
-      ...{ resourceGroup: 'rg', workspace: 'ws', file: '', jobName: 'mine', tags: {}, jobInputs: {}, overrides: [] },
-      ...{ streamLogs: 'none', downloadOutputs: [], onTimeout: 'cancel', cancelWithPipeline: true },
-      ...given.inputs,
-    };
-    const outcome = await task.outcomeOf({ name: 'RunAmlPipeline', parse: () => inputs, run: task.run }, platform);
-    const [attached] = platform.attachments;
-    return {
-      outcome,
-      platform,
-      said: [...platform.lines, ...platform.warnings].join('\n'),
-      cancels,
-      ...(attached ? { report: JSON.parse(readFileSync(attached.path, 'utf8')) as Record<string, unknown> } : {}),
-    };
-  }
+  const story = (given: Parameters<Story['tell']>[0]) => world.tell(given);
   const endsAs =
     (status: string | undefined, at = 10 * minute) =>
     (age: number) =>
       age < at ? 'Running' : status;
   const submitting: Partial<Inputs> = { action: 'run', jobName: 'mine' };
-  const references = ({ path }: Asked): Reply | undefined => {
-    if (path.includes('/environments/')) return { body: { id: path, name: '1', properties: { image: 'x' } } };
-    return path.includes('/computes/') ? { body: { id: path, properties: { computeType: 'AmlCompute' } } } : undefined;
-  };
 
   it('a job that has completed, and only that, is green', async () => {
     const good = await story({ status: endsAs('Completed') });
