@@ -322,7 +322,11 @@ function environmentPending(version: () => Promise<string>, properties: TreeObje
 /** `conda_file`: a path or the specification itself. Out: the text that is sent. */
 function readConda(context: Context, node: YMap, base: string): string | undefined {
   const conda = child(node, 'conda_file');
-  if (!conda || (conda.kind === 'scalar' && conda.type === 'null')) return undefined;
+  if (!conda) return undefined;
+  if (conda.kind === 'scalar' && conda.type === 'null') {
+    context.problems.add(conda.place, 'conda_file: The value is missing.', 'the path of a conda file, or its content');
+    return undefined;
+  }
   let root: YNode | undefined = conda;
   const text = textOf(conda);
   if (text !== undefined) root = context.yaml(resolvePath(base, text), conda.place);

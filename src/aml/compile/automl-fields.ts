@@ -8,18 +8,15 @@ import {
   list,
   nullable,
   object,
-  primitive,
   raw,
   readField,
   str,
   toSnake,
   union,
-  what,
   words,
   type Field,
 } from './schema.js';
-import { Problems } from './problems.js';
-import { distribution } from './sweep.js';
+import { searchSpace } from './automl-search.js';
 
 const list_ = (text: string): string[] => text.split(' ');
 const CLASSIFICATION_METRICS = list_('AUCWeighted Accuracy NormMacroRecall AveragePrecisionScoreWeighted PrecisionScoreWeighted');
@@ -181,8 +178,21 @@ const limits = (...keys: string[]): Field =>
     Object.fromEntries(keys.map((key) => [key, key === 'exit_score' ? float : key === 'enable_early_termination' ? bool : int])),
     { name: 'limits' },
   );
+/** A job names the algorithm; a step may describe it. The client fails on a job that does. */
+const sampling: Field = {
+  ...samplingAlgorithm,
+  read(node, reader) {
+    if (reader.bindings || node.kind !== 'map') return samplingAlgorithm.read(node, reader);
+    reader.problems.add(
+      node.place,
+      'An automl job names its sampling algorithm; no mapping is taken here.',
+      'random, grid or bayesian',
+    );
+    return undefined;
+  },
+};
 const sweep = object(
-  { sampling_algorithm: samplingAlgorithm, early_termination: earlyTermination },
+  { sampling_algorithm: sampling, early_termination: earlyTermination },
   { name: 'sweep', required: ['sampling_algorithm'] },
 );
 
@@ -227,42 +237,6 @@ const detectorParameters: Record<string, Field> = {
   log_training_metrics: str,
   log_validation_loss: str,
 };
-
-const anyChoice = object({ type: str, values: list(primitive) }, { name: 'the search space', required: ['values'] });
-
-/** A parameter of a search space: a distribution or one value. */
-const searched: Field = {
-  accepts: 'a distribution or a value',
-  shape: 'any',
-  read(node, reader) {
-    if (node.kind !== 'map') return readField(primitive, node, reader);
-    const type = node.entries.get('type')?.value;
-    return readField(type?.kind === 'scalar' && type.text.toLowerCase() === 'choice' ? anyChoice : distribution, node, reader);
-  },
-};
-/** A number cannot be searched as text: `uniform(0.1, 1)` was the form of previews. */
-const searchedNumber: Field = {
-  ...searched,
-  read(node, reader) {
-    if (node.kind !== 'scalar' || readField(float, node, { ...reader, problems: new Problems() }) !== undefined)
-      return searched.read(node, reader);
-    reader.problems.add(
-      node.place,
-      `${what(node)} is no number.`,
-      'a number, or a mapping such as {type: uniform, min_value: 0.1, max_value: 1}',
-    );
-    return undefined;
-  },
-};
-const searchSpace = (parameters: Record<string, Field>): Field =>
-  list(
-    object(
-      Object.fromEntries(
-        Object.entries(parameters).map(([key, field]) => [key, field === float || field === int ? searchedNumber : searched]),
-      ),
-      { name: 'the search space' },
-    ),
-  );
 
 function parametersOf(task: string, family: Family): Record<string, Field> {
   if (family === 'text') return textParameters;
@@ -319,7 +293,7 @@ export function automlFields(task: string): { fields: Record<string, Field>; req
   const parameters = parametersOf(task, family);
   const searching = {
     sweep,
-    search_space: searchSpace(parameters),
+    search_space: searchSpace(parameters, family === 'image'),
     training_parameters: object(parameters, { name: 'training_parameters' }),
   };
   if (family === 'text') {

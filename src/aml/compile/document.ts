@@ -1,7 +1,8 @@
 /** YAML files with positions. Reads what PyYAML reads; refuses what no job file is (binary, huge, alias bombs). */
 import { readFileSync, statSync } from 'node:fs';
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
-import type { Document, ParsedNode, YAMLParseError } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, LineCounter } from 'yaml';
+import type { Document, ParsedNode } from 'yaml';
+import { MAX_DEPTH, openingOf, parseLeniently, strayTab, tooDeep, wordsOf } from './lenient.js';
 import type { PyFloat } from './python.js';
 import { type Place, type Problems, shown } from './problems.js';
 import { resolveScalar, resolveTagged, type ScalarType } from './scalars.js';
@@ -28,7 +29,6 @@ export type YNode = YScalar | YMap | YSeq;
 
 const MAX_BYTES = 4 * 1024 * 1024;
 const MAX_NODES = 1_000_000;
-const MAX_DEPTH = 200;
 /** A broken file breaks in one place; what follows is noise. */
 const MAX_ERRORS = 10;
 
@@ -78,14 +78,20 @@ export function parseYaml(text: string, file: string, problems: Problems): YNode
     return undefined;
   }
   try {
-    const document = parseLeniently(text, lines);
-    const errors = document.errors.filter((error) => !isOnlyIndent(error));
+    const { document, read } = parseLeniently(text, lines);
+    const { errors } = document;
     for (const error of errors.slice(0, MAX_ERRORS)) {
       if (error.code === 'MULTILINE_IMPLICIT_KEY' && errors.some(({ code }) => code === 'BLOCK_AS_IMPLICIT_KEY')) continue;
       const { line, col } = lines.linePos(openingOf(error, document) ?? error.pos[0]);
       problems.add({ file, line, column: col }, wordsOf(error));
     }
     if (errors.length > 0) return undefined;
+    const tab = strayTab(read);
+    if (tab !== undefined) {
+      const { line, col } = lines.linePos(tab);
+      problems.add({ file, line, column: col }, 'A tab stands here; YAML takes it only within quotes and comments.', 'spaces');
+      return undefined;
+    }
     if (document.contents === null) {
       problems.add(start, 'The file is empty.', 'a job, e.g. `type: command`');
       return undefined;
@@ -96,99 +102,6 @@ export function parseYaml(text: string, file: string, problems: Problems): YNode
     problems.add(start, 'The file nests too deep.', 'at most some hundred levels');
     return undefined;
   }
-}
-
-/**
- * The parser is recursive, and can end the process on thousands of levels: depth is bounded before it starts. Counts open brackets and steps of
- * indentation; text in block scalars counts too, which never comes near the bound. Out: the line where it is reached.
- */
-function tooDeep(text: string): number | undefined {
-  const indents: number[] = [];
-  let open = 0;
-  let line = 0;
-  for (const content of text.split('\n')) {
-    line++;
-    const lead = /^[ ]*(?:- +)*/.exec(content)?.[0] ?? '';
-    if (lead.length < content.length) {
-      while (indents.length > 0 && (indents[indents.length - 1] ?? 0) >= lead.length) indents.pop();
-      indents.push(lead.length);
-    }
-    for (const char of content) {
-      if (char === '[' || char === '{') open++;
-      else if ((char === ']' || char === '}') && open > 0) open--;
-      if (open > MAX_DEPTH) return line;
-    }
-    if (indents.length > MAX_DEPTH || lead.split('-').length > MAX_DEPTH) return line;
-  }
-  return undefined;
-}
-
-type Parsed = Document.Parsed;
-const OPTIONS = { schema: 'failsafe', prettyErrors: false, uniqueKeys: false } as const;
-
-/** Where a quote that is never closed was opened. */
-function openingOf({ message, pos }: YAMLParseError, document: Parsed): number | undefined {
-  if (!message.startsWith('Missing closing')) return undefined;
-  let at: number | undefined;
-  visit(document, {
-    Scalar: (_key, { type, range }) => {
-      if (range && (type === 'QUOTE_DOUBLE' || type === 'QUOTE_SINGLE') && range[1] >= pos[0]) at ??= range[0];
-    },
-  });
-  return at;
-}
-
-/** What the parser found, in words for who wrote the file. */
-function wordsOf({ code, message }: YAMLParseError): string {
-  if (code === 'BLOCK_AS_IMPLICIT_KEY')
-    return 'Not valid YAML: a key follows where the value is complete already (is the next line indented too deep, or a : not in quotes?).';
-  if (code === 'MULTIPLE_DOCS') return 'A second document begins here (---); a file holds one.';
-  return `Not valid YAML: ${message.replace(/\s+/g, ' ').replace(/\.$/, '')}.`;
-}
-
-/** PyYAML takes flow collections at any indent; the document is right all the same. */
-function isOnlyIndent(error: YAMLParseError): boolean {
-  return error.code === 'BAD_INDENT' && /sufficiently indented/.test(error.message);
-}
-
-/**
- * PyYAML also takes quoted text whose further lines are not indented past their key; the parser here does not. White space at the start of
- * such a line means nothing, so it is indented and read again. Lines keep their numbers.
- */
-function parseLeniently(text: string, lines: LineCounter): Parsed {
-  const first = parseDocument(text, { ...OPTIONS, lineCounter: lines });
-  let document = first;
-  let current = text;
-  for (let round = 0; round < MAX_ROUNDS; round++) {
-    const error = document.errors.find(({ message }) => /^Missing closing ["']quote/.test(message));
-    if (!error) break;
-    const padded = padQuoted(current, error.pos[0], error.message.includes('"') ? '"' : "'");
-    if (padded === undefined) return first;
-    current = padded;
-    const counter = new LineCounter();
-    document = parseDocument(current, { ...OPTIONS, lineCounter: counter });
-    lines.lineStarts = counter.lineStarts;
-  }
-  return document;
-}
-const MAX_ROUNDS = 500;
-
-/** Indents the lines from `from` up to the closing quote; undefined when there is none or nothing to do. */
-function padQuoted(text: string, from: number, quote: string): string | undefined {
-  let end = from;
-  for (; end < text.length; end++) {
-    const char = text[end];
-    if (quote === '"' && char === '\\') end++;
-    else if (char === quote) {
-      if (quote === "'" && text[end + 1] === "'") end++;
-      else break;
-    }
-  }
-  const start = text.indexOf('\n', from);
-  if (end >= text.length || start < 0 || start > end) return undefined;
-  const inside = text.slice(start, end);
-  const padded = inside.replace(/\n(?!\n)/g, `\n${' '.repeat(80)}`);
-  return padded === inside ? undefined : text.slice(0, start) + padded + text.slice(end);
 }
 
 class Converter {

@@ -146,8 +146,9 @@ function headings(source: JobSource, root: YMap, name: string): TreeObject {
     for (const [key, { value }] of fileTags.entries) tags[key] = value.kind === 'scalar' ? value.value : undefined;
   const description = source.description ?? text('description');
   return {
-    displayName: source.displayName ?? text('display_name') ?? name,
-    experimentName: source.experimentName ?? text('experiment_name') ?? defaultExperiment(source.file),
+    // An empty name is none to the client.
+    displayName: source.displayName ?? (text('display_name') || name),
+    experimentName: source.experimentName ?? (text('experiment_name') || defaultExperiment(source.file)),
     ...(description === undefined ? {} : { description }),
     tags: { ...tags, ...source.tags },
   };

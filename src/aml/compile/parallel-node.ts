@@ -28,7 +28,7 @@ const settings: Record<string, Field> = {
   mini_batch_size: str,
   partition_keys: keys,
   input_data: str,
-  retry_settings: object({ timeout: int, max_retries: int }, { name: 'retry_settings', unknown: 'include' }),
+  retry_settings: object({ timeout: int, max_retries: int }, { name: 'retry_settings', unknown: 'drop' }),
   max_concurrency_per_instance: int,
   error_threshold: int,
   mini_batch_error_threshold: int,

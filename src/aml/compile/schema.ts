@@ -75,6 +75,21 @@ export const float: Field = scalar('a number', ({ type, value, text }) => {
     : undefined;
 });
 
+/** A whole number and nothing else: no text, no fraction. */
+export const scalarInt: Field = scalar('a whole number', ({ type, value }) => (type === 'int' ? value : undefined));
+
+const FINITE = 'a finite number';
+export const finite = (field: Field): Field => ({
+  ...field,
+  accepts: FINITE,
+  read(node, reader) {
+    const value = field.read(node, reader);
+    if (!(value instanceof PyFloat) || Number.isFinite(value.value)) return value;
+    reader.problems.add(node.place, 'The number is not finite.', FINITE);
+    return undefined;
+  },
+});
+
 /** A whole number or a fraction, kept as what it is. */
 export const scalarNumber: Field = scalar('a number', ({ type, value }) =>
   type === 'int' || type === 'float' ? value : undefined,

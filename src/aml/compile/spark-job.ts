@@ -8,7 +8,17 @@ import { inputsToRest, outputsToRest, readInputs, readOutputs, requirePaths } fr
 import { asText, isTreeObject, type Tree, type TreeObject } from './pending.js';
 import { pyStr, type Json } from './python.js';
 import { raw } from './schema.js';
-import { checkPlace, checkSpark, entryToRest, namedConf, readConf, sparkFields, withInstances, type SparkConf } from './spark.js';
+import {
+  checkModes,
+  checkPlace,
+  checkSpark,
+  entryToRest,
+  namedConf,
+  readConf,
+  sparkFields,
+  withInstances,
+  type SparkConf,
+} from './spark.js';
 import { sparkIdentity } from './spark-node.js';
 
 /** Compiles a Spark job. Problems go to the context. */
@@ -22,15 +32,7 @@ export function sparkJob(job: JobFile): JobBody {
   const inputs = readInputs(context, child(root, 'inputs'), base, false);
   const outputs = readOutputs(context, child(root, 'outputs'), base, 'job');
   requirePaths(context, inputs);
-  for (const [name, value] of [...inputs, ...outputs]) {
-    if (value.kind === 'data' && value.mode !== 'direct') {
-      context.problems.add(
-        value.place,
-        `${name} is used in mode ${value.mode ?? '(none)'}; Spark reads and writes in mode direct only.`,
-        'mode: direct',
-      );
-    }
-  }
+  checkModes(context, { inputs, outputs });
   const conf = withInstances(readConf(read['conf']));
   checkSpark(context, root, base, conf, true);
   checkPlace(context, root, read);

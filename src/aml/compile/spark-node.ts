@@ -24,6 +24,7 @@ import { list, raw, readObject, str } from './schema.js';
 import type { Scope } from './scope.js';
 import {
   checkConf,
+  checkModes,
   checkPlace,
   checkSpark,
   confToSpec,
@@ -93,7 +94,10 @@ export function sparkNode(context: Context, draft: Draft): Tree {
   const written = isTreeObject(read['conf']) ? read['conf'] : {};
   const conf = overlay(readConf({ ...own, ...written }), defaults?.['conf'] as unknown as SparkConf | undefined);
   // What a registered component brings is not known here.
-  if (component.kind === 'local') checkConf(context, draft.node, conf);
+  if (component.kind === 'local') {
+    checkConf(context, draft.node, conf);
+    checkModes(context, draft, component);
+  }
   const resources = read['resources'];
   const lower =
     isTreeObject(resources) && typeof resources['instance_type'] === 'string'
@@ -135,6 +139,7 @@ export function inlineSparkNode(context: Context, draft: Draft, scope: Scope): T
     context.reader(base),
   );
   checkPlace(context, node, read);
+  checkModes(context, draft);
   const args = child(node, 'args');
   if (args) checkInputsUsed(context, textOf(args) ?? '', draft.inputs, args.place, 'args');
   const conf = withInstances(readConf(read['conf']));

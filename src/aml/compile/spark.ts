@@ -3,7 +3,9 @@ import path from 'node:path';
 import { realPath, statOf, type Context } from './context.js';
 import { child, textOf, type YMap } from './document.js';
 import { SPARK_SIZES } from './fields.js';
+import type { InputValue, OutputValue } from './io.js';
 import { asText, isTreeObject, type Tree, type TreeObject } from './pending.js';
+import type { Place } from './problems.js';
 import { PyFloat } from './python.js';
 import { isUrl } from './refs.js';
 import { dict, isBinding, list, object, raw, str, type Field } from './schema.js';
@@ -98,8 +100,7 @@ export function checkSpark(context: Context, root: YMap, base: string, conf: Spa
   const file = textOf(child(entry, 'file'));
   if (entry && child(entry, 'class_name')) {
     context.problems.add(entry.place, 'A class as entry is not supported by the service.', 'entry: file: name.py');
-  } else if (entry?.kind === 'map' && file === undefined)
-    context.problems.add(entry.place, 'The entry names no file.', 'file: name.py');
+  } else if (entry?.kind === 'map' && !file) context.problems.add(entry.place, 'The entry names no file.', 'file: name.py');
   const code = textOf(child(root, 'code'));
   if (entry && file !== undefined && code !== undefined && !isUrl(code) && !/^(azureml:|git\+|\/subscriptions\/)/.test(code)) {
     const folder = realPath(base, code);
@@ -133,25 +134,38 @@ export function checkConf(context: Context, root: YMap, { named }: SparkConf): v
   const missing = required.filter((key) => !truthy(named[key])).map((key) => NAMED[key]);
   if (missing.length > 0)
     context.problems.add(at, `The Spark configuration lacks ${missing.join(', ')}.`, 'conf: with these keys');
-  const least = Number(asText(named.dynamic_allocation_min_executors));
-  const most = Number(asText(named.dynamic_allocation_max_executors));
+  const bounds = [named.dynamic_allocation_min_executors, named.dynamic_allocation_max_executors] as const;
   // What is missing is said already.
-  const bounded = dynamic && truthy(named.dynamic_allocation_min_executors) && truthy(named.dynamic_allocation_max_executors);
-  if (bounded && (least < 1 || least > most))
-    context.problems.add(at, 'minExecutors must be at least 1 and at most maxExecutors.');
-  const instances = Number(asText(named.executor_instances));
-  if (bounded && named.executor_instances !== undefined && (instances < least || instances > most)) {
-    context.problems.add(
-      at,
-      `spark.executor.instances is ${asText(named.executor_instances)}, outside of minExecutors and maxExecutors.`,
-      `${least} to ${most}`,
-    );
-  }
+  if (dynamic && bounds.every(truthy)) checkExecutors(context, at, bounds.map(count), named.executor_instances);
   if (
     !dynamic &&
     (named.dynamic_allocation_min_executors !== undefined || named.dynamic_allocation_max_executors !== undefined)
   ) {
     context.problems.add(at, 'minExecutors and maxExecutors count only with spark.dynamicAllocation.enabled: true.');
+  }
+}
+
+/** A number that is not in quotes. */
+const count = (value: Tree): number =>
+  value instanceof PyFloat ? value.value : typeof value === 'number' || typeof value === 'boolean' ? Number(value) : NaN;
+
+/** The bounds of dynamic allocation, and the number of executors within them. */
+function checkExecutors(context: Context, at: Place, [least = NaN, most = NaN]: number[], given: Tree): void {
+  const instances = given === undefined ? least : count(given);
+  if ([least, most, instances].some(Number.isNaN)) {
+    context.problems.add(
+      at,
+      'With dynamic allocation the numbers of executors are compared; one of them is text.',
+      '2, without quotes',
+    );
+  } else if (least < 1 || least > most) {
+    context.problems.add(at, 'minExecutors must be at least 1 and at most maxExecutors.');
+  } else if (instances < least || instances > most) {
+    context.problems.add(
+      at,
+      `spark.executor.instances is ${instances}, outside of minExecutors and maxExecutors.`,
+      `${least} to ${most}`,
+    );
   }
 }
 
@@ -177,5 +191,29 @@ export function checkPlace(context: Context, root: YMap, read: TreeObject): void
   }
   if (resources?.kind === 'map' && !resources.entries.has('runtime_version')) {
     context.problems.add(resources.place, 'resources names no runtime_version.', '"3.4"');
+  }
+}
+
+/**
+ * Spark reads and writes in mode direct only. What is bound to the pipeline has its mode there. `declared`: the mode of a component's port
+ * of this name, which may be the one that counts.
+ */
+export function checkModes(
+  context: Context,
+  ports: { inputs: Map<string, InputValue>; outputs: Map<string, OutputValue> },
+  declared?: { inputs: Map<string, { mode?: string }>; outputs: Map<string, { mode?: string }> },
+): void {
+  for (const kind of ['inputs', 'outputs'] as const) {
+    for (const [name, value] of ports[kind]) {
+      if (value.kind !== 'data' || value.mode === 'direct' || (kind === 'outputs' && name === 'default')) continue;
+      // What a component does not declare is not sent.
+      const port = declared?.[kind].get(name);
+      if (declared && (!port || port.mode === 'direct')) continue;
+      context.problems.add(
+        value.place,
+        `${name} is used in mode ${value.mode ?? port?.mode ?? '(none)'}; Spark reads and writes in mode direct only.`,
+        'mode: direct',
+      );
+    }
   }
 }

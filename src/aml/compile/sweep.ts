@@ -2,19 +2,8 @@
 import { earlyTermination, objective, queueSettings, resources, samplingAlgorithm, sweepLimits } from './fields.js';
 import { asText, isTreeObject, type Tree, type TreeObject } from './pending.js';
 import { PyFloat } from './python.js';
-import { dict, float, int, list, object, readField, scalarNumber, str, tagged, union, type Field } from './schema.js';
+import { dict, finite, float, int, list, object, readField, scalarNumber, str, tagged, union, type Field } from './schema.js';
 
-const ACCEPTS = 'a finite number';
-const finite = (field: Field): Field => ({
-  ...field,
-  accepts: ACCEPTS,
-  read(node, reader) {
-    const value = field.read(node, reader);
-    if (!(value instanceof PyFloat) || Number.isFinite(value.value)) return value;
-    reader.problems.add(node.place, 'The number is not finite.', ACCEPTS);
-    return undefined;
-  },
-});
 /** A number as it is written; among the values of a choice, text is text. */
 const bare = finite(scalarNumber);
 /** A whole number stays one; text that is a number is taken as a fraction, as the client does. */
@@ -28,7 +17,8 @@ const uniform = of({ min_value: number, max_value: number });
 const quniform = of({ min_value: number, max_value: number, q: number });
 const normal = of({ mu: number, sigma: number });
 const qnormal = of({ mu: number, sigma: number, q: number });
-const plain = {
+/** Distributions, by type. */
+export const plain = {
   uniform,
   loguniform: uniform,
   quniform,

@@ -186,7 +186,7 @@ describe('compile: rules of the client for automated ML', () => {
     assert.deepEqual((await job(`${image}${space}`)).taskDetails.searchSpace, [{ stepLRStepSize: '3' }]);
     assert.match(
       await refused(`${image}search_space: [{min_size: "choice(600, 800)"}]\ncompute: azureml:cpu\n`),
-      /"choice\(600, 800\)" is no number\. Accepted: a number, or a mapping/,
+      /"choice\(600, 800\)" is not a whole number\. Accepted: a whole number, or a mapping/,
     );
     assert.equal((await step(image)).training_parameters.log_training_metrics, 'LogTrainingMetrics.ENABLE');
     assert.match(
