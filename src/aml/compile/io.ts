@@ -166,7 +166,8 @@ export function readInput(context: Context, node: YNode, base: string, bindings:
   if (!read || node.kind !== 'map') return undefined;
   const type = typeof read['type'] === 'string' ? read['type'] : undefined;
   const mode = typeof read['mode'] === 'string' ? read['mode'] : undefined;
-  if (mode?.startsWith('eval') && type !== 'mltable') {
+  // Without a type it is taken, as the client does: the component or the pipeline's input may be a table.
+  if (mode?.startsWith('eval') && type !== undefined && type !== 'mltable') {
     context.problems.add(
       child(node, 'mode')?.place ?? place,
       `The mode ${mode} is for mltable inputs only.`,

@@ -160,6 +160,13 @@ describe('compile: small parts', () => {
     );
   });
 
+  it('takes modes of tables where no other type is said', async () => {
+    const step = (more: string) =>
+      `${inStep(`${COMMAND}inputs: {i: {path: "\${{parent.inputs.t}}", mode: eval_mount${more}}}\n`)}inputs: {t: {type: mltable, path: "azureml:t:1"}}\n`;
+    assert.equal((await job(step(''))).jobs.a.inputs.i.mode, 'EvalMount');
+    assert.match(await refused(step(', type: uri_folder')), /The mode eval_mount is for mltable inputs only/);
+  });
+
   it('needs a conda file where it is named', async () => {
     assert.match(
       await refused('command: ls\nenvironment: {image: i, conda_file: }\n'),
