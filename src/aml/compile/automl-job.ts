@@ -60,6 +60,7 @@ export function autoMLJob(job: JobFile): JobBody {
       // Sent as the client sends them, in snake_case.
       resources: plainResources(read['resources']),
       queueSettings: read['queue_settings'],
+      services: read['services'],
       taskDetails: {
         taskType: task.rest,
         // Entities stand in the rows themselves: the client sends no column for them.

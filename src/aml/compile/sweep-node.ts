@@ -1,12 +1,13 @@
 /** Sweep steps: a trial component and what is varied. */
 import type { Context } from './context.js';
-import { identity } from './fields.js';
+import { identity, services } from './fields.js';
 import { nodeBase, readNode, type Draft } from './nodes.js';
 import { compact, isTreeObject, type Tree } from './pending.js';
 import { policyToRest, sweepFields } from './sweep.js';
 
 export function sweepNode(context: Context, draft: Draft): Tree {
-  const { read, more } = readNode(context, draft, { ...sweepFields, identity });
+  // Known, and not sent: a sweep step has no services of its own.
+  const { read, more } = readNode(context, draft, { ...sweepFields, identity, services });
   for (const key of ['objective', 'limits']) {
     if (!draft.node.entries.has(key))
       context.problems.add(draft.place, `The sweep ${draft.name} has no ${key}.`, sweepFields[key]?.accepts);

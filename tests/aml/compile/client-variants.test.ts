@@ -167,6 +167,14 @@ describe('compile: small parts', () => {
     assert.match(await refused(step(', type: uri_folder')), /The mode eval_mount is for mltable inputs only/);
   });
 
+  it('sends services of an automl job as they are written, and none of a sweep step', async () => {
+    const services = 'services: {s: {type: ssh, ssh_public_keys: k}}\n';
+    const sent = await job(`type: automl\ntask: regression\n${TABLE}${services}`);
+    assert.deepEqual(sent.services, { s: { type: 'ssh', ssh_public_keys: 'k' } });
+    const sweep = `type: sweep\ntrial: azureml:c:1\ncompute: azureml:cpu\nobjective: {goal: minimize, primary_metric: m}\nsampling_algorithm: random\nlimits: {max_total_trials: 2}\nsearch_space: {a: {type: choice, values: [1]}}\n`;
+    assert.equal('services' in (await job(inStep(`${sweep}${services}`))).jobs.a, false);
+  });
+
   it('needs a conda file where it is named', async () => {
     assert.match(
       await refused('command: ls\nenvironment: {image: i, conda_file: }\n'),
