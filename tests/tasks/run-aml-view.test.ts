@@ -53,6 +53,36 @@ describe('RunAmlPipeline: what is read', () => {
     assert.match(platform.foreignLines.at(-1) ?? '', /^\[##_vso\[task\.complete\]n+…\] x$/);
   });
 
+  it('keeps steps apart, closes their groups before it says anything itself, and says nothing twice', () => {
+    const platform = new FakePlatform();
+    const view = new JobView(platform, job());
+    const [a, b] = [step('a'), step('b')];
+    view.steps([]);
+    assert.deepEqual(platform.progressed, []);
+    view.status(job({ nodes: ['a', 'b', 'c'] }));
+    view.text(a, 'a1\na-rest');
+    view.text(b, 'b1\nb-rest');
+    view.textEnd(a);
+    view.notice('warning', 'careful');
+    view.notice('info', 'fine again');
+    for (let times = 0; times < 2; times++) view.steps([a, b]);
+    view.text(a, 'a2\n');
+    view.end();
+    view.end();
+    const prefixed = ['[a] a1', '[b] b1', '[a] a-rest', '[a] a2', '[b] b-rest'];
+    assert.deepEqual(platform.foreignLines, prefixed);
+    assert.deepEqual(platform.warnings, ['careful']);
+    const said = platform.lines.map((line) => line.replace(/^\[group\].*/, '<').replace('[endgroup]', '>'));
+    assert.deepEqual(said.join(' ').replace(/Steps: .*? waiting/, 'S'), 'Status: Running < > < > < > fine again S < > < >');
+    // However long the name, no piece of a line is longer than the console shows.
+    const long = step('n'.repeat(90));
+    view.text(long, `${'x'.repeat(3_000)}\n`);
+    for (const line of platform.foreignLines) assert.ok(line.length <= 1_000, `${line.length}`);
+    const many = Array.from({ length: 11 }, (_, n) => step(`s${n}`, n < 9 ? { phase: 'completed', status: 'Completed' } : {}));
+    view.steps(many);
+    assert.match(platform.lines.at(-1) ?? '', /^Steps: 9 completed, 2 running, 3 waiting: s9, s10$/);
+  });
+
   it('makes no HTML, no link and no table of what a job is called, and no link that ends early', () => {
     const evil =
       '<img src=x onerror=alert(1)> [l](http://evil.test) https://evil.test www.evil.test a@evil.test #1 !2 | x | `c` **b**\n# h';
