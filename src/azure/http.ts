@@ -289,7 +289,8 @@ function bodyOf(response: PipelineResponse): Readable | undefined {
   return response.readableStreamBody as Readable | undefined;
 }
 
-function bypasses(url: URL, patterns: readonly RegExp[]): boolean {
+/** Whether a host is asked without the proxy: this machine always, others by the agent's list. */
+export function bypasses(url: URL, patterns: readonly RegExp[]): boolean {
   const { hostname } = url;
   if (hostname === 'localhost' || hostname.endsWith('.localhost') || hostname === '127.0.0.1' || hostname === '[::1]')
     return true;

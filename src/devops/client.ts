@@ -1,21 +1,22 @@
 /** What tasks ask of Azure DevOps, with the run's own token. azure-devops-node-api is loaded when the first question is asked. */
 import { Failure } from '../azure/errors.js';
 import { stageApprovals, type ApprovalLike, type CheckSuiteLike } from './approvals.js';
-import { access, devOpsFailure, DevOpsRest, type DevOpsNetwork } from './rest.js';
+import type { AgentNetwork } from '../azure/types.js';
+import { access, devOpsFailure, DevOpsRest } from './rest.js';
 import type { ApprovalFinding, DevOps, RunIdentity } from './types.js';
 
 const approvalsVersion = '7.2-preview.2';
 const checksVersion = '7.1-preview.1';
 
 /** @param network the agent's proxy and certificate authority */
-export function createDevOps(network: DevOpsNetwork = {}): DevOps {
+export function createDevOps(network: AgentNetwork = {}): DevOps {
   // On Node 24 the library's `url.parse` would put a deprecation warning into the user's log, who can do nothing about it.
   process.noDeprecation = true;
   return new Client(network);
 }
 
 class Client implements DevOps {
-  constructor(private readonly network: DevOpsNetwork) {}
+  constructor(private readonly network: AgentNetwork) {}
 
   /** Never throws but when `signal` aborts: what cannot be read is a finding with the reason. */
   async approvals(run: RunIdentity, signal?: AbortSignal): Promise<ApprovalFinding> {

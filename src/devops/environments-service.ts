@@ -1,7 +1,8 @@
 /** What `amlops environments` reads and writes in a project. Routes and bodies: reference azure-devops-rest §3 and §4. */
 import { Failure } from '../azure/errors.js';
+import type { AgentNetwork } from '../azure/types.js';
 import type { CheckBody } from './check-bodies.js';
-import { access, devOpsFailure, DevOpsRest, identityUri, type DevOpsNetwork, type DevOpsToken } from './rest.js';
+import { access, devOpsFailure, DevOpsRest, identityUri, type DevOpsToken } from './rest.js';
 
 interface FoundEnvironment {
   id: number;
@@ -55,7 +56,7 @@ export async function openEnvironmentsService(
   organization: string,
   project: string,
   token: DevOpsToken,
-  network: DevOpsNetwork = {},
+  network: AgentNetwork = {},
 ): Promise<EnvironmentsService> {
   const { collectionUri, handlers, options } = access(organization, token, network);
   const [{ TaskAgentApi }, { ServiceEndpointApi }, { BuildApi }] = await Promise.all([

@@ -1,5 +1,6 @@
 /** The one way to Azure DevOps: azure-devops-node-api over the agent's proxy and CA, its token only for the collection's own hosts. */
 import { Failure } from '../azure/errors.js';
+import { bypasses } from '../azure/http.js';
 import { tlsSettings } from '../azure/trust.js';
 import type { AgentNetwork } from '../azure/types.js';
 // Types only: the package is loaded when first needed, and only the part that is needed.
@@ -7,19 +8,6 @@ import type { IRequestHandler, IRequestOptions } from 'azure-devops-node-api/int
 import type { ClientApiBase } from 'azure-devops-node-api/ClientApiBases.js';
 
 type RestClient = ClientApiBase['rest'];
-
-/** How the agent (or the command line) reaches the network. */
-export interface DevOpsNetwork extends Omit<AgentNetwork, 'proxy'> {
-  proxy?: {
-    url: string;
-    username?: string;
-    password?: string;
-    /** Regular expressions, as the agent lists them. */ bypass?: string[];
-  };
-}
-
-/** This machine itself is asked directly, as the agent does it. */
-const loopback = String.raw`^https://(localhost|[^/]+\.localhost|127\.0\.0\.1|\[::1\])[:/]`;
 
 /** Bearer: an Entra token or the job's own. Basic: a personal access token. */
 export type DevOpsToken = { kind: 'bearer'; token: string } | { kind: 'pat'; token: string };
@@ -35,7 +23,7 @@ interface DevOpsAccess {
  * @param collectionUri e.g. `https://dev.azure.com/org/`
  * @throws Failure `DevOpsInsecure` when it is not https
  */
-export function access(collectionUri: string, token: DevOpsToken, network: DevOpsNetwork = {}): DevOpsAccess {
+export function access(collectionUri: string, token: DevOpsToken, network: AgentNetwork = {}): DevOpsAccess {
   if (!URL.canParse(collectionUri) || new URL(collectionUri).protocol !== 'https:')
     throw new Failure(`The Azure DevOps address '${collectionUri}' is not an https URL, so the token is not sent there.`, {
       code: 'DevOpsInsecure',
@@ -78,7 +66,7 @@ export function access(collectionUri: string, token: DevOpsToken, network: DevOp
               ...(network.proxy.username
                 ? { proxyUsername: network.proxy.username, proxyPassword: network.proxy.password ?? '' }
                 : {}),
-              proxyBypassHosts: [loopback, ...(network.proxy.bypass ?? [])],
+              proxyBypassHosts: directly(collectionUri, network.proxy.bypass),
             },
           }
         : {}),
@@ -94,6 +82,14 @@ function tokenHosts(collectionUri: string): Set<string> {
     hosts.add(`${hostname.toLowerCase()}:${port || 443}`);
   }
   return hosts;
+}
+
+/** The hosts that are asked without the proxy, as the package wants them: patterns of whole addresses (the agent's mean host and port). */
+function directly(collectionUri: string, bypass: readonly RegExp[]): string[] {
+  return [collectionUri, identityUri(collectionUri)]
+    .map((uri) => new URL(uri))
+    .filter((url) => bypasses(url, bypass))
+    .map(({ origin }) => `^${origin.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')}/`);
 }
 
 /** Where identities of an organization are looked up: `vssps.` beside dev.azure.com and visualstudio.com, else the collection itself. */

@@ -40,13 +40,7 @@ export function runOf(platform: Platform): Run {
 /** Loaded when first asked: most steps never speak to Azure DevOps. */
 async function devOps(network: AgentNetwork): Promise<DevOps> {
   const { createDevOps } = await import('../../src/devops/client.js');
-  const { ca, proxy, clientCertificate, skipCertValidation } = network;
-  return createDevOps({
-    ...(ca ? { ca } : {}),
-    ...(clientCertificate ? { clientCertificate } : {}),
-    ...(skipCertValidation ? { skipCertValidation } : {}),
-    ...(proxy ? { proxy: { ...proxy, bypass: proxy.bypass.map((pattern) => pattern.source) } } : {}),
-  });
+  return createDevOps(network);
 }
 
 export async function approvalsOf(run: Run, network: AgentNetwork, platform: Platform): Promise<ApprovalFacts> {
