@@ -47,7 +47,7 @@ export class Azurite {
       execArgv: typescript ? ['--import', 'tsx'] : [],
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       detached: true,
-      // Every write ends with a flush to the disk: 16 writers should not queue for the four threads of the default.
+      // 16 clients that read and write files should not queue for the four threads of the default.
       env: { UV_THREADPOOL_SIZE: '16', ...process.env },
     });
     this.#child.unref();
