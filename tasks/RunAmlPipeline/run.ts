@@ -3,6 +3,7 @@ import { connectAzure } from '../../src/azure/azure.js';
 import { Failure } from '../../src/azure/errors.js';
 import { openWorkspace, type Workspace } from '../../src/aml/workspace.js';
 import { cancelJob, readJob, type JobState } from '../../src/aml/jobs/job.js';
+import type { ReadJob } from '../../src/aml/compile/types.js';
 import { chooseAttempt, derivedName, submissionOf } from '../../src/aml/jobs/name.js';
 import { outputNames } from '../../src/aml/jobs/outputs.js';
 import { watchJob, type WatchEnd } from '../../src/aml/jobs/watch.js';
@@ -123,7 +124,7 @@ async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, 
   const submission = submissionOf(identity);
   const base = inputs.jobName ?? derivedName(identity);
   // The sign-in is on its way before the compiler is read, which keeps this thread busy: they take their time together.
-  const [chosen, [{ compileJob }, { onlineTarget }, { submitJob }]] = await Promise.all([
+  const [chosen, [{ compileJob }, { onlineTarget }, { submitJob, askAhead }]] = await Promise.all([
     chooseAttempt(workspace, base, submission, {
       clock: platform.clock,
       signal,
@@ -154,8 +155,11 @@ async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, 
     ...(experimentName ? { experimentName } : {}),
     ...(displayName ? { displayName } : {}),
     ...(inputs.description ? { description: inputs.description } : {}),
-    // A download that the job does not have is said before hours of training, not after them.
-    onOutputs: (type: string, names: readonly string[]) => checkDownloads(inputs, type, names),
+    onRead: ({ type, outputs, needsAmlToken }: ReadJob) => {
+      // A download that the job does not have is said before hours of training, not after them.
+      if (outputs) checkDownloads(inputs, type, outputs);
+      if (needsAmlToken) askAhead(workspace, signal);
+    },
     signal,
   };
   const compiled = await compileJob(request, onlineTarget(workspace, { resumeKey: chosen.name }));

@@ -232,6 +232,41 @@ describe('the story of RunAmlPipeline', () => {
     assert.equal(azure.authorized.filter(({ method }) => method === 'PUT').length, 1);
   });
 
+  it("asks for the service's own token while it looks up what the file names; one that is refused then is asked for again", async () => {
+    const file = join(folder, 'steps.yml');
+    writeFileSync(
+      file,
+      'type: pipeline\njobs:\n  one: { command: echo, environment: azureml:env:1, compute: azureml:cpu, type: command }\n',
+    );
+    for (const refused of [0, 1]) {
+      azure.reset();
+      const order: string[] = [];
+      azure.signIn = (form) => {
+        if (!form.get('scope')?.startsWith('https://ml.azure.com/')) return undefined;
+        order.push('token');
+        return order.length <= refused ? { status: 400, body: { error_description: 'AADSTS90033: transient.' } } : undefined;
+      };
+      const { outcome, said } = await story({
+        inputs: { action: 'submit', file },
+        manager: async (one) => {
+          if (one.path.includes('/computes/')) {
+            // The look-up is answered when the token has been asked for: who asks one after the other waits for ever.
+            while (order.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+            order.push('compute');
+          }
+          if (one.method === 'PUT' && isJob(one)) {
+            assert.ok(azure.tokens.includes(String(one.headers['x-azureml-token'])));
+            return jobOf('Starting', {});
+          }
+          if (one.method === 'PUT') return { body: { id: one.path } };
+          return isJob(one) ? gone : references(one);
+        },
+      });
+      assert.equal(outcome?.result, 'Succeeded', said);
+      assert.deepEqual(order, ['token', 'compute', 'token'].slice(0, 2 + refused));
+    }
+  });
+
   it('sends what it was asked for, under a name of its own for each, and finds it when the reply is lost', async () => {
     const file = join(folder, 'asked.yml');
     const outputs = 'inputs: {word: a}\noutputs: {model: {type: uri_folder}}\n';

@@ -60,7 +60,8 @@ export async function compileJob(source: JobSource, target: CompileTarget): Prom
   context.problems.throwIfAny(file);
   if (!body) throw new Failure(`${source.file} holds no job.`, { code: 'JobInvalid', file });
   source.signal?.throwIfAborted();
-  if (!body.moreOutputs) source.onOutputs?.(body.type, Object.keys(compact(body.properties['outputs'] ?? {}) as TreeObject));
+  const outputs = Object.keys(compact(body.properties['outputs'] ?? {}) as TreeObject);
+  source.onRead?.({ type: body.type, needsAmlToken: body.needsAmlToken, ...(body.moreOutputs ? {} : { outputs }) });
 
   const warnings = await target.check(context.references, source.signal);
   const naming = nameOf(source, root);

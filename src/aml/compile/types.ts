@@ -27,15 +27,20 @@ export interface JobSource {
   tags?: Record<string, string>;
   /** Environment variables that git properties come from (AZUREML_GIT_*). Default: process.env. */
   env?: Readonly<Record<string, string | undefined>>;
-  /**
-   * Told the names of the job's outputs when the file is known to be good, before anything is looked up or written; what it throws ends the
-   * compilation. Not told of jobs that may have outputs which no file names (a registered pipeline component).
-   */
-  onOutputs?: (type: JobType, names: readonly string[]) => void;
+  /** Told what the file holds when it is known to be good, before anything is looked up or written; what it throws ends the compilation. */
+  onRead?: (job: ReadJob) => void;
   signal?: AbortSignal;
 }
 
 export type JobType = 'Pipeline' | 'Command' | 'Sweep' | 'AutoML' | 'Spark';
+
+export interface ReadJob {
+  type: JobType;
+  /** Its submission takes the token of the service as well (`x-azureml-token`). */
+  needsAmlToken: boolean;
+  /** Names of its outputs; absent where there may be some that no file names (a registered pipeline component). */
+  outputs?: readonly string[];
+}
 
 export interface CompileWarning {
   message: string;

@@ -57,6 +57,12 @@ export async function submitJob(
   }
 }
 
+/** Has the service's own token asked for while the assets of the job are looked up: its submission then need not wait for it. */
+export function askAhead({ azure }: Workspace, signal?: AbortSignal): void {
+  // Where it cannot be had, the submission asks again and tells.
+  azure.token(amlScope(azure), signal).catch(() => undefined);
+}
+
 /** The job, when Azure says whether it is there: nothing is sent again before that. Several minutes at most. */
 async function lookBack(
   workspace: Workspace,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { compileJob, offlineTarget } from '../../../src/aml/compile/index.js';
+import type { ReadJob } from '../../../src/aml/compile/types.js';
 import { cleanUp, files, workspace } from './support.js';
 
 const component = `type: pipeline
@@ -13,7 +14,7 @@ describe('compile: names of outputs', () => {
   async function told(job: string): Promise<unknown> {
     let names: unknown = 'not told';
     await files({ 'job.yml': job, 'c.yml': component }).compile('job.yml', {
-      onOutputs: (type, list) => void (names = [type, ...list]),
+      onRead: ({ type, outputs }) => void (names = outputs ? [type, ...outputs] : 'not told'),
     });
     return names;
   }
@@ -43,12 +44,12 @@ describe('compile: names of outputs', () => {
       },
     });
     const source = { file: folder.path('job.yml'), name: 'case', env: {} };
-    const stop = (_type: string, [name]: readonly string[]): never => {
-      throw new Error(`stopped at ${name}`);
+    const stop = ({ outputs, needsAmlToken }: ReadJob): never => {
+      throw new Error(`stopped at ${outputs?.[0]}, ${needsAmlToken}`);
     };
-    await assert.rejects(compileJob({ ...source, onOutputs: stop }, target), /stopped at model/);
+    await assert.rejects(compileJob({ ...source, onRead: stop }, target), /stopped at model, false/);
     assert.deepEqual(asked, []);
-    await compileJob({ ...source, onOutputs: () => undefined }, target);
+    await compileJob({ ...source, onRead: () => undefined }, target);
     assert.deepEqual(asked.sort(), ['check', 'code', 'environment']);
   });
 });
