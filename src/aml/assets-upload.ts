@@ -7,6 +7,7 @@ import { Failure } from '../azure/errors.js';
 import type { BlobContainer } from '../azure/types.js';
 import { readParts } from './snapshot/archive.js';
 import type { SnapshotFile } from './snapshot/types.js';
+import { together } from './together.js';
 
 /** Files up to this size are read at once: hashing has just read them, and four trips to the thread pool cost more than the reading. */
 const SMALL = 256 * 1024;
@@ -71,13 +72,7 @@ export async function uploadFiles(
       }
     }),
   );
-  try {
-    await Promise.all(work);
-  } catch (error) {
-    stop.abort(error);
-    await Promise.allSettled(work);
-    throw error;
-  }
+  await together(work, stop);
   return result;
 }
 

@@ -10,6 +10,7 @@ import { passesByItself } from '../../azure/line.js';
 import { Failure } from '../../azure/errors.js';
 import type { BlobContainer, BlobItem } from '../../azure/types.js';
 import { locate, openDatastore } from '../datastore.js';
+import { together } from '../together.js';
 import { parseDatastoreUri } from '../uris.js';
 import type { Workspace } from '../workspace.js';
 import type { JobState } from './job.js';
@@ -146,14 +147,7 @@ export async function fetchOutput(output: LocatedOutput, folder: string, signal?
   await mkdir(folder, { recursive: true }).catch((error: unknown) => {
     throw unwritable(error, folder);
   });
-  const work = Array.from({ length: 16 }, worker);
-  try {
-    await Promise.all(work);
-  } catch (error) {
-    stop.abort(error);
-    await Promise.allSettled(work);
-    throw error;
-  }
+  await together(Array.from({ length: 16 }, worker), stop);
   files.sort((a, b) => Buffer.compare(Buffer.from(a.path), Buffer.from(b.path)));
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   return { name: output.name, folder, files, bytes, digest: digestOf(files) };
