@@ -1,5 +1,5 @@
 // The bare work of an upload, as a process of its own: read every file of a folder and PUT it, 16 at a time, over kept connections.
-// Usage: node raw_upload.mjs FOLDER CONTAINER_URL CA_FILE   (the token in RAW_TOKEN)
+// Usage: node raw_upload.mjs FOLDER CONTAINER_URL CA_FILE   (the container's signature, as an upload of code gets one, in RAW_SAS)
 import { readdirSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { Agent, request } from 'node:https';
@@ -17,17 +17,20 @@ const lookup = (_name, options, done) =>
 async function put(file) {
   const body = await readFile(file);
   const headers = {
-    Authorization: `Bearer ${process.env.RAW_TOKEN}`,
     'x-ms-version': '2023-11-03',
     'x-ms-date': new Date().toUTCString(),
     'x-ms-blob-type': 'BlockBlob',
     'Content-Length': body.length,
   };
   await new Promise((resolve, reject) => {
-    const sent = request(`${url}/${relative(folder, file)}`, { method: 'PUT', agent, headers, lookup }, (reply) => {
-      reply.resume();
-      reply.on('end', () => (reply.statusCode === 201 ? resolve() : reject(new Error(`PUT ${file}: ${reply.statusCode}`))));
-    });
+    const sent = request(
+      `${url}/${relative(folder, file)}?${process.env.RAW_SAS}`,
+      { method: 'PUT', agent, headers, lookup },
+      (reply) => {
+        reply.resume();
+        reply.on('end', () => (reply.statusCode === 201 ? resolve() : reject(new Error(`PUT ${file}: ${reply.statusCode}`))));
+      },
+    );
     sent.on('error', reject);
     sent.end(body);
   });

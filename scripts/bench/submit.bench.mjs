@@ -74,15 +74,14 @@ export async function measure() {
     const raw = [];
     const load = (file) => tsImport(`../../${file}`, import.meta.url);
     const { openFrom } = await load('cli/connection.ts');
-    const { openDatastore } = await load('src/aml/datastore.ts');
+    const { pendingUpload } = await load('src/aml/code-place.ts');
     const dev = openFrom(local.file, 'dev');
-    const { container } = await openDatastore(dev);
     const bare = async (folder, name) => {
-      const token = await dev.azure.token('https://storage.azure.com/.default');
+      const { uri, auth } = await pendingUpload(dev, name);
       const done = await once(
         process.execPath,
-        [join(root, 'scripts', 'bench', 'raw_upload.mjs'), join(folder, 'src'), `${container.url}/${name}`, local.connection.ca],
-        { env: { ...process.env, RAW_TOKEN: token } },
+        [join(root, 'scripts', 'bench', 'raw_upload.mjs'), join(folder, 'src'), uri, local.connection.ca],
+        { env: { ...process.env, RAW_SAS: auth.token } },
       );
       if (done.status !== 0) throw new Error(done.errors.slice(-800));
       return done.ms;

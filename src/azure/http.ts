@@ -99,20 +99,26 @@ export class Http {
     return {
       name: 'amlopsDoor',
       sendRequest: async (request, next) => {
-        const agent = await this.#agentFor(new URL(request.url));
+        const agent = this.#agents.get(this.#route(request.url)) ?? (await this.#newAgent(request.url));
         if (agent) request.agent = agent;
         return next(request);
       },
     };
   }
 
-  async #agentFor(url: URL): Promise<HttpAgent | undefined> {
-    if (url.protocol !== 'https:') return undefined;
+  /** Through which agent a request goes; `plain`: none of ours. */
+  #route(url: string): 'plain' | 'proxy' | 'direct' {
+    if (!/^https:/i.test(url)) return 'plain';
+    const proxy = this.#options.network?.proxy;
+    // A URL is parsed only where there is a list to hold it against: small writes come by the thousand.
+    return proxy && !bypasses(new URL(url), proxy.bypass) ? 'proxy' : 'direct';
+  }
+
+  async #newAgent(url: string): Promise<HttpAgent | undefined> {
+    const key = this.#route(url);
+    if (key === 'plain') return undefined;
     const { network = {} } = this.#options;
     const { proxy } = network;
-    const key = proxy && !bypasses(url, proxy.bypass) ? 'proxy' : 'direct';
-    let agent = this.#agents.get(key);
-    if (agent) return agent;
     this.#tls ??= tlsSettings(network);
     // A free socket is dropped before the service's idle limit: a POST must not meet a half-closed line.
     // Node gives each address of a name 250 ms before it tries the next: too little for a far host, whose every address then "fails".
@@ -120,12 +126,10 @@ export class Http {
       ...{ keepAlive: true, maxFreeSockets: 64, timeout: 30_000, scheduling: 'lifo' as const },
       ...{ autoSelectFamilyAttemptTimeout: 2_500, ...this.#tls },
     };
-    if (key === 'proxy' && proxy) {
-      const { proxyAgent } = await import('./proxy.js');
-      agent = proxyAgent(proxy, settings);
-    } else {
-      agent = new Agent({ ...settings, lookup: lookupLocalhost });
-    }
+    const agent =
+      key === 'proxy' && proxy
+        ? (await import('./proxy.js')).proxyAgent(proxy, settings)
+        : new Agent({ ...settings, lookup: lookupLocalhost });
     this.#agents.set(key, agent);
     return agent;
   }
@@ -272,10 +276,15 @@ function allOf(stream: Readable, maxBytes: number, url: string, onPiece: (size: 
         );
     });
     stream.once('error', reject);
-    stream.once('end', () => resolve(Buffer.concat(pieces)));
-    stream.once('close', () =>
-      reject(Object.assign(new Error('the reply ended before its body'), { code: 'ERR_STREAM_PREMATURE_CLOSE' })),
-    );
+    let ended = false;
+    stream.once('end', () => {
+      ended = true;
+      resolve(Buffer.concat(pieces));
+    });
+    stream.once('close', () => {
+      // An error that nobody sees still takes its stack, one for every small reply.
+      if (!ended) reject(Object.assign(new Error('the reply ended before its body'), { code: 'ERR_STREAM_PREMATURE_CLOSE' }));
+    });
   });
 }
 

@@ -3,25 +3,26 @@
  * - it loads a telemetry client even when telemetry is off;
  * - every look at its index (`accountName` and `containerName` and `name`) starts with the least selective key and then reads through
  *   all blobs of the account, so the 10,000th blob costs 100 times the first;
- * - every request parses the URI template of every operation again;
+ * - every request is held against all of its 72 operations, whose URI templates are parsed again each time (azurite-dispatch.ts);
+ * - every step of a request puts together log lines, whole sets of headers as JSON among them, that nobody writes;
+ * - each of a request's random ids asks the system for its bytes, and the one signature of a thousand requests is computed for each;
  * - what was just written is read back from the disk for its MD5, and flushed to it, although the index that names it is written
  *   seconds later and unflushed: a flush saves nothing when the machine loses power, and is not needed when only a process dies;
  * - a body goes through a write stream, whose turn of the thread pool costs more than the writing of a piece into the page cache.
+ * - every five seconds it writes its whole index, whose requests wait meanwhile, also in the middle of ten thousand small writes.
  * And two things are made right: closing the index does not wait for a save that is under way, and what that save was to keep is lost;
  * a wrong account key is answered as a malformed token.
  * Each is a package of Azurite's own, found from its folder; one that is no longer there is an error at start, not a silent loss.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomFillSync } from 'node:crypto';
 import { writeSync } from 'node:fs';
-import type { createRequire } from 'node:module';
+import Module, { type createRequire } from 'node:module';
+import { dirname, join, sep } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
+import { dispatcher, type Dispatch, type Specification } from './azurite-dispatch.js';
 
 type Require = ReturnType<typeof createRequire>;
 type Expression = Record<string, unknown>;
-/** What Azurite uses of a parsed template: always with the same options. */
-interface Template {
-  fromUri(url: string, options: object): object | undefined;
-}
 interface Resultset {
   filterInitialized: boolean;
   collection: { binaryIndices: Record<string, unknown> };
@@ -29,6 +30,7 @@ interface Resultset {
 }
 
 interface Loki {
+  autosaveDirty: (this: Loki) => boolean;
   autosaveDisable: (this: Loki) => void;
   saveDatabase: (this: Loki, done: (error?: unknown) => void) => void;
   close: (this: Loki, done: (error?: unknown) => void) => void;
@@ -62,9 +64,15 @@ function rank(collection: Resultset['collection'], expression: Expression): numb
   return at >= 0 && plain && collection.binaryIndices[key] ? at : selective.length;
 }
 
-/** Call before Azurite is loaded. `azurite`: a `require` that starts in Azurite's folder. */
-export function tuneAzurite(azurite: Require): void {
+/** The index is not saved while a request came in the last half second, but at the latest after half a minute. */
+const quiet = 500;
+const overdue = 30_000;
+
+/** Call before Azurite is loaded. `azurite`: a `require` that starts in Azurite's folder; `asked`: when the last request came (`performance.now()`). */
+export function tuneAzurite(azurite: Require, asked: () => number = () => -Infinity): void {
+  silence(azurite);
   put(azurite, 'applicationinsights', {});
+  put(azurite, 'uuid/lib/rng', pooled());
 
   const loki = azurite('lokijs') as { prototype: Loki; Resultset?: { prototype: Resultset } };
   const { Resultset } = loki;
@@ -73,6 +81,16 @@ export function tuneAzurite(azurite: Require): void {
     this.autosaveDisable();
     // Queued behind a save that is under way; `done` is told when everything is in the file.
     this.saveDatabase(done);
+  };
+  const dirty = loki.prototype.autosaveDirty;
+  const saved = new WeakMap<Loki, number>();
+  loki.prototype.autosaveDirty = function () {
+    if (!dirty.call(this)) return false;
+    const now = performance.now();
+    const last = saved.get(this) ?? now;
+    const due = now - asked() > quiet || now - last > overdue;
+    saved.set(this, due ? now : last);
+    return due;
   };
   const findAnd = Resultset.prototype.findAnd;
   const and = function (this: Resultset, expressions: Expression[]): unknown {
@@ -85,14 +103,16 @@ export function tuneAzurite(azurite: Require): void {
   };
   Object.assign(Resultset.prototype, { findAnd: and, $and: and });
 
-  const parse = azurite('uri-templates') as (template: string) => Template;
-  const parsed = new Map<string, Template>();
-  put(azurite, 'uri-templates', (template: string) => {
-    const known = parsed.get(template) ?? remembering(parse(template));
-    parsed.set(template, known);
-    return known;
-  });
+  const generated = './dist/src/blob/generated';
+  const dispatch = azurite(`${generated}/middleware/dispatch.middleware`) as { default: Dispatch };
+  const specifications = azurite(`${generated}/artifacts/specifications`) as { default: Record<string, Specification> };
+  const { isURITemplateMatch } = azurite(`${generated}/utils/utils`) as {
+    isURITemplateMatch: (url: string, of: string) => boolean;
+  };
+  dispatch.default = dispatcher(specifications.default, isURITemplateMatch, dispatch.default);
 
+  const utils = azurite('./dist/src/common/utils/utils') as { computeHMACSHA256: (text: string, key: Buffer) => string };
+  utils.computeHMACSHA256 = remembering(utils.computeHMACSHA256);
   keepDigests(azurite);
   refuseWrongKeys(azurite);
 }
@@ -176,14 +196,44 @@ function keepDigests(azurite: Require): void {
   utils.getMD5FromStream = async (stream) => ofStream.get(stream) ?? getMD5FromStream(stream);
 }
 
-/** A request is held against the same few templates once for each operation: the last answer is the next one. */
-function remembering(template: Template): Template {
-  let last: string | undefined;
-  let answer: object | undefined;
-  return {
-    fromUri(url, options) {
-      if (url !== last) [last, answer] = [url, template.fromUri(url, options)];
-      return answer;
-    },
+/** Compiles Azurite's modules so that a log line is put together only if somebody wanted it; errors and warnings stay. */
+function silence(azurite: Require): void {
+  const own = join(dirname(azurite.resolve('./package.json')), 'dist') + sep;
+  const loader = Module.prototype as unknown as {
+    _compile: (this: object, text: string, file: string, ...more: unknown[]) => unknown;
+  };
+  const compile = loader._compile;
+  loader._compile = function (text, file, ...more) {
+    // A statement of its own: what stands before it on its line is white space.
+    const quiet = file.startsWith(own)
+      ? text.replace(/^(\s*)(?=(?:(?:this\.)?logger|Logger_1\.default)\.(?:info|verbose|debug)\()/gm, '$1false && ')
+      : text;
+    return compile.call(this, quiet, file, ...more);
+  };
+}
+
+/** The last few signatures: those of a SAS are the same for every blob of its container. */
+function remembering(sign: (text: string, key: Buffer) => string): (text: string, key: Buffer) => string {
+  const known = new Map<string, string>();
+  return (text, key) => {
+    const of = `${key.toString('base64')} ${text}`;
+    const signature = known.get(of) ?? sign(text, key);
+    known.delete(of);
+    known.set(of, signature);
+    if (known.size > 64) known.delete(known.keys().next().value ?? '');
+    return signature;
+  };
+}
+
+/** Random bytes for 256 ids at a time. */
+function pooled(): () => Uint8Array {
+  const pool = Buffer.alloc(4096);
+  let at = pool.length;
+  return () => {
+    if (at === pool.length) {
+      randomFillSync(pool);
+      at = 0;
+    }
+    return Uint8Array.prototype.slice.call(pool, at, (at += 16));
   };
 }

@@ -44,7 +44,8 @@ export class Azurite {
     // From the sources (tests, benches) the worker is TypeScript; a loader may have put a query behind the module's URL.
     const typescript = existsSync(join(own, 'azurite.worker.ts'));
     this.#child = fork(join(own, typescript ? 'azurite.worker.ts' : 'azurite.worker.js'), [], {
-      execArgv: typescript ? ['--import', 'tsx'] : [],
+      // What a request leaves behind is collected in fewer, larger turns.
+      execArgv: ['--max-semi-space-size=32', ...(typescript ? ['--import', 'tsx'] : [])],
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       detached: true,
       // 16 clients that read and write files should not queue for the four threads of the default.
@@ -91,7 +92,8 @@ export class Azurite {
   }
 
   #send(message: ParentMessage): void {
-    this.#child?.send(message);
+    // A child that has just died is told by its exit.
+    this.#child?.send(message, () => undefined);
   }
 
   /** New roles or accounts. */

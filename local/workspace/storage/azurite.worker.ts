@@ -53,6 +53,8 @@ const require = createRequire(import.meta.url);
 let guard: GuardState = { identityOnly: [], roles: [], jwk: {}, issuer: '' };
 let key: KeyObject | undefined;
 const faults = new BlobFaults();
+/** When the last request came. */
+let asked = -Infinity;
 
 function setGuard(state: GuardState): void {
   guard = state;
@@ -93,7 +95,7 @@ function reachItself(azurite: ReturnType<typeof createRequire>, caFile: string):
 async function start(message: StartMessage): Promise<BlobServer> {
   process.env['AZURITE_ACCOUNTS'] = message.accounts;
   const azurite = createRequire(require.resolve('azurite/package.json'));
-  tuneAzurite(azurite);
+  tuneAzurite(azurite, () => asked);
   reachItself(azurite, message.caFile);
   const { default: Configuration } = require('azurite/dist/src/blob/BlobConfiguration') as {
     default: new (...options: unknown[]) => object;
@@ -128,6 +130,7 @@ async function start(message: StartMessage): Promise<BlobServer> {
   if (!inner) throw new Error('Azurite has no request listener.');
   server.httpServer.removeAllListeners('request');
   server.httpServer.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    asked = performance.now();
     const verdict = judge(guard, request.method ?? 'GET', request.headers, request.url ?? '/', Date.now(), signatureHolds);
     const stop = (status: number, code: string, text: string, headers?: Record<string, string>): void => {
       request.resume();
