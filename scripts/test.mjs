@@ -6,7 +6,11 @@ import { root, setup } from './lib/setup.mjs';
 import { ownTemp } from './lib/temp.mjs';
 
 const suites = [
-  { name: 'unit', of: (file) => /\.test\.ts$/.test(file) && !/\.(int|e2e)\.test\.ts$/.test(file), options: [] },
+  {
+    name: 'unit',
+    of: (file) => /\.test\.ts$/.test(file) && !/\.(int|e2e)\.test\.ts$/.test(file),
+    options: ['--parallel', '--jobs', '2'],
+  },
   {
     name: 'integration',
     of: (file) => file.endsWith('.int.test.ts'),
