@@ -51,6 +51,7 @@ export async function bundle(esbuild, entry) {
     metafile: true,
     write: false,
     logLevel: 'warning',
+    plugins: [unusedIsLeftOut(['http-proxy-agent', 'https-proxy-agent'])],
   });
   const files = {};
   for (const file of split.outputFiles) {
@@ -69,6 +70,20 @@ export async function bundle(esbuild, entry) {
     files[basename(file.path)] = wrapped ? `${code.trimEnd()}\nmodule.exports=module.exports.default;\n` : code;
   }
   return { files, metafile: split.metafile };
+}
+
+/** Packages that a library of ours imports for a part of it that we do not use, and that do not say of themselves that loading them does nothing. */
+function unusedIsLeftOut(packages) {
+  return {
+    name: 'unused-is-left-out',
+    setup(build) {
+      build.onResolve({ filter: new RegExp(`^(${packages.join('|')})$`) }, async ({ path, pluginData, ...from }) => {
+        if (pluginData === 'resolved') return undefined;
+        const found = await build.resolve(path, { ...from, pluginData: 'resolved' });
+        return { ...found, sideEffects: false };
+      });
+    },
+  };
 }
 
 async function buildTask(esbuild, name, version) {
