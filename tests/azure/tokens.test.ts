@@ -2,6 +2,7 @@
 import 'reflect-metadata';
 import assert from 'node:assert/strict';
 import { createHash, createPublicKey, verify, webcrypto, X509Certificate } from 'node:crypto';
+import { getEventListeners } from 'node:events';
 import * as x509 from '@peculiar/x509';
 import { connectAzure } from '../../src/azure/azure.js';
 import { Failure } from '../../src/azure/errors.js';
@@ -14,7 +15,7 @@ const scope = 'https://management.example/.default';
 describe('tokens', () => {
   let issuer: TestServer;
   let imds: TestServer;
-  let answer: (asked: Asked) => Reply;
+  let answer: (asked: Asked) => Reply | Promise<Reply>;
   let issued = 0;
   const clock = new FakeClock();
   const secrets: string[] = [];
@@ -141,6 +142,52 @@ describe('tokens', () => {
       );
       return true;
     });
+  });
+
+  it('of two that were refused with the same token one renews it, and what may have happened before a refusal is not forgotten', async () => {
+    const azure = connect({ kind: 'secret', clientSecret: 'top-secret' });
+    const waiting: (() => void)[] = [];
+    let lost = 0;
+    answer = async ({ path, headers }) => {
+      if (path.endsWith('/token')) return good();
+      if (path === '/lost' && lost++ === 0) return { reset: true };
+      if (headers.authorization === 'Bearer token-1') {
+        // The refusal of `/late` arrives when the other has its new token already.
+        if (path === '/late') await new Promise<void>((resolve) => waiting.push(resolve));
+        return { status: 401, body: { error: { code: 'InvalidAuthenticationToken' } } };
+      }
+      return { body: { by: headers.authorization } };
+    };
+    const ask = (path: string) => azure.request<{ by: string }>({ method: 'PUT', url: `${issuer.origin}${path}` });
+    const late = ask('/late');
+    while (waiting.length === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+    const early = await ask('/lost');
+    assert.deepEqual([early.body.by, early.ambiguous], ['Bearer token-2', true]);
+    waiting[0]?.();
+    const { body, ambiguous } = await late;
+    assert.deepEqual([body.by, ambiguous, issued], ['Bearer token-2', false, 2]);
+  });
+
+  it('who does not want to wait for a token any more leaves alone; the others get it', async () => {
+    const azure = connect({ kind: 'secret', clientSecret: 'top-secret' });
+    const leaver = new AbortController();
+    let issue = (): void => undefined;
+    answer = async () => {
+      await new Promise<void>((resolve) => (issue = resolve));
+      return good();
+    };
+    const stays = new AbortController().signal;
+    const left = assert.rejects(azure.token(scope, leaver.signal), /enough/);
+    const other = azure.token(scope, stays);
+    assert.equal(getEventListeners(stays, 'abort').length, 1);
+    while (issuer.asked.length === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+    leaver.abort(new Error('enough'));
+    await left;
+    issue();
+    assert.deepEqual([await other, issuer.asked.length], ['token-1', 1]);
+    // A wait of hours asks thousands of times with one signal.
+    assert.equal(getEventListeners(stays, 'abort').length, 0);
+    await assert.rejects(azure.token(scope, leaver.signal), /enough/);
   });
 
   it('refusals name the code of the issuer and what to do', async () => {
