@@ -4,7 +4,7 @@ import { inPlace, pendingUpload } from '../../src/aml/code-place.js';
 import { openWorkspace } from '../../src/aml/workspace.js';
 import { connectAzure } from '../../src/azure/azure.js';
 import { FakeClock } from '../support/fake-platform.js';
-import { serve, type Asked, type Reply, type TestServer } from '../support/https-server.js';
+import { connectionTo, serve, type Asked, type Reply, type TestServer } from '../support/https-server.js';
 
 describe('the place of an upload', () => {
   let server: TestServer;
@@ -38,11 +38,7 @@ describe('the place of an upload', () => {
   });
 
   const place = () => {
-    const address = { name: 'arm', resourceManager: server.origin, authority: server.origin, ca: server.ca };
-    const azure = connectAzure(
-      { ...address, tenantId: 't', clientId: 'c', credential: { kind: 'secret', clientSecret: 'the-secret' } },
-      { clock: new FakeClock(), onSecret: () => undefined },
-    );
+    const azure = connectAzure(connectionTo(server), { clock: new FakeClock(), onSecret: () => undefined });
     return pendingUpload(openWorkspace(azure, { subscriptionId: 's', resourceGroup: 'g', workspace: 'w' }), 'name', undefined);
   };
   /** Three files, before each of which the signature expires. */

@@ -9,7 +9,7 @@ import { connectAzure } from '../../src/azure/azure.js';
 import { Failure } from '../../src/azure/errors.js';
 import type { AzureConnection } from '../../src/azure/types.js';
 import { FakeClock } from '../support/fake-platform.js';
-import { serve, type Asked, type Reply, type TestServer } from '../support/https-server.js';
+import { connectionTo, serve, type Asked, type Reply, type TestServer } from '../support/https-server.js';
 
 let server: TestServer;
 let answer: (asked: Asked) => Reply;
@@ -19,19 +19,8 @@ const tunnels: Duplex[] = [];
 const secrets: string[] = [];
 const clock = new FakeClock();
 
-function connection(): AzureConnection {
-  return {
-    name: 'arm-test',
-    resourceManager: server.origin,
-    authority: server.origin,
-    tenantId: 'tenant',
-    clientId: 'client',
-    credential: { kind: 'secret', clientSecret: 'the-secret' },
-    ca: server.ca,
-  };
-}
 const azure = (changes: Partial<AzureConnection> = {}) =>
-  connectAzure({ ...connection(), ...changes }, { clock, onSecret: (value) => secrets.push(value) });
+  connectAzure(connectionTo(server, changes), { clock, onSecret: (value) => secrets.push(value) });
 const failure =
   (code: string, ...words: RegExp[]) =>
   (error: unknown) => {
@@ -331,7 +320,7 @@ describe('azure', () => {
   it('stops at once when it is aborted, also while it waits to retry', async () => {
     answer = () => ({ status: 503, headers: { 'Retry-After': '200' } });
     const abort = new AbortController();
-    const real = connectAzure(connection(), { onSecret: () => undefined });
+    const real = connectAzure(connectionTo(server), { onSecret: () => undefined });
     const asking = real.request({ method: 'GET', url: '/x', signal: abort.signal });
     setTimeout(() => abort.abort(new Error('stop')), 50);
     await assert.rejects(asking, /stop/);

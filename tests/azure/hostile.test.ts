@@ -13,7 +13,7 @@ import { Http } from '../../src/azure/http.js';
 import { passesByItself, sendFailure } from '../../src/azure/line.js';
 import type { AzureConnection, BlobAuth } from '../../src/azure/types.js';
 import { FakeClock } from '../support/fake-platform.js';
-import { serve, type Asked, type Reply, type TestServer } from '../support/https-server.js';
+import { connectionTo, serve, type Asked, type Reply, type TestServer } from '../support/https-server.js';
 import { Readable } from 'node:stream';
 
 let server: TestServer;
@@ -23,17 +23,7 @@ let said: string[];
 let signIn: Reply | undefined;
 
 function connect(changes: Partial<AzureConnection> = {}) {
-  const connection: AzureConnection = {
-    name: 'arm-test',
-    resourceManager: server.origin,
-    authority: server.origin,
-    tenantId: 'tenant',
-    clientId: 'client',
-    credential: { kind: 'secret', clientSecret: 'the-secret' },
-    ca: server.ca,
-    ...changes,
-  };
-  return connectAzure(connection, { clock, onSecret: () => undefined, onTrouble: (text) => said.push(text) });
+  return connectAzure(connectionTo(server, changes), { clock, onSecret: () => undefined, onTrouble: (text) => said.push(text) });
 }
 const failed = async (work: Promise<unknown>): Promise<Failure> => {
   const error: unknown = await work.then(

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import type { TLSSocket } from 'node:tls';
 import { join } from 'node:path';
 import { authority, type Leaf } from '../../local/tls.js';
+import type { AzureConnection } from '../../src/azure/types.js';
 
 export interface Asked {
   method: string;
@@ -34,6 +35,20 @@ export interface TestServer {
   ca: string;
   asked: Asked[];
   close(): Promise<void>;
+}
+
+/** A connection to a server that stands for Azure and for its sign-in. */
+export function connectionTo({ origin, ca }: TestServer, changes: Partial<AzureConnection> = {}): AzureConnection {
+  return {
+    name: 'arm-test',
+    resourceManager: origin,
+    authority: origin,
+    tenantId: 'tenant',
+    clientId: 'client',
+    credential: { kind: 'secret', clientSecret: 'the-secret' },
+    ca,
+    ...changes,
+  };
 }
 
 let shared: Promise<{ pem: string; leaf: Leaf }> | undefined;

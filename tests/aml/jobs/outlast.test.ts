@@ -5,7 +5,7 @@ import { openWorkspace } from '../../../src/aml/workspace.js';
 import { connectAzure } from '../../../src/azure/azure.js';
 import { Failure } from '../../../src/azure/errors.js';
 import { FakeClock } from '../../support/fake-platform.js';
-import { serve, type Reply, type TestServer } from '../../support/https-server.js';
+import { connectionTo, serve, type Reply, type TestServer } from '../../support/https-server.js';
 
 describe('what a completed job has left behind', () => {
   let server: TestServer;
@@ -19,11 +19,7 @@ describe('what a completed job has left behind', () => {
     const clock = new FakeClock();
     const born = clock.now();
     answer = () => azure(clock.now() - born);
-    const address = { name: 'arm', resourceManager: server.origin, authority: server.origin, ca: server.ca };
-    const connection = connectAzure(
-      { ...address, tenantId: 't', clientId: 'c', credential: { kind: 'secret', clientSecret: 'the-secret' } },
-      { clock, onSecret: () => undefined },
-    );
+    const connection = connectAzure(connectionTo(server), { clock, onSecret: () => undefined });
     const workspace = openWorkspace(connection, { subscriptionId: 's', resourceGroup: 'g', workspace: 'w' });
     let tries = 0;
     const { signal } = new AbortController();

@@ -7,7 +7,7 @@ import { submitJob } from '../../../src/aml/jobs/submit.js';
 import { openWorkspace, type Workspace } from '../../../src/aml/workspace.js';
 import { FakeClock } from '../../support/fake-platform.js';
 import { fakeWorkspace, type Answer, type FakeWorkspace } from '../../support/fake-workspace.js';
-import { serve, type Reply, type TestServer } from '../../support/https-server.js';
+import { connectionTo, serve, type Reply, type TestServer } from '../../support/https-server.js';
 
 const identity = {
   organization: 'https://dev.azure.com/o/',
@@ -54,18 +54,7 @@ describe('submission', () => {
       if (!job) return { status: 404, body: { error: { code: 'UserError', message: `Job ${name} not found.` } } };
       return { status: 201, body: { name, properties: { ...job, services: {} } } };
     });
-    const connection = {
-      name: 'arm',
-      resourceManager: server.origin,
-      authority: server.origin,
-      tenantId: 't',
-      clientId: 'c',
-      ca: server.ca,
-    };
-    const azure = connectAzure(
-      { ...connection, credential: { kind: 'secret', clientSecret: 'secret' } },
-      { clock, onSecret: () => undefined },
-    );
+    const azure = connectAzure(connectionTo(server), { clock, onSecret: () => undefined });
     workspace = openWorkspace(azure, { subscriptionId: 's', resourceGroup: 'g', workspace: 'w' });
   });
   after(() => server.close());
