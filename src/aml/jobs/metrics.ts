@@ -115,13 +115,13 @@ function merge(all: readonly Logged[]): Metrics {
     }
   }
   for (const [key, found] of by) {
-    const own = found.find(({ name }) => name === '');
-    const same = found.every(({ value }) => value === found[0]?.value);
-    const heard = found.filter(({ aside }) => !aside);
-    const agreed = heard.length > 0 && heard.every(({ value }) => value === heard[0]?.value);
-    if (own || same || agreed) values[key] = (own ?? (agreed ? heard[0] : found[0]))?.value ?? 0;
+    // The job itself comes first. What only trials aside have logged, were it the same of all, is nobody's but theirs.
+    const [first, ...others] = found.filter(({ aside }) => !aside);
+    const agreed = first !== undefined && (first.name === '' || others.every(({ value }) => value === first.value));
+    if (agreed) values[key] = first.value;
     else remarks.push(`${key} is logged by ${found.map(({ name }) => name).join(', ')}: given as <step>.${key}`);
-    if (!same) for (const { name, value } of found) if (name) values[`${name}.${key}`] = value;
+    if (agreed && found.every(({ value }) => value === first.value)) continue;
+    for (const { name, value } of found) if (name) values[`${name}.${key}`] = value;
   }
   for (const key of Object.keys(values)) delete unfit[key];
   return { values, remarks, unfit };
