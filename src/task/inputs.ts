@@ -8,6 +8,10 @@ import type { Platform, ServiceEndpoint } from './platform.js';
 /** What Azure ML takes as the name of a model. */
 export const modelNamePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/;
 
+/** Names of a resource group and of a workspace as Azure takes them; both become parts of addresses, so nothing else may. */
+const resourceGroupPattern = /^[\p{L}\p{N}_.()-]{0,89}[\p{L}\p{N}_()-]$/u;
+const workspacePattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,32}$/;
+
 /** Every problem of a task's inputs. The host reports each as an issue of its own. */
 export class InputProblems extends Error {
   constructor(readonly problems: readonly Failure[]) {
@@ -76,6 +80,30 @@ export class InputReader {
     const value = this.optional(name);
     if (value === undefined) this.problem(name, missing, `Give ${what}.`);
     return value ?? '';
+  }
+
+  /** The name of a resource group; undefined when it is not given or cannot be one. */
+  resourceGroup(name: string): string | undefined {
+    const value = this.optional(name);
+    if (value === undefined || resourceGroupPattern.test(value)) return value;
+    this.problem(
+      name,
+      `"${value}" is no name of a resource group.`,
+      'Letters, digits, - _ . ( and ); at most 90 characters, the last no full stop.',
+    );
+    return undefined;
+  }
+
+  /** The name of a workspace; undefined when it is not given or cannot be one. */
+  workspace(name: string): string | undefined {
+    const value = this.optional(name);
+    if (value === undefined || workspacePattern.test(value)) return value;
+    this.problem(
+      name,
+      `"${value}" is no name of a workspace.`,
+      'Letters, digits, - and _; it begins with a letter or digit and has at most 33 characters.',
+    );
+    return undefined;
   }
 
   choice<T extends string>(name: string, values: readonly [T, ...T[]], fallback: T): T {

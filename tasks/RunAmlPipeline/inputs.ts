@@ -1,5 +1,5 @@
 /** Inputs of RunAmlPipeline (design §3), read once. */
-import { readdirSync, statSync, type Stats } from 'node:fs';
+import { lstatSync, readdirSync, readlinkSync, statSync, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
 import { InputReader, missing } from '../../src/task/inputs.js';
 import { connectionOf, type TaskConnection } from '../../src/task/connection.js';
@@ -52,6 +52,17 @@ function unreadable(file: string, root: string | undefined): { what: string; adv
       };
   }
   if (found?.isFile()) return undefined;
+  const target = found ? undefined : linkedTo(file);
+  if (target !== undefined)
+    return {
+      what: `${path} is a link to ${sanitizeInline(target)}, which is not there.`,
+      advice: 'Check in the file itself, or check out what the link points at (another repository, a submodule).',
+    };
+  if (found && !found.isDirectory())
+    return {
+      what: `${path} is neither a file nor a folder.`,
+      advice: "Give the path of a job YAML file below the repository's root.",
+    };
   const folder = found?.isDirectory() ? file : dirname(file);
   const there = filesOf(folder);
   const place = repositoryPath(root, folder) || '.';
@@ -67,6 +78,15 @@ function unreadable(file: string, root: string | undefined): { what: string; adv
   };
 }
 
+/** Where a symbolic link points; undefined when it is none. */
+function linkedTo(file: string): string | undefined {
+  try {
+    return lstatSync(file).isSymbolicLink() ? readlinkSync(file) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 function filesOf(folder: string): string[] | undefined {
   try {
     return readdirSync(folder)
@@ -76,6 +96,14 @@ function filesOf(folder: string): string[] | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** A mapping of texts: lists and mappings in it are told. */
+async function flat(read: InputReader, name: string): Promise<Awaited<ReturnType<InputReader['mapping']>>> {
+  const mapped = await read.mapping(name);
+  for (const [key, { kind }] of Object.entries(mapped))
+    if (kind === 'json') read.problem(name, `"${key}" is a list or a mapping.`, 'One `name: value` a line, each value a text.');
+  return mapped;
 }
 
 export async function parse(platform: Platform): Promise<Inputs> {
@@ -91,8 +119,8 @@ export async function parse(platform: Platform): Promise<Inputs> {
       read.problem('azureSubscription', error.message, error.details.advice ?? '');
     }
   }
-  const resourceGroup = read.optional('resourceGroupName') ?? connection?.resourceGroup;
-  const workspace = read.optional('workspaceName') ?? connection?.workspace;
+  const resourceGroup = read.resourceGroup('resourceGroupName') ?? connection?.resourceGroup;
+  const workspace = read.workspace('workspaceName') ?? connection?.workspace;
   if (endpoint && resourceGroup === undefined) {
     read.problem('resourceGroupName', missing, 'Give the resource group of the workspace.');
   }
@@ -130,7 +158,7 @@ export async function parse(platform: Platform): Promise<Inputs> {
     ...optional('experimentName', read.optional('experimentName')),
     ...optional('displayName', read.optional('displayName')),
     ...optional('description', read.optional('description')),
-    tags: texts(await read.mapping('tags')),
+    tags: texts(await flat(read, 'tags')),
     jobInputs: texts(await read.mapping('jobInputs')),
     overrides: read.lines('overrides'),
     streamLogs: read.choice('streamLogs', ['all', 'failed', 'none'], 'all'),

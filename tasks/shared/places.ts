@@ -54,8 +54,8 @@ export function workspaceInput(
       'the service connection names no subscription.',
       'Use one that is scoped to a subscription, resource group or workspace.',
     );
-  const resourceGroup = read.optional(names.resourceGroup) ?? connection.resourceGroup;
-  const workspace = read.optional(names.workspace) ?? connection.workspace;
+  const resourceGroup = read.resourceGroup(names.resourceGroup) ?? connection.resourceGroup;
+  const workspace = read.workspace(names.workspace) ?? connection.workspace;
   if (!resourceGroup) read.problem(names.resourceGroup, missing, 'Give the resource group of the workspace.');
   if (!workspace) read.problem(names.workspace, missing, 'Give the name of the Azure Machine Learning workspace.');
   return resourceGroup && workspace ? { connection, resourceGroup, workspace } : undefined;

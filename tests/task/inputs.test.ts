@@ -1,11 +1,15 @@
 /** Inputs judged together, connections of every scheme, assertions pinned to the collection, outcomes. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Failure } from '../../src/azure/errors.js';
 import { assertionSource, connectionOf } from '../../src/task/connection.js';
 import { outcomeOf } from '../../src/task/outcome.js';
 import { InputProblems, InputReader } from '../../src/task/inputs.js';
 import type { ServiceEndpoint } from '../../src/task/platform.js';
 import { parse } from '../../tasks/RunAmlPipeline/inputs.js';
+import { ownPlace, workspaceInput } from '../../tasks/shared/places.js';
 import { FakePlatform } from '../support/fake-platform.js';
 import { serve } from '../support/https-server.js';
 
@@ -42,6 +46,50 @@ describe('inputs', () => {
     assert.match((await problemsOf({ action: 'validate', pipelineFile: `${file}/x.yml` })).join(), /x\.yml is not there/);
     const long = await problemsOf({ action: 'validate', pipelineFile: `${'a'.repeat(5000)}.yml` });
     assert.match(long.join(), /Input pipelineFile: .*(cannot be read \(ENAMETOOLONG\)|is not there)/);
+  });
+
+  it('a link to nowhere and a file that is none are named as what they are', async function () {
+    if (process.platform === 'win32') return this.skip();
+    const folder = mkdtempSync(join(tmpdir(), 'amlops-inputs-'));
+    try {
+      const link = join(folder, 'job.yml');
+      symlinkSync('../shared/job.yml', link);
+      const told = await problemsOf({ action: 'validate', pipelineFile: link });
+      assert.match(told.join(), /Input pipelineFile: .*job\.yml is a link to \.\.\/shared\/job\.yml, which is not there/);
+      const device = await problemsOf({ action: 'validate', pipelineFile: '/dev/null' });
+      assert.match(device.join(), /\/dev\/null is neither a file nor a folder/);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  it('names of groups and workspaces never lead an address elsewhere', async () => {
+    const names = (resourceGroupName: string, workspaceName: string) =>
+      problemsOf({ action: 'submit', pipelineFile: 'package.json', azureSubscription: 'conn', resourceGroupName, workspaceName });
+    assert.deepEqual(await names('rg-dev_(1).größe', 'ml-Dev_1'), []);
+    for (const group of ['rg/../other', 'rg?x', 'rg#', 'rg.', 'r g', 'a\nb', '%2e%2e', '..', 'x'.repeat(91)]) {
+      const told = await names(group, 'dev');
+      assert.equal(told.length, 1, group);
+      assert.match(told[0] ?? '', /^Input resourceGroupName: .* is no name of a resource group/s);
+    }
+    for (const workspace of ['dev/../../x', 'dev?x', '../dev', 'd.ev', 'a\nb', 'x'.repeat(34)]) {
+      const told = await names('rg', workspace);
+      assert.equal(told.length, 1, workspace);
+      assert.match(told[0] ?? '', /^Input workspaceName: .* is no name of a workspace/s);
+    }
+    const read = new InputReader(
+      new FakePlatform({ azureSubscription: 'conn', resourceGroupName: 'g/x', workspaceName: 'w?' }, {}, { conn: secret }),
+    );
+    assert.equal(
+      workspaceInput(read, new FakePlatform({ azureSubscription: 'conn' }, {}, { conn: secret }), ownPlace, true),
+      undefined,
+    );
+    assert.throws(() => read.done(), /no name of a resource group.*no name of a workspace/);
+  });
+
+  it('tags are texts', async () => {
+    const told = await problemsOf({ action: 'validate', pipelineFile: 'package.json', tags: 'a: {b: c}\nd: [1]\ne: 0.10' });
+    assert.deepEqual(told, ['Input tags: "a" is a list or a mapping.', 'Input tags: "d" is a list or a mapping.']);
   });
 
   it('every problem of every input is said in one go', async () => {
