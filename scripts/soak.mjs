@@ -1,5 +1,5 @@
 // npm run soak [-- SUITE ...]: the long versions of the tests, from seeds: kills, crash schedules, faults, hostile lines, log lines, fan-out.
-// The suites are the ordinary test files; AMLOPS_SOAK=1 and the counts below raise what they do.
+// The suites are the ordinary test files; AMLOPS_SOAK=1 and the counts below raise what they do. A shorter look: AMLOPS_SOAK_KILLS=20.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -23,7 +23,7 @@ const began = Date.now();
 const done = spawnSync(process.execPath, ['node_modules/mocha/bin/mocha.js', '--timeout', '0', ...files], {
   cwd: root,
   stdio: ['ignore', 'inherit', 'inherit'],
-  env: { ...process.env, AMLOPS_SOAK: '1', AMLOPS_SOAK_KILLS: '200', AMLOPS_FUZZ_LINES: '100000' },
+  env: { AMLOPS_SOAK_KILLS: '200', AMLOPS_FUZZ_LINES: '100000', ...process.env, AMLOPS_SOAK: '1' },
 });
 process.exitCode = done.status ?? 1;
 const minutes = ((Date.now() - began) / 60_000).toFixed(1);
