@@ -4,7 +4,7 @@ import type { StepState } from '../../src/aml/jobs/steps.js';
 import type { WatchSink } from '../../src/aml/jobs/watch.js';
 import type { Platform } from '../../src/task/platform.js';
 import { LineSplitter, longestLine, sanitizeInline, sanitizeLine } from '../../src/task/sanitize.js';
-import { duration } from './words.js';
+import { counted, duration } from './words.js';
 
 const words: Record<Phase, string> = {
   active: 'running',
@@ -47,7 +47,7 @@ export class JobView implements WatchSink {
     const line = graphLine(leaves, waiting, this.#platform.clock.now());
     // Time that has passed is no news.
     const shape = line.replace(/ \(\d+ (?:s|min|h|d)(?: \d+ (?:s|min|h))?\)/g, '');
-    if (total > 0) this.#platform.progress((100 * done) / total, `${done} of ${total} steps`);
+    if (total > 0) this.#platform.progress((100 * done) / total, `${done} of ${counted(total, 'step')}`);
     // A job without steps is told of by its own state.
     const alone = leaves.length === 1 && leaves[0]?.runId === this.#job;
     if (shape === this.#line || leaves.length === 0 || alone) return;
