@@ -103,7 +103,7 @@ const uploadFile: CommandHandler = ({ data }, state) => {
 };
 
 const logDetail: CommandHandler = (command, state) => {
-  const { properties, data } = command;
+  const { properties } = command;
   const id = needed(command, 'id').toLowerCase();
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) throw new Error('Unable to parse the id of the timeline record.');
   let record: TimelineRecord | undefined = state.result.timeline.find((known) => known.id === id);
@@ -111,9 +111,11 @@ const logDetail: CommandHandler = (command, state) => {
   if (!record) {
     const parent = parentId === undefined || state.result.timeline.some((known) => known.id === parentId);
     if (!parent) throw new Error("Parent timeline record of this timeline record hasn't been created.");
-    record = { id, type: needed(command, 'type'), name: needed(command, 'name'), state: 'Pending' };
+    record = { id, type: needed(command, 'type'), name: needed(command, 'name'), state: 'InProgress' };
     if (parentId) record.parentId = parentId;
     state.result.timeline.push(record);
+  } else if (parentId !== undefined && parentId !== record.parentId) {
+    throw new Error('The parent of a timeline record cannot be changed.');
   }
   record.name = properties.get('name') ?? record.name;
   record.type = properties.get('type') ?? record.type;
@@ -136,7 +138,7 @@ const logDetail: CommandHandler = (command, state) => {
   }
   const result = properties.get('result');
   if (result !== undefined) record.result = result;
-  if (data) state.log(data);
+  if (record.state === 'Completed') record.progress ??= 100;
 };
 
 const addBuildTag: CommandHandler = ({ data }, state) => {

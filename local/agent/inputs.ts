@@ -1,5 +1,5 @@
 /** From the step's inputs to INPUT_ variables: defaults, aliases, macros, connections, paths (task-contract B.5, input pipeline). */
-import { isAbsolute, join } from 'node:path';
+import { isAbsolute, join, normalize } from 'node:path';
 import { Failure } from '../../src/azure/errors.js';
 import type { TaskDefinition, TaskInput } from './task-definition.js';
 import type { AgentEndpoint, SecureFile } from './types.js';
@@ -64,7 +64,7 @@ export function prepareInputs(definition: TaskDefinition, given: Record<string, 
       for (const file of found) secureFiles.set(file.id, file);
       value = found.map(({ id }) => id).join(',');
     }
-    if (input.type === 'filePath' && !isAbsolute(value)) value = join(context.sourcesFolder, value);
+    if (input.type === 'filePath') value = isAbsolute(value) ? normalize(value) : join(context.sourcesFolder, value);
     values[input.name] = value;
   }
   const environment: Record<string, string> = {};

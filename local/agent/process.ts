@@ -13,7 +13,8 @@ interface ProcessRequest {
   waits: AgentWaits;
   /** The job's cancel. */
   cancel?: AbortSignal;
-  timeoutMs?: number;
+  /** The step's time limit. */
+  limit?: AbortSignal;
   /** Every line of both streams, as it comes. */
   onLine: (line: string) => void;
   /** Resolves when the step is over although the process may live (`task.complete done=true`). */
@@ -99,25 +100,18 @@ export async function runProcess(request: ProcessRequest): Promise<ProcessEnd> {
   return end;
 }
 
-async function stopRequest(
-  { cancel, timeoutMs }: ProcessRequest,
-  over: Promise<unknown>,
-): Promise<'cancel' | 'timeout' | undefined> {
-  const limit = timeoutMs ? sleep(timeoutMs) : undefined;
-  let listener: (() => void) | undefined;
+/** Which of cancel and time limit comes first, while the step is not over; undefined when it is over before. */
+async function stopRequest({ cancel, limit }: ProcessRequest, over: Promise<unknown>): Promise<'cancel' | 'timeout' | undefined> {
+  const clean = new AbortController();
+  const raised = <Why>(signal: AbortSignal | undefined, why: Why): Promise<Why> =>
+    new Promise((resolve) => {
+      if (signal?.aborted) resolve(why);
+      else signal?.addEventListener('abort', () => resolve(why), { once: true, signal: clean.signal });
+    });
   try {
-    return await Promise.race([
-      over.then(() => undefined),
-      ...(limit ? [limit.over.then(() => 'timeout' as const)] : []),
-      new Promise<'cancel'>((resolve) => {
-        if (cancel?.aborted) return resolve('cancel');
-        listener = () => resolve('cancel');
-        cancel?.addEventListener('abort', listener, { once: true });
-      }),
-    ]);
+    return await Promise.race([over.then(() => undefined), raised(cancel, 'cancel' as const), raised(limit, 'timeout' as const)]);
   } finally {
-    limit?.stop();
-    if (listener) cancel?.removeEventListener('abort', listener);
+    clean.abort();
   }
 }
 

@@ -34,7 +34,9 @@ interface StepProcess {
 
 /** PATH, HOME and the like, the step's `env`, the job's variables and connections: in the agent's order, the later wins. */
 function environment(job: AgentJob, step: TaskStep | ScriptStep, process: StepProcess): Record<string, string> {
-  const stepEnv = Object.fromEntries(Object.entries(step.env ?? {}).map(([name, value]) => [name, job.variables.expand(value)]));
+  const stepEnv = Object.fromEntries(
+    Object.entries(step.env ?? {}).map(([name, value]) => [name.trim(), job.variables.expand(value.trim())]),
+  );
   const base = { ...allowedEnvironment(), ...stepEnv };
   const path = job.variables.get('path')?.value ?? base['PATH'];
   const system = job.endpoints.filter(({ id }) => id === 'SystemVssConnection');
@@ -92,18 +94,27 @@ export async function runStep(job: AgentJob, step: TaskStep | ScriptStep, proces
       state.warn(`The task is retried ${mostRetries} times at most, not ${asked} times (retryCountOnTaskFailure).`);
     }
     const attempts = 1 + Math.min(asked, mostRetries);
-    for (let attempt = 1; attempt <= attempts; attempt += 1) {
+    // The step's limit counts for all attempts together, and for the waits between them.
+    const limit = step.timeoutMs ? AbortSignal.timeout(Math.min(step.timeoutMs, 2 ** 31 - 1)) : undefined;
+    const stops = [step.signal, limit].filter((signal) => signal !== undefined);
+    for (let attempt = 1; ; attempt += 1) {
       result.attempts = attempt;
-      const end = await runAttempt(job, step, process, state, engine, raw);
-      if (end.canceled || end.timedOut || result.result !== 'Failed' || attempt === attempts) break;
+      const end = await runAttempt(job, step, process, state, engine, raw, limit);
+      const failed = end.exception !== undefined || state.outcome === 'Failed';
+      if (end.canceled || end.timedOut || !failed || attempt === attempts) {
+        conclude(state, end);
+        break;
+      }
       // (n + 1)² for the n-th retry, counted from zero: one second, four, nine.
       const wait = attempt ** 2 * job.waits.retryUnit;
       state.warn(
-        `RetryHelper encountered task failure, will retry (attempt #: ${attempt} out of ${attempts - 1}) after ${wait} ms`,
+        end.exception === undefined
+          ? `RetryHelper encountered task failure, will retry (attempt #: ${attempt} out of ${attempts - 1}) after ${wait} ms`
+          : `RetryHelper encountered exception, will retry (attempt #: ${attempt} ${end.exception}) afer ${wait} ms`,
       );
-      await sleep(wait, undefined, step.signal ? { signal: step.signal } : {}).catch(() => undefined);
-      if (step.signal?.aborted) {
-        result.result = 'Canceled';
+      await pause(wait, stops);
+      if (stops.some(({ aborted }) => aborted)) {
+        conclude(state, { ...end, canceled: step.signal?.aborted ?? false, timedOut: limit?.aborted ?? false });
         break;
       }
     }
@@ -120,6 +131,16 @@ export async function runStep(job: AgentJob, step: TaskStep | ScriptStep, proces
   return result;
 }
 
+/** Waits, until one of the signals ends it. */
+async function pause(ms: number, stops: AbortSignal[]): Promise<void> {
+  const stop = new AbortController();
+  const end = (): void => stop.abort();
+  for (const signal of stops) signal.addEventListener('abort', end, { once: true });
+  if (stops.some(({ aborted }) => aborted)) end();
+  await sleep(ms, undefined, { signal: stop.signal }).catch(() => undefined);
+  for (const signal of stops) signal.removeEventListener('abort', end);
+}
+
 /** The job's variables may change how long the agent waits between its signals (B.8). */
 function waitsOf({ variables, waits }: AgentJob): AgentWaits {
   const milliseconds = (name: string, usual: number): number => {
@@ -133,6 +154,11 @@ function waitsOf({ variables, waits }: AgentJob): AgentWaits {
   };
 }
 
+interface AttemptEnd extends ProcessEnd {
+  /** Why the attempt failed whatever the task said: its exit code, or no start. */
+  exception?: string;
+}
+
 async function runAttempt(
   job: AgentJob,
   step: TaskStep | ScriptStep,
@@ -140,18 +166,22 @@ async function runAttempt(
   state: StepState,
   engine: CommandEngine,
   raw: RawOutput,
-): Promise<ProcessEnd> {
+  limit: AbortSignal | undefined,
+): Promise<AttemptEnd> {
   const { result } = state;
   state.outcome = undefined;
   state.dropOutput = false;
+  let over: NodeJS.Timeout | undefined;
   const done = new Promise<void>((resolve) => {
     state.done = () => {
-      setTimeout(() => {
+      over ??= setTimeout(() => {
         state.dropOutput = true;
         resolve();
       }, job.waits.done);
     };
   });
+  const announce = (): void => state.error('The Operation will be canceled. The next steps may not contain expected logs.');
+  step.signal?.addEventListener('abort', announce, { once: true });
   const end = await runProcess({
     file: process.file,
     args: process.args,
@@ -159,33 +189,44 @@ async function runAttempt(
     env: environment(job, step, process),
     waits: waitsOf(job),
     ...(step.signal ? { cancel: step.signal } : {}),
-    ...(step.timeoutMs ? { timeoutMs: step.timeoutMs } : {}),
+    ...(limit ? { limit } : {}),
     done,
     onLine: (line) => {
       raw.line(line);
       engine.line(line);
     },
   });
+  step.signal?.removeEventListener('abort', announce);
+  // What an attempt announced is not for the next one.
+  clearTimeout(over);
   result.exitCode = end.exitCode;
   result.killedBy = end.killedBy;
+  if (end.failure !== undefined) return { ...end, exception: `The process could not be started: ${end.failure}` };
+  if (end.exitCode === null || end.exitCode === 0) return end;
+  const quoted = process.args.map((argument) => (/\s/.test(argument) ? `"${argument}"` : argument)).join(' ');
+  return {
+    ...end,
+    exception: `Exit code ${end.exitCode} returned from process: file name '${process.file}', arguments '${quoted}'.`,
+  };
+}
+
+/** The result of the last attempt, together with what commands did to it (agent: StepsRunner.cs). */
+function conclude(state: StepState, end: AttemptEnd): void {
+  const { result } = state;
   if (end.canceled) {
     state.error('The operation was canceled.');
     result.result = 'Canceled';
-    return end;
+    return;
   }
   if (end.timedOut) {
+    result.killedBy = 'timeout';
     state.error('The task has timed out.');
     state.outcome = 'Failed';
-  } else if (end.failure !== undefined) {
-    state.error(`The process could not be started: ${end.failure}`);
-    state.outcome = 'Failed';
-  } else if (end.exitCode !== null && end.exitCode !== 0) {
-    const quoted = process.args.map((argument) => (/\s/.test(argument) ? `"${argument}"` : argument)).join(' ');
-    state.error(`Exit code ${end.exitCode} returned from process: file name '${process.file}', arguments '${quoted}'.`);
+  } else if (end.exception !== undefined) {
+    state.error(end.exception);
     if (end.exitCode === 137) state.error('Exit code 137 often means that the machine ran out of memory and ended the process.');
     state.outcome = 'Failed';
   }
   const outcome = state.outcome ?? 'Succeeded';
   result.result = state.commandFailed ? mergeResults(outcome, 'Failed') : outcome;
-  return end;
 }

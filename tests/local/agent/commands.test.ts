@@ -244,7 +244,7 @@ describe('logging commands', () => {
     ]);
     assert.deepEqual(timeline, [
       { id: record, type: 'build', name: 'outer', state: 'Completed', order: 1, progress: 100, result: 'Succeeded' },
-      { id: child, parentId: record, type: 'build', name: 'inner', state: 'Pending', startTime: '2026-01-01T00:00:00Z' },
+      { id: child, parentId: record, type: 'build', name: 'inner', state: 'InProgress', startTime: '2026-01-01T00:00:00Z' },
     ]);
     fails(`##vso[task.logdetail id=${record};name=x]`, /'type' is missing/);
     fails(`##vso[task.logdetail id=${record};type=x]`, /'name' is missing/);

@@ -270,6 +270,10 @@ describe('agent harness', function () {
     const graceful = await cancel('graceful');
     assert.deepEqual([graceful.result, graceful.killedBy, graceful.exitCode], ['Canceled', 'SIGINT', 0]);
     assert.equal(graceful.outputVariables['listed']?.value, 'stopped');
+    assert.deepEqual(errors(graceful), [
+      'The Operation will be canceled. The next steps may not contain expected logs.',
+      'The operation was canceled.',
+    ]);
     const dies = await cancel('dies');
     assert.deepEqual([dies.result, dies.killedBy, dies.exitCode], ['Canceled', 'SIGINT', 130]);
     assert.equal((await cancel('terminated')).killedBy, 'SIGTERM');
@@ -307,14 +311,27 @@ describe('agent harness', function () {
     assert.deepEqual([bad.result, bad.attempts], ['Failed', 2]);
     const late = await run('dies', { timeoutMs: 300, retryCountOnTaskFailure: 3, continueOnError: true });
     assert.deepEqual([late.result, late.attempts, late.killedBy], ['SucceededWithIssues', 1, 'timeout']);
+    // The agent looks at the task's own result only: a command that went wrong beside a success is no reason to try again.
+    const unknown = await run('unknown', { retryCountOnTaskFailure: 2 });
+    assert.deepEqual([unknown.result, unknown.attempts], ['Failed', 1]);
+    // The limit is the step's, not an attempt's; it ends the wait between two as well.
+    const waited = await run('retry', { timeoutMs: 3_000, retryCountOnTaskFailure: 1, waits: { ...quick, retryUnit: 600_000 } });
+    assert.deepEqual([waited.result, waited.attempts, errors(waited)], ['Failed', 1, ['The task has timed out.']]);
+    // `done=true` of an attempt that has ended says nothing of the next.
+    const said = await run('retryAfterDone', { retryCountOnTaskFailure: 1, waits: { ...quick, done: 300 } });
+    assert.deepEqual([said.result, said.attempts, said.outputVariables['listed']?.value], ['Succeeded', 2, 'said late']);
     // One second before the first retry, four before the second; ten retries at most.
     log = [];
     const thrice = await run('exit3', { retryCountOnTaskFailure: 2 });
     assert.deepEqual([thrice.result, thrice.attempts, thrice.exitCode], ['Failed', 3, 3]);
     assert.deepEqual(
-      log.filter((line) => line.includes('RetryHelper')).map((line) => line.replace(/^.*retry /, '')),
-      ['(attempt #: 1 out of 2) after 1 ms', '(attempt #: 2 out of 2) after 4 ms'],
+      log.filter((line) => line.includes('RetryHelper')).map((line) => line.replace(/ file name.*'/, '')),
+      [1, 2].map(
+        (n) =>
+          `##[warning]RetryHelper encountered exception, will retry (attempt #: ${n} Exit code 3 returned from process:.) afer ${n * n} ms`,
+      ),
     );
+    assert.equal(thrice.issueCounts.error, 1, 'only the last attempt is an error');
     const often = await run('retry', { retryCountOnTaskFailure: 11 });
     assert.match(often.issues[0]?.message ?? '', /10 times at most/);
     const abort = new AbortController();
