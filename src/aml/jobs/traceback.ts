@@ -69,7 +69,9 @@ function parse(body: readonly string[]): Traceback {
   for (let at = 0; at < body.length; at++) {
     const line = body[at] ?? '';
     const frame = /^\s+File "([^"]+)", line (\d+)/.exec(line);
-    if (frame) frames.push({ file: frame[1] ?? '', line: Number(frame[2]), source: (body[at + 1] ?? '').trim() });
+    // The exception itself stands at the left: Python has not found the source then.
+    const source = /^\s.*/.exec(body[at + 1] ?? '')?.[0].trim() ?? '';
+    if (frame) frames.push({ file: frame[1] ?? '', line: Number(frame[2]), source });
     else if (/^\S/.test(line)) {
       const exception = exceptionPattern.test(line) ? line.trim() : '';
       const more = body.slice(at + 1, at + 10);
