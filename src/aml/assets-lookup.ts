@@ -72,6 +72,10 @@ async function checkOne(
   signal?: AbortSignal,
 ): Promise<string | undefined> {
   const { kind, name, version, label } = reference;
+  // An address with such a segment leads to the collection or above it, which is there.
+  if (name === '') return `the name of the ${SHORT[kind]} is empty`;
+  if ([name, version].some((part) => part === '.' || part === '..'))
+    return `there is no ${SHORT[kind]} ${name}${version === undefined ? '' : ` version ${version}`}`;
   try {
     if (label !== undefined) {
       if (label !== 'latest') return `the label in ${name}@${label} is not known; accepted: @latest`;

@@ -49,6 +49,7 @@ export function loadYaml(file: string, problems: Problems, at?: Place): YNode | 
       return refuse(asked, `${shown(file)} has ${mb(stat.size)}; that is no job file.`, `YAML of at most ${mb(MAX_BYTES)}`);
     }
     const bytes = readFileSync(file);
+    if (isUtf16(bytes)) return refuse(asked, `${shown(file)} is text in UTF-16; save it as UTF-8.`, 'YAML text in UTF-8');
     if (bytes.includes(0)) return refuse(asked, `${shown(file)} is a binary file.`, 'YAML text in UTF-8');
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes).replace(/\r\n?/g, '\n');
   } catch (error) {
@@ -66,6 +67,20 @@ export function loadYaml(file: string, problems: Problems, at?: Place): YNode | 
     problems.add(place, message, accepted);
     return undefined;
   }
+}
+
+/** Text as Windows tools save it: with its mark, or plain letters with a zero beside each. */
+function isUtf16(bytes: Buffer): boolean {
+  const [first, second] = [bytes[0] ?? 0, bytes[1] ?? 0];
+  if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff)) return true;
+  const head = bytes.subarray(0, 512);
+  if (head.length < 8 || head.length % 2 !== 0) return false;
+  const isText = (at: number): boolean => {
+    const byte = head[at] ?? 0;
+    return byte === 9 || byte === 10 || byte === 13 || (byte >= 32 && byte < 127);
+  };
+  const pairs = [...Array(head.length / 2).keys()].map((pair) => pair * 2);
+  return [0, 1].some((zero) => pairs.every((at) => head[at + zero] === 0 && isText(at + 1 - zero)));
 }
 
 /** Parses YAML text; `file` is for positions. */

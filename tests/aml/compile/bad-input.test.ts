@@ -35,6 +35,8 @@ jobs:
   it('names a missing file, a folder, a binary, a huge file, an empty one and one that is not UTF-8', async () => {
     const folder = files({
       'binary.yml': Buffer.from([1, 0, 2]),
+      'utf16.yml': Buffer.from('\ufefftype: command\n', 'utf16le'),
+      'big.yml': Buffer.from('type: command\n', 'utf16le').swap16(),
       'latin.yml': Buffer.from([0x61, 0xe9, 0x62]),
       'empty.yml': '',
       'huge.yml': `a: ${'x'.repeat(5_000_000)}`,
@@ -43,6 +45,8 @@ jobs:
     assert.match(await folder.refused('none.yml'), /File not found: none\.yml/);
     assert.match(await folder.refused('folder.yml'), /folder\.yml is a folder/);
     assert.match(await folder.refused('binary.yml'), /is a binary file/);
+    for (const file of ['utf16.yml', 'big.yml'])
+      assert.match(await folder.refused(file), /is text in UTF-16; save it as UTF-8\. Accepted: YAML text in UTF-8/);
     assert.match(await folder.refused('latin.yml'), /is not UTF-8 text/);
     assert.match(await folder.refused('empty.yml'), /The file is empty/);
     assert.match(await folder.refused('huge.yml'), /has 4\.8 MiB; that is no job file\. Accepted: YAML of at most 4 MiB/);
