@@ -15,6 +15,7 @@
  *   metrics-late=3  the newest metrics of a run become visible with the n-th read
  *   not-responding=5  every job is NotResponding for so many seconds while it runs
  *   token-lifetime=60 seconds that issued tokens live (default 3599)
+ *   sas-lifetime=60 seconds that issued SAS live at most: of uploads, datastores, logs, artifacts, registries (default: as the service gives them)
  *   operations-move the poll URL of a long-running operation changes with every poll
  * and for requests of clients to blob storage (never the workspace's own), with the same seed, burst, limit and retry-after:
  *   storage=0.1     share of the requests that get a fault (default 0)
@@ -51,6 +52,7 @@ interface FaultSpec {
   metricsLate: number;
   notResponding: number;
   tokenLifetime: number;
+  sasLifetime: number;
   operationsMove: boolean;
   storage: number;
   storageKinds: StorageFaultKind[];
@@ -67,6 +69,7 @@ const none: FaultSpec = {
   metricsLate: 0,
   notResponding: 0,
   tokenLifetime: 3599,
+  sasLifetime: Infinity,
   operationsMove: false,
   storage: 0,
   storageKinds: storageFaultKinds.slice(0, 6),
@@ -76,7 +79,7 @@ function refuse(part: string, why: string): never {
   throw new Failure(`--faults: '${part}' ${why}`, {
     code: 'FaultsInvalid',
     input: 'faults',
-    advice: `Use name=value separated by commas: seed, rate, kinds (${faultKinds.join('+')}), burst, limit, retry-after, path, metrics-late, not-responding, token-lifetime, operations-move, storage, storage-kinds (${storageFaultKinds.join('+')}), storage-path.`,
+    advice: `Use name=value separated by commas: seed, rate, kinds (${faultKinds.join('+')}), burst, limit, retry-after, path, metrics-late, not-responding, token-lifetime, sas-lifetime, operations-move, storage, storage-kinds (${storageFaultKinds.join('+')}), storage-path.`,
   });
 }
 
@@ -144,6 +147,9 @@ export function parseFaults(text: string): FaultSpec {
         break;
       case 'token-lifetime':
         spec.tokenLifetime = number(1, 86_400, true);
+        break;
+      case 'sas-lifetime':
+        spec.sasLifetime = number(1, 86_400, true);
         break;
       case 'operations-move':
         spec.operationsMove = value === 'true';

@@ -104,7 +104,13 @@ export async function startWorkspace(options: WorkspaceOptions): Promise<Workspa
     const wire = new Wire(files.caFile, () => ports.storage, storageToken(issuer, world));
     undo.push(() => wire.close());
     const datastores = new Datastores(store, world);
-    const storage = new Blobs({ wire, port: () => ports.storage, key: (account) => handedOut(world, account), datastores });
+    const storage = new Blobs({
+      wire,
+      port: () => ports.storage,
+      key: (account) => handedOut(world, account),
+      sasLifetime: () => faults.spec.sasLifetime,
+      datastores,
+    });
     const clock = new SystemClock();
     const operations = new Operations(store, base);
     const hooks: Hooks = {};

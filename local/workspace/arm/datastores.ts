@@ -88,8 +88,10 @@ export function registerDatastores(router: Router, ctx: Ctx, datastores: Datasto
     // Asked for a secret that expires, the service signs with the key instead of handing it out. Not for the store of artifacts:
     // azure-ai-ml signs the addresses of a streamed log with what it gets there, and must get a key (azure-ml-rest.md §2.4).
     const expires = wish['expirableSecret'] === true && found.name !== 'workspaceartifactstore';
-    if (kind === 'AccountKey' && typeof key === 'string' && expires)
-      return { body: { secretsType: 'Sas', sasToken: `?${accountSas(account, key, hoursOf(wish), ctx.clock.now())}` } };
+    if (kind === 'AccountKey' && typeof key === 'string' && expires) {
+      const seconds = Math.min(hoursOf(wish) * 3600, ctx.faults.spec.sasLifetime);
+      return { body: { secretsType: 'Sas', sasToken: `?${accountSas(account, key, seconds, ctx.clock.now())}` } };
+    }
     if (kind === 'AccountKey' && typeof key === 'string') return { body: { secretsType: 'AccountKey', key } };
     if (found.secrets) return { body: found.secrets };
     throw new ServiceError(400, 'UserError', `Datastore ${found.name} has no credentials.`, {

@@ -175,7 +175,7 @@ function registerPendingUpload(router: Router, ctx: Ctx): void {
       const id = typeof asked === 'string' && asked !== '' ? asked : randomUUID();
       const key = [ws.armId.toLowerCase(), kind, params['name'], params['version'], id].join(' ');
       const slot = slots.get(key) ?? ctx.storage.freshContainer(ws);
-      if (id === asked) slots.set(key, slot);
+      slots.set(key, slot);
       slot.catch(() => slots.delete(key));
       const container = await slot;
       return {

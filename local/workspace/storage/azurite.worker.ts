@@ -71,8 +71,10 @@ function refuse(
   code: string,
   message: string,
   headers: Record<string, string> = {},
+  detail?: string,
 ): void {
-  const body = `<?xml version="1.0" encoding="utf-8"?><Error><Code>${code}</Code><Message>${message}</Message></Error>`;
+  const more = detail === undefined ? '' : `<AuthenticationErrorDetail>${detail}</AuthenticationErrorDetail>`;
+  const body = `<?xml version="1.0" encoding="utf-8"?><Error><Code>${code}</Code><Message>${message}</Message>${more}</Error>`;
   response.writeHead(status, {
     'content-type': 'application/xml',
     'x-ms-error-code': code,
@@ -132,11 +134,11 @@ async function start(message: StartMessage): Promise<BlobServer> {
   server.httpServer.on('request', (request: IncomingMessage, response: ServerResponse) => {
     asked = performance.now();
     const verdict = judge(guard, request.method ?? 'GET', request.headers, request.url ?? '/', Date.now(), signatureHolds);
-    const stop = (status: number, code: string, text: string, headers?: Record<string, string>): void => {
+    const stop = (status: number, code: string, text: string, headers?: Record<string, string>, detail?: string): void => {
       request.resume();
-      refuse(response, status, code, text, headers);
+      refuse(response, status, code, text, headers, detail);
     };
-    if (verdict) return stop(verdict.status, verdict.code, verdict.message);
+    if (verdict) return stop(verdict.status, verdict.code, verdict.message, {}, verdict.detail);
     const serve = () => inner(request, response);
     const fault = faults.active && !isOwn(guard, request.headers) ? faults.next(request) : undefined;
     if (fault) faults.inject(fault, request, response, serve, stop);

@@ -33,6 +33,8 @@ interface BlobsOptions {
   port: () => number;
   /** Key of an account, `undefined` when it hands none out. */
   key: (account: string) => string | undefined;
+  /** Seconds that a SAS lives at most. */
+  sasLifetime: () => number;
   datastores: Datastores;
 }
 
@@ -40,6 +42,7 @@ export class Blobs implements Storage {
   readonly #wire: Wire;
   readonly #port: () => number;
   readonly #key: BlobsOptions['key'];
+  readonly #sasLifetime: BlobsOptions['sasLifetime'];
   readonly #datastores: Datastores;
   #delegation: DelegationKey | undefined;
   readonly #appended = new Set<string>();
@@ -48,6 +51,7 @@ export class Blobs implements Storage {
     this.#wire = options.wire;
     this.#port = options.port;
     this.#key = options.key;
+    this.#sasLifetime = options.sasLifetime;
     this.#datastores = options.datastores;
   }
 
@@ -98,7 +102,7 @@ export class Blobs implements Storage {
       container,
       permissions: options.permissions,
       start: new Date(now - 600_000),
-      expiry: new Date(now + (options.minutes ?? 480) * 60_000),
+      expiry: new Date(now + Math.min((options.minutes ?? 480) * 60, this.#sasLifetime()) * 1000),
       ...(options.blob === undefined ? {} : { blob: options.blob }),
     };
     const key = this.#key(account);

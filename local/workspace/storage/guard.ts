@@ -15,6 +15,8 @@ interface Verdict {
   status: number;
   code: string;
   message: string;
+  /** `AuthenticationErrorDetail`. */
+  detail?: string;
 }
 
 const reads = new Set(['GET', 'HEAD', 'OPTIONS']);
@@ -63,6 +65,27 @@ export function isOwn(state: GuardState, headers: IncomingHttpHeaders): boolean 
   return claims !== undefined && state.roles.some((role) => role.account === '*' && role.objectId === claims.objectId);
 }
 
+/** A SAS before or after its time. (Azurite calls that an AuthorizationFailure, which the service says of firewalls.) */
+function outOfTime(query: URLSearchParams, now: number): Verdict | undefined {
+  if (query.get('sig') === null) return undefined;
+  for (const [start, expiry] of [
+    ['st', 'se'],
+    ['skt', 'ske'],
+  ] as const) {
+    const [from, to] = [Date.parse(query.get(start) ?? ''), Date.parse(query.get(expiry) ?? '')];
+    if (!(now < from) && !(now > to)) continue;
+    const text = (time: number): string => (Number.isNaN(time) ? '' : new Date(time).toUTCString());
+    return {
+      status: 403,
+      code: 'AuthenticationFailed',
+      message:
+        'Server failed to authenticate the request. Make sure the value of Authorization header is formed correctly including the signature.',
+      detail: `Signature not valid in the specified time frame: Start [${text(from)}] - Expiry [${text(to)}] - Current [${text(now)}]`,
+    };
+  }
+  return undefined;
+}
+
 /** `undefined`: pass on. `holds` checks an ES256 signature. Source of the codes: Storage service error codes. */
 export function judge(
   state: GuardState,
@@ -91,6 +114,8 @@ export function judge(
     if ('status' in verdict) return verdict;
     return allowed(verdict.objectId, write) ? undefined : denied;
   }
+  const expired = outOfTime(query, now);
+  if (expired) return expired;
   const delegated = query.get('skoid');
   // A delegation SAS is worth what its principal may do, today.
   if (delegated !== null) return allowed(delegated, write) ? undefined : denied;

@@ -83,9 +83,9 @@ export function signSas(request: SasRequest, by: { key: string } | { delegation:
 }
 
 /** Account SAS for blobs (containers and objects; read, write, delete, list, add, create, update), as listSecrets hands it out. Query without `?`. */
-export function accountSas(account: string, key: string, hours: number, now: Date): string {
+export function accountSas(account: string, key: string, seconds: number, now: Date): string {
   const [permissions, services, resources] = ['rwdlacu', 'b', 'co'];
-  const [st, se] = [stamp(new Date(now.getTime() - 300_000)), stamp(new Date(now.getTime() + hours * 3_600_000))];
+  const [st, se] = [stamp(new Date(now.getTime() - 300_000)), stamp(new Date(now.getTime() + seconds * 1000))];
   const text = [account, permissions, services, resources, st, se, '', 'https', version, '', ''].join('\n');
   const sig = createHmac('sha256', Buffer.from(key, 'base64')).update(text, 'utf8').digest('base64');
   const query = { sv: version, ss: services, srt: resources, sp: permissions, st, se, spr: 'https', sig };
