@@ -50,6 +50,8 @@ class OnlineTarget implements CompileTarget {
   readonly resolveLabel: CompileTarget['resolveLabel'];
   private readonly lanes = new Lanes();
   private readonly memory = new Map<string, Promise<string>>();
+  /** What a version was last written with. */
+  private readonly versions = new Map<string, { body: string; made: Promise<string> }>();
 
   constructor(
     readonly workspace: Workspace,
@@ -229,13 +231,23 @@ class OnlineTarget implements CompileTarget {
     return this.version('components', asset, signal);
   }
 
+  /**
+   * Description and tags do not count in the version of an anonymous environment: steps that differ in them write it one after the other, and
+   * the last one's stand, as with the official client. What was written last is not written again.
+   */
   private version(collection: 'environments' | 'components', asset: AssetWrite, signal?: AbortSignal): Promise<string> {
     const path = `${this.workspaceId}/${collection}/${asset.name}/versions/${asset.version ?? '1'}`;
-    return this.once(path, () =>
-      this.lanes.run(() =>
-        this.put(path, asset.apiVersion, asset.body, `create ${collection.slice(0, -1)} ${asset.name}`, signal),
-      ),
-    );
+    const body = JSON.stringify(asset.body);
+    const before = this.versions.get(path);
+    if (before?.body === body) return before.made;
+    const operation = `create ${collection.slice(0, -1)} ${asset.name}`;
+    const put = () => this.lanes.run(() => this.put(path, asset.apiVersion, asset.body, operation, signal));
+    // Whose write has failed says so itself.
+    const made = before ? before.made.then(put, put) : put();
+    const written = { body, made };
+    this.versions.set(path, written);
+    made.catch(() => this.versions.get(path) === written && this.versions.delete(path));
+    return made;
   }
 
   /**

@@ -77,6 +77,22 @@ describe('assets of a job, in the embedded workspace', function () {
     assert.equal(two.type, 'Pipeline');
   });
 
+  it('writes an environment that steps describe differently in their order: the last one stands, as with the official client', async () => {
+    const step = (name: string, description: string) =>
+      `  ${name}: { command: echo ${name}, environment: { image: "described:1", description: ${description} } }\n`;
+    const text = (...steps: string[]) =>
+      `type: pipeline\nsettings: { default_compute: azureml:cpu-cluster }\njobs:\n${steps.join('')}`;
+    const job = text(step('a', 'one'), step('b', 'one'), step('c', 'two'), step('d', 'one'));
+    const { requests } = await compile(files({ 'job.yml': job }));
+    const written = requests.filter(({ path }) => path.includes('/environments/'));
+    const descriptions = written.map(({ body }) => (body as { properties: { description: string } }).properties.description);
+    assert.deepEqual(descriptions, ['one', 'two', 'one']);
+    assert.equal(asked.filter((request) => request.startsWith('PUT /environments/')).length, 3);
+    const [{ path } = { path: '' }] = written;
+    const { body } = await workspace.azure.request<{ properties: { description: string } }>({ method: 'GET', url: path });
+    assert.equal(body.properties.description, 'one');
+  });
+
   it('looks everything up before it writes, and tells all that is missing', async () => {
     const folder = files({
       'src/a.py': 'print("never sent")\n',
