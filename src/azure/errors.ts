@@ -27,3 +27,8 @@ export class Failure extends Error {
     this.details = details;
   }
 }
+
+/** A message that another sentence follows: with its full stop, which those of services often lack. */
+export function sentence(message: string): string {
+  return /[.!?]\s*$/.test(message) ? message.trimEnd() : `${message.trimEnd()}.`;
+}

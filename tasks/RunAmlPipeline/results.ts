@@ -1,7 +1,7 @@
 /** What a completed job gives to the pipeline: steps, metrics, outputs. */
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { Failure } from '../../src/azure/errors.js';
+import { Failure, sentence } from '../../src/azure/errors.js';
 import type { Workspace } from '../../src/aml/workspace.js';
 import { bestTrials, metricSources, settledMetrics, type Metrics } from '../../src/aml/jobs/metrics.js';
 import { outlast } from '../../src/aml/jobs/outlast.js';
@@ -36,7 +36,7 @@ export async function giveMetrics(workspace: Workspace, report: Report, platform
     platform.cancelled.throwIfAborted();
     if (!(error instanceof Failure)) throw error;
     platform.warn(
-      `The metrics could not be read, so the output variable metrics is empty. ${error.message} ${error.details.advice ?? ''}`,
+      `The metrics could not be read, so the output variable metrics is empty. ${sentence(error.message)} ${error.details.advice ?? ''}`,
     );
   }
   for (const name of bestTrials(report.job, report.steps)) platform.info(`Best trial: ${name}.`);

@@ -3,7 +3,7 @@
  * Survives what passes: expired tokens, 429 and 5xx, resets, an outage of Azure, NotResponding. Ends with what is so, never with a guess.
  */
 import { passesByItself } from '../../azure/line.js';
-import { Failure } from '../../azure/errors.js';
+import { Failure, sentence } from '../../azure/errors.js';
 import type { Clock } from '../../azure/types.js';
 import type { Workspace } from '../workspace.js';
 import { readJob, type JobState } from './job.js';
@@ -271,7 +271,7 @@ class Watch {
       // A host that takes the request and says nothing needs more than a minute for one try.
       if (!this.#outage.said && (this.#outage.tries >= 2 || now - began > 60_000)) {
         this.#outage.said = true;
-        this.sink.notice('warning', `${error.message} Still waiting; the job is not affected by that.`);
+        this.sink.notice('warning', `${sentence(error.message)} Still waiting; the job is not affected by that.`);
       }
     }
   }
@@ -305,7 +305,7 @@ class Unread {
   failed({ message, details }: Failure): string | undefined {
     if (++this.tries !== 3) return undefined;
     const advice = details.advice ? ` ${details.advice}` : '';
-    return `The ${this.what} of the job cannot be read here. ${message}${advice} The wait goes on; the studio shows them.`;
+    return `The ${this.what} of the job cannot be read here. ${sentence(message)}${advice} The wait goes on; the studio shows them.`;
   }
 
   read(): string | undefined {
@@ -325,7 +325,7 @@ const attachAgain =
 /** Azure's refusal, with what it means for somebody who waits. */
 function refused(job: JobState, cause: Failure): Failure {
   const { advice } = cause.details;
-  return new Failure(`${cause.message} The wait for job ${job.name} ends here; the job may run on.`, {
+  return new Failure(`${sentence(cause.message)} The wait for job ${job.name} ends here; the job may run on.`, {
     ...cause.details,
     advice: advice ? `${advice} ${attachAgain}` : attachAgain,
     cause,

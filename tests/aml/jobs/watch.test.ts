@@ -1,137 +1,19 @@
 /** The wait against a small Azure on a clock of its own: budgets of requests, tokens that expire, outages, states that pass and that do not. */
 import assert from 'node:assert/strict';
-import { connectAzure } from '../../../src/azure/azure.js';
 import { Failure } from '../../../src/azure/errors.js';
-import { readJob, type JobState } from '../../../src/aml/jobs/job.js';
-import type { StepState } from '../../../src/aml/jobs/steps.js';
-import { watchJob, type WatchEnd, type WatchOptions } from '../../../src/aml/jobs/watch.js';
-import { openWorkspace } from '../../../src/aml/workspace.js';
-import { FakeClock } from '../../support/fake-platform.js';
-import { serve, type Asked, type Reply, type TestServer } from '../../support/https-server.js';
+import { WatchedJob, type Script } from '../../support/watched-job.js';
 
 const minute = 60_000;
 const hour = 60 * minute;
 
-/** One job whose state is a function of the time since it was made. */
-interface Script {
-  type?: string;
-  status(age: number): string | undefined;
-  steps?(age: number): { id: string; status: string; started?: boolean }[];
-  /** The whole log of a step at that time. */
-  log?(id: string, age: number): string;
-  /** Something else instead of an answer. */
-  instead?(asked: Asked, age: number): Reply | undefined;
-}
-
 describe('the wait for a job', () => {
-  let server: TestServer;
-  let script: Script;
-  let clock: FakeClock;
-  let born: number;
-  let tokensValidFrom = 0;
-  let tokens = 0;
-  let assertions: number[] = [];
-
-  const answer = (asked: Asked): Reply => {
-    const age = clock.now() - born;
-    const { path } = asked;
-    if (path.endsWith('/token')) {
-      // The assertion is a time: an issuer takes it for ten minutes.
-      const given = Number(new URLSearchParams(asked.body).get('client_assertion'));
-      if (clock.now() - given > 10 * minute)
-        return { status: 401, body: { error_description: 'AADSTS700024: assertion expired.' } };
-      return { body: { access_token: `${clock.now()}-${++tokens}`, expires_in: 3600 } };
-    }
-    const instead = script.instead?.(asked, age);
-    if (instead) return instead;
-    if (path.startsWith('/log/')) {
-      assert.equal(asked.headers.authorization, undefined);
-      const text = Buffer.from(script.log?.(path.slice(5), age) ?? '');
-      const start = Number(/bytes=(\d+)-/.exec(String(asked.headers.range))?.[1]);
-      if (start >= text.length) return { status: 416, headers: { 'Content-Range': `bytes */${text.length}` } };
-      const range = `bytes ${start}-${text.length - 1}/${text.length}`;
-      return { status: 206, headers: { 'Content-Range': range }, body: text.subarray(start) };
-    }
-    if (path === '/discovery') return { body: { api: server.origin } };
-    const token = Number(/Bearer (\d+)-/.exec(asked.headers.authorization ?? '')?.[1]);
-    if (clock.now() - token > hour || token < tokensValidFrom)
-      return { status: 401, body: { error: { code: 'InvalidAuthenticationToken' } } };
-    if (path.endsWith('/children')) {
-      const value = (script.steps?.(age) ?? []).map(({ id, status, started }) => ({
-        runId: id,
-        displayName: id,
-        status,
-        createdUtc: id,
-        ...(started === false ? {} : { startTimeUtc: new Date(born).toISOString() }),
-      }));
-      return { body: { value } };
-    }
-    if (path.endsWith('/details')) {
-      const id = path.split('/').at(-2) ?? '';
-      return { body: { status: 'Running', logFiles: { 'user_logs/std_log.txt': `${server.origin}/log/${id}?sig=abc` } } };
-    }
-    if (path.includes('/jobs/')) {
-      const status = script.status(age);
-      if (status === undefined) return { status: 404, body: { error: { code: 'UserError', message: 'Job j not found.' } } };
-      return { body: { name: 'j', properties: { status, jobType: script.type ?? 'Pipeline', services: {} } } };
-    }
-    return { body: { properties: { discoveryUrl: `${server.origin}/discovery`, workspaceId: 'guid' } } };
-  };
-
-  before(async () => {
-    server = await serve((asked) => answer(asked));
-  });
-  after(() => server.close());
-
-  interface Told {
-    end: WatchEnd;
-    notices: string[];
-    statuses: string[];
-    lines: { step: string; text: string; at: number }[];
-    asked: Asked[];
-    endedAt: number;
-  }
-
-  async function watch(given: Script, options: Partial<WatchOptions> = {}): Promise<Told> {
-    script = given;
-    clock = new FakeClock();
-    born = clock.now();
-    tokensValidFrom = 0;
-    assertions = [];
-    const azure = connectAzure(
-      {
-        name: 'arm',
-        resourceManager: server.origin,
-        authority: server.origin,
-        tenantId: 't',
-        clientId: 'c',
-        ca: server.ca,
-        credential: { kind: 'federated', assertion: async () => String(assertions[assertions.push(clock.now()) - 1]) },
-      },
-      { clock: clock, onSecret: () => undefined },
-    );
-    const workspace = openWorkspace(azure, { subscriptionId: 's', resourceGroup: 'g', workspace: 'w' });
-    const job = (await readJob(workspace, 'j')) as JobState;
-    server.asked.length = 0;
-    const told: Omit<Told, 'end' | 'endedAt' | 'asked'> = { notices: [], statuses: [], lines: [] };
-    const end = await watchJob(
-      workspace,
-      job,
-      {
-        status: ({ status }) => told.statuses.push(status),
-        steps: () => undefined,
-        text: (step: StepState, text) => told.lines.push({ step: step.name, text, at: clock.now() - born }),
-        textEnd: () => undefined,
-        notice: (_level, text) => told.notices.push(text),
-      },
-      { clock, signal: new AbortController().signal, logs: false, ...options },
-    );
-    return { ...told, end, endedAt: clock.now() - born, asked: [...server.asked] };
-  }
+  let world: WatchedJob;
+  before(async () => (world = await WatchedJob.start()));
+  after(() => world.server.close());
 
   it('an hour without logs takes at most 150 requests; the end is noticed within max(2 s, 5 %)', async () => {
     for (const length of [1_000, 30_000, 5 * minute, 20 * minute, hour]) {
-      const told = await watch({ status: (age) => (age < length ? 'Running' : 'Completed') });
+      const told = await world.watch({ status: (age) => (age < length ? 'Running' : 'Completed') });
       assert.equal(told.end.end, 'completed');
       assert.ok(told.endedAt - length <= Math.max(2_000, length * 0.05), `${length}: noticed after ${told.endedAt - length} ms`);
       assert.ok(told.asked.length <= 150, `${length}: ${told.asked.length} requests`);
@@ -139,17 +21,17 @@ describe('the wait for a job', () => {
   });
 
   it('twelve hours with assertions of ten minutes and tokens of an hour', async () => {
-    const told = await watch({ status: (age) => (age < 12 * hour ? 'Running' : 'Completed') });
+    const told = await world.watch({ status: (age) => (age < 12 * hour ? 'Running' : 'Completed') });
     assert.equal(told.end.end, 'completed');
     assert.ok(told.asked.length < 150 + 11 * 45, `${told.asked.length} requests`);
-    assert.ok(assertions.length >= 12 && assertions.length <= 15, `${assertions.length} assertions`);
+    assert.ok(world.assertions.length >= 12 && world.assertions.length <= 15, `${world.assertions.length} assertions`);
   });
 
   it('an hour of five talkative steps takes at most 1,200 requests, and no line is lost', async () => {
     const ids = ['a', 'b', 'c', 'd', 'e'];
     const log = (id: string, age: number) =>
       Array.from({ length: Math.floor(Math.min(age, hour) / 5_000) }, (_, n) => `${id} ${n} ü\n`).join('');
-    const told = await watch(
+    const told = await world.watch(
       {
         status: (age) => (age < hour ? 'Running' : 'Completed'),
         steps: (age) => ids.map((id) => ({ id, status: age < hour ? 'Running' : 'Completed' })),
@@ -167,8 +49,55 @@ describe('the wait for a job', () => {
     }
   });
 
+  it('tells each change once, reads the first lines soon, and sees the end soon after the last step, a failed one at once', async () => {
+    const states = (age: number): Record<string, string> => {
+      if (age < 10 * minute) return { a: 'Running' };
+      return { a: 'Completed', b: age < 50 * minute ? 'Running' : age < 51 * minute ? 'Finalizing' : 'Completed' };
+    };
+    const told = await world.watch(
+      {
+        status: (age) => (age < minute ? 'Preparing' : age < 51 * minute ? 'Running' : 'Completed'),
+        steps: (age) => (age < minute ? [] : Object.entries(states(age)).map(([id, status]) => ({ id, status }))),
+        log: (id, age) => (id === 'a' || age >= 12 * minute ? `${id}\n` : ''),
+      },
+      { logs: true },
+    );
+    assert.deepEqual(told.statuses, ['Preparing', 'Running', 'Completed']);
+    const graph = ['a Running', 'a Completed, b Running', 'a Completed, b Finalizing', 'a Completed, b Completed'];
+    assert.deepEqual([told.steps, told.closed, told.notices], [graph, ['a', 'b'], []]);
+    const [first, second] = told.lines;
+    assert.ok(first && first.at - minute <= 10_000 && second && second.at - 12 * minute <= 10_000, JSON.stringify(told.lines));
+    assert.ok(told.endedAt - 51 * minute <= 10_000, `noticed after ${told.endedAt - 51 * minute} ms`);
+    // As long as a step is at work the job itself cannot have completed.
+    const looks = told.asked.filter(({ path }) => path.endsWith('/jobs/j')).length;
+    assert.ok(looks <= 60, `${looks} looks at the job`);
+    const failing = await world.watch(
+      {
+        status: (age) => (age < 30 * minute ? 'Running' : 'Failed'),
+        steps: (age) => [
+          { id: 'a', status: age < 30 * minute ? 'Running' : 'Failed' },
+          { id: 'b', status: 'Running' },
+        ],
+      },
+      { logs: true },
+    );
+    assert.ok(failing.end.end === 'failed' && failing.endedAt - 30 * minute <= 10_000);
+    const command = await world.watch(
+      {
+        ...{ type: 'Command', displayName: 'churn', log: (_id, age) => (age >= 5 * minute ? 'line\n' : '') },
+        status: (age) => (age < 10 * minute ? 'Running' : 'Completed'),
+      },
+      { logs: true },
+    );
+    assert.deepEqual([command.steps, command.closed], [['churn Running', 'churn Completed'], ['churn']]);
+    const [line] = command.lines;
+    assert.ok(line?.step === 'churn' && line.at - 5 * minute <= 10_000);
+    assert.ok(command.endedAt - 10 * minute <= 10_000);
+  });
+
   it('survives an outage of minutes, resets, throttling and refused tokens', async () => {
-    const told = await watch({
+    let blips = 0;
+    const told = await world.watch({
       status: (age) => (age < 40 * minute ? 'Running' : 'Completed'),
       instead: (asked, age) => {
         if (age > 5 * minute && age < 15 * minute) return { status: 503 };
@@ -180,22 +109,34 @@ describe('the wait for a job', () => {
           };
         if (age > 20 * minute && age < 22 * minute) return { reset: true };
         if (age > 25 * minute && age < 25.5 * minute) return { status: 429, headers: { 'Retry-After': '20' } };
-        if (age > 30 * minute && tokensValidFrom === 0) tokensValidFrom = clock.now();
+        if (age > 30 * minute && world.tokensValidFrom === 0) world.tokensValidFrom = world.clock.now();
+        if (age > 35 * minute && blips++ < 3) return { status: 500 };
         return undefined;
       },
     });
     assert.equal(told.end.end, 'completed');
-    assert.ok(told.notices.some((text) => text.includes('answers again')));
+    // Each trouble is told once, and that it is over; what lasts for a single look is not.
+    assert.deepEqual(
+      told.notices.map((text) => text.replace(/localhost:\d+/, 'host').replace(/after \d+ (?:s|minutes)\.$/, 'after a while.')),
+      [
+        'warning: Could not read job j: HTTP 503 (Http503, HTTP 503). Still waiting; the job is not affected by that.',
+        'info: Azure answers again after a while.',
+        'warning: Could not read job j at host: a web page came in place of the answer (HTTP 200). Still waiting; the job is not affected by that.',
+        'info: Azure answers again after a while.',
+        'warning: Could not read job j: no answer from host after 3 tries (ECONNRESET: socket hang up). Still waiting; the job is not affected by that.',
+        'info: Azure answers again after a while.',
+      ],
+    );
   });
 
   it('gives up when Azure stays away, or refuses for good, and says that the job may run on', async () => {
-    const away = watch({ status: () => 'Running', instead: (_asked, age) => (age > minute ? { status: 503 } : undefined) });
+    const away = world.watch({ status: () => 'Running', instead: (_asked, age) => (age > minute ? { status: 503 } : undefined) });
     await assert.rejects(
       away,
       (error) => error instanceof Failure && error.code === 'OutageTooLong' && /run on/.test(error.message),
     );
     const error = { code: 'AuthorizationFailed', message: 'no' };
-    const refused = watch({
+    const refused = world.watch({
       status: () => 'Running',
       instead: (_asked, age) => (age > minute ? { status: 403, body: { error } } : undefined),
     });
@@ -211,7 +152,7 @@ describe('the wait for a job', () => {
     const error = { code: 'AuthorizationFailed', message: 'flicker' };
     let refused = 0;
     const within = (age: number, from: number, length: number) => age > from && age < from + length;
-    const told = await watch({
+    const told = await world.watch({
       status: (age) => {
         if (within(age, hour, minute) || within(age, 3 * hour, minute)) return undefined;
         if (within(age, 4 * hour, 40 * minute) || within(age, 5 * hour, 40 * minute)) return 'NotResponding';
@@ -231,25 +172,40 @@ describe('the wait for a job', () => {
   });
 
   it('NotResponding may pass; Paused, a lost job, Canceled and Failed are never completed', async () => {
-    const blink = await watch({
+    const blink = await world.watch({
       status: (age) =>
         age < 10 * minute ? 'Running' : age < 30 * minute ? 'NotResponding' : age < hour ? 'Running' : 'Completed',
     });
     assert.equal(blink.end.end, 'completed');
-    assert.ok(blink.notices.some((text) => text.includes('NotResponding')));
-    assert.equal((await watch({ status: (age) => (age < minute ? 'Running' : 'NotResponding') })).end.end, 'stalled');
-    assert.equal((await watch({ status: (age) => (age < minute ? 'Running' : 'Paused') })).end.end, 'paused');
-    assert.equal((await watch({ status: (age) => (age < minute ? 'Running' : undefined) })).end.end, 'lost');
-    assert.equal((await watch({ status: (age) => (age < minute ? 'Running' : 'Canceled') })).end.end, 'canceled');
-    assert.equal((await watch({ status: (age) => (age < minute ? 'CancelRequested' : 'Failed') })).end.end, 'failed');
-    const limit = await watch({ status: () => 'Running' }, { limitMs: 7 * minute });
+    assert.deepEqual(blink.statuses, ['Running', 'NotResponding', 'Running', 'Completed']);
+    assert.deepEqual(blink.notices, [
+      "warning: The service says NotResponding about the job's state. That may pass; still waiting.",
+      'info: The job answers again: Running.',
+    ]);
+    // How long each is waited for: an hour, ten minutes, two minutes; what is final not at all.
+    for (const [before, status, end, least] of [
+      ['Running', 'NotResponding', 'stalled', hour],
+      ['Running', '', 'stalled', hour],
+      ['Running', 'Paused', 'paused', 10 * minute],
+      ['Running', undefined, 'lost', 2 * minute],
+      ['Running', 'Canceled', 'canceled', 0],
+      ['CancelRequested', 'Failed', 'failed', 0],
+    ] as const) {
+      const told = await world.watch({ status: (age) => (age < minute ? before : status) });
+      const after = told.endedAt - minute;
+      assert.equal(told.end.end, end);
+      assert.ok(after >= least && after <= least + 2 * minute, `${end} after ${after} ms`);
+      if (end === 'paused') assert.match(told.notices.join(), /^warning: The job is paused\. Somebody has to resume it/);
+      if (status === '') assert.match(told.notices.join(), /says nothing about/);
+    }
+    const limit = await world.watch({ status: () => 'Running' }, { limitMs: 7 * minute });
     assert.equal(limit.end.end, 'limit');
-    assert.ok(limit.endedAt >= 7 * minute && limit.endedAt < 8 * minute);
+    assert.ok(limit.endedAt >= 7 * minute && limit.endedAt < 7.1 * minute, `${limit.endedAt}`);
   });
 
   it('asks for new log addresses when the old signature is refused, and starts over when a file was replaced', async () => {
     let refused = 0;
-    const told = await watch(
+    const told = await world.watch(
       {
         status: (age) => (age < 10 * minute ? 'Running' : 'Completed'),
         steps: (age) => [{ id: 'a', status: age < 10 * minute ? 'Running' : 'Completed' }],
@@ -262,7 +218,7 @@ describe('the wait for a job', () => {
   });
 
   it('reads a file that was replaced by a shorter one while the step ended', async () => {
-    const told = await watch(
+    const told = await world.watch(
       {
         type: 'Command',
         status: (age) => (age < 5 * minute ? 'Running' : 'Completed'),
@@ -301,7 +257,7 @@ describe('the wait for a job', () => {
       ['run history that is out', ({ path }) => (path.includes('/history/') ? { status: 503 } : undefined), /steps /],
     ];
     for (const [name, instead, words] of cases) {
-      const told = await watch({ ...base, instead }, { logs: true });
+      const told = await world.watch({ ...base, instead }, { logs: true });
       assert.equal(told.end.end, 'completed', name);
       assert.ok(told.endedAt - length <= length * 0.05, `${name}: noticed after ${told.endedAt - length} ms`);
       assert.ok(told.asked.length < 1.5 * 1_200, `${name}: ${told.asked.length} requests`);
@@ -312,7 +268,7 @@ describe('the wait for a job', () => {
       assert.deepEqual(told.lines, [], name);
     }
     // One storage account of two is enough for the logs that lie in it; and what passes is read from where it was left.
-    const half = await watch(
+    const half = await world.watch(
       {
         ...base,
         status: (age) => (age < 15 * minute ? 'Running' : 'Completed'),
@@ -321,6 +277,10 @@ describe('the wait for a job', () => {
         log: (id, age) => `${id}\n`.repeat(Math.floor(Math.min(age, 15 * minute) / minute)),
       },
       { logs: true },
+    );
+    assert.match(
+      half.notices.join('\n'),
+      /^warning: The logs .*\ninfo: The logs of the job can be read again\.\nwarning: The last log[^\n]*$/,
     );
     assert.equal(half.lines.map(({ text }) => text).join(''), 'b\n'.repeat(15));
   });
