@@ -10,7 +10,8 @@ import { watchJob, type WatchEnd } from '../../src/aml/jobs/watch.js';
 import { identityOf } from '../../src/task/identity.js';
 import type { Outcome, Platform } from '../../src/task/platform.js';
 import { repositoryPath } from '../../src/task/repository-path.js';
-import { checkDownloads } from './downloads.js';
+import { sanitizeInline } from '../../src/task/sanitize.js';
+import { checkDownloads, wantsAll } from './downloads.js';
 import type { Inputs } from './inputs.js';
 import type { Report } from './report.js';
 import { JobView } from './view.js';
@@ -50,8 +51,7 @@ export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> 
       signal: platform.cancelled,
       logs: inputs.streamLogs === 'all',
       ...(inputs.limitMinutes === undefined ? {} : { limitMs: inputs.limitMinutes * 60_000 }),
-    });
-    view.end();
+    }).finally(() => view.end());
     if (end.end === 'completed' || end.end === 'failed' || end.end === 'canceled') flight.ended = end.job.status;
     platform.output('jobStatus', end.job.status);
     const report: Report = {
@@ -182,9 +182,8 @@ async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, 
 }
 
 function announce({ job, how }: Taken, platform: Platform): void {
-  platform.info(
-    `${how === 'submitted' ? 'Submitted' : 'Attached to'} job ${job.name}${job.displayName === job.name ? '' : ` (${job.displayName})`}`,
-  );
+  const known = job.displayName === job.name ? '' : ` (${sanitizeInline(job.displayName)})`;
+  platform.info(`${how === 'submitted' ? 'Submitted' : 'Attached to'} job ${job.name}${known}`);
   if (job.studioUrl) platform.info(`Studio: ${job.studioUrl}`);
   platform.output('jobName', job.name);
   platform.output('jobId', job.armId);
@@ -207,10 +206,14 @@ async function collect(inputs: Inputs, workspace: Workspace, platform: Platform,
   report.steps = await results.stepsOf(workspace, report, platform);
   report.metrics = await results.giveMetrics(workspace, report, platform);
   if (inputs.downloadOutputs.length > 0) report.outputs = await results.fetchOutputs(inputs, workspace, report, platform);
+  if (wantsAll(inputs) && outputNames(report.job).length === 0) platform.warn(nothingToFetch(report.job.name));
   const message = `Job ${report.job.name} ${report.how === 'attached' ? 'has completed; this step waited' : 'completed after'} ${duration(report.waitedMs)}.`;
   platform.info(message);
   return { result: 'Succeeded', message };
 }
+
+const nothingToFetch = (name: string): string =>
+  `Job ${name} has no outputs, so nothing was downloaded (downloadOutputs: all). A pipeline gives out what stands under its own outputs; bind a step's output to one.`;
 
 /** The job has not completed: why, and whether it still runs. Never green. */
 async function explain(

@@ -324,6 +324,17 @@ describe('the story of RunAmlPipeline', () => {
     assert.match(unknown.platform.issues[0]?.message ?? '', /Its outputs: model\./);
   });
 
+  it('says that there is nothing to download, and that a name of several lines is one', async () => {
+    const ended = await story({
+      inputs: { downloadOutputs: ['all'], downloadPath: join(folder, 'fetched') },
+      status: endsAs('Completed'),
+      job: { displayName: 'good\nStudio: https://elsewhere.example/' },
+    });
+    assert.equal(ended.outcome?.result, 'Succeeded', ended.said);
+    assert.match(ended.platform.warnings.join(), /has no outputs, so nothing was downloaded \(downloadOutputs: all\)/);
+    assert.ok(ended.platform.lines.includes('Attached to job mine (good Studio: https://elsewhere.example/)'), ended.said);
+  });
+
   it('an output that cannot be fetched is red, with the report of what is known', async () => {
     const ended = await story({
       inputs: { downloadOutputs: ['model'], downloadPath: join(folder, 'fetched') },
@@ -374,5 +385,19 @@ describe('the story of RunAmlPipeline', () => {
       assert.ok(groups.length > 0 && groups.length % 2 === 0);
       groups.forEach((line, n) => assert.match(line, n % 2 === 0 ? /^\[group\] job/ : /^\[endgroup\]$/));
     }
+    // A cancel ends the open group first: what becomes of the job must not be folded away in it.
+    const cancelled = await story({
+      inputs: { streamLogs: 'all' },
+      status: () => 'Running',
+      manager: (asked, platform) => {
+        if (isJob(asked) && platform.foreignLines.length > 1) platform.abort.abort(new Error('cancelled'));
+        return manager(asked);
+      },
+    });
+    const { lines } = cancelled.platform;
+    const end = lines.lastIndexOf('[endgroup]');
+    assert.ok(end > lines.findLastIndex((line) => line.startsWith('[group]')), lines.join('\n'));
+    assert.ok(end < lines.findIndex((line) => line.startsWith('Cancelled: ')), lines.join('\n'));
+    assert.deepEqual(cancelled.platform.foreignLines.slice(0, 3), wanted);
   });
 }).timeout(120_000);
