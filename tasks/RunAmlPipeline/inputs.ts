@@ -1,6 +1,6 @@
 /** Inputs of RunAmlPipeline (design §3), read once. */
 import { lstatSync, readdirSync, readlinkSync, statSync, type Stats } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { InputReader, missing } from '../../src/task/inputs.js';
 import { connectionOf, type TaskConnection } from '../../src/task/connection.js';
 import { Failure } from '../../src/azure/errors.js';
@@ -76,6 +76,18 @@ function unreadable(file: string, root: string | undefined): { what: string; adv
     what: found?.isDirectory() ? `${path} is a folder, not a job file.` : `${path} is not there.`,
     advice: `${seen} The path starts at the repository's root${root ? ` (${root})` : ''}; check the spelling, upper and lower case, and that the repository is checked out.`,
   };
+}
+
+/** The file that stands where a folder is to be made; undefined when nothing does. */
+function inTheWay(folder: string): string | undefined {
+  for (let path = resolve(folder); ; path = dirname(path)) {
+    try {
+      return statSync(path).isDirectory() ? undefined : path;
+    } catch {
+      // not there: what is above it decides
+      if (dirname(path) === path) return undefined;
+    }
+  }
 }
 
 /** Where a symbolic link points; undefined when it is none. */
@@ -168,6 +180,9 @@ export async function parse(platform: Platform): Promise<Inputs> {
     onTimeout: read.choice('onTimeout', ['cancel', 'leave'], 'cancel'),
     cancelWithPipeline: read.boolean('cancelWithPipeline', true),
   };
+  const blocked = inputs.downloadPath === undefined ? undefined : inTheWay(inputs.downloadPath);
+  if (blocked !== undefined)
+    read.problem('downloadPath', `${blocked} is a file, not a folder.`, 'Give a folder; it is made when it is not there.');
   for (const override of inputs.overrides) {
     if (!/^[^=]+=/.test(override))
       read.problem('overrides', `"${override}" is not path=value.`, 'One a line, for example jobs.train.compute=azureml:gpu.');

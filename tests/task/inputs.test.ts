@@ -87,6 +87,13 @@ describe('inputs', () => {
     assert.throws(() => read.done(), /no name of a resource group.*no name of a workspace/);
   });
 
+  it('a file where the outputs are to go is said before the wait', async () => {
+    const at = (downloadPath: string) => problemsOf({ action: 'validate', pipelineFile: 'package.json', downloadPath });
+    assert.deepEqual(await at(join(import.meta.dirname, 'none', 'deeper')), []);
+    for (const path of [import.meta.filename, join(import.meta.filename, 'below')])
+      assert.deepEqual(await at(path), [`Input downloadPath: ${import.meta.filename} is a file, not a folder.`]);
+  });
+
   it('tags are texts', async () => {
     const told = await problemsOf({ action: 'validate', pipelineFile: 'package.json', tags: 'a: {b: c}\nd: [1]\ne: 0.10' });
     assert.deepEqual(told, ['Input tags: "a" is a list or a mapping.', 'Input tags: "d" is a list or a mapping.']);
