@@ -7,14 +7,9 @@ export function wantsAll({ downloadOutputs }: Pick<Inputs, 'downloadOutputs'>): 
   return downloadOutputs.length === 1 && downloadOutputs[0]?.toLowerCase() === 'all';
 }
 
-/** Whether names are asked for that a job may not have. */
-function needsCheck(inputs: Inputs): boolean {
-  return inputs.action !== 'submit' && inputs.downloadOutputs.length > 0 && !wantsAll(inputs);
-}
-
 /** `names`: the outputs that the job's file names. Kinds of jobs with outputs that no file names pass. Errors: `Failure` `OutputUnknown`. */
 export function checkDownloads(inputs: Inputs, type: string, names: readonly string[]): void {
-  if (!needsCheck(inputs) || !/^(command|pipeline)$/i.test(type)) return;
+  if (inputs.action === 'submit' || wantsAll(inputs) || !/^(command|pipeline)$/i.test(type)) return;
   const unknown = inputs.downloadOutputs.filter((name) => name !== 'default' && !names.includes(name));
   if (unknown.length === 0) return;
   throw new Failure(`The job has no output ${unknown.map((name) => `"${name}"`).join(' and no output ')}.`, {

@@ -112,10 +112,11 @@ describe('RunAmlPipeline: outputs of a job that has completed', () => {
   const uri = (path: string) => ({ type: 'uri_folder', uri: `azureml://datastores/store/paths/${path}/` });
   const outputs = { model: uri('model'), empty: uri('empty'), unwritten: { type: 'uri_folder' }, default: uri('default') };
   /** Two files below `model`. */
-  function world() {
+  function world(closed = false) {
     const properties = { datastoreType: 'AzureBlob', accountName: 'acct', containerName: 'c' };
     const workspace = fakeWorkspace(({ url }): Answer => {
       if (url.endsWith('/rundata')) return { status: 404 };
+      if (closed) return { status: 403 };
       return { body: url.endsWith('/datastores') ? { value: [{ name: 'store', properties }] } : { name: 'store', properties } };
     });
     const reads: string[] = [];
@@ -132,9 +133,9 @@ describe('RunAmlPipeline: outputs of a job that has completed', () => {
       }) as unknown as BlobContainer;
     return { workspace, reads };
   }
-  const fetch = async (asked: string[], variables: Record<string, string> = {}, more: Partial<Inputs> = {}) => {
+  const fetch = async (asked: string[], variables: Record<string, string> = {}, more: Partial<Inputs> = {}, closed = false) => {
     const platform = new FakePlatform({}, variables);
-    const { workspace, reads } = world();
+    const { workspace, reads } = world(closed);
     const inputs = inputsOf({ downloadOutputs: asked, ...more });
     const fetched = await fetchOutputs(inputs, workspace, reportOf({ job: job({ outputs }) }), platform).catch(
       (error: Failure) => error,
@@ -179,6 +180,8 @@ describe('RunAmlPipeline: outputs of a job that has completed', () => {
       'Output unwritten: nothing was written to it.',
     ]);
     assert.deepEqual(platform.warnings, []);
+    const closed = await fetch(['all'], {}, {}, true);
+    assert.equal((closed.fetched as Failure).details.status, 403);
     const missing = await fetch(['unwritten']);
     assert.equal((missing.fetched as Failure).code, 'OutputNotFound');
     assert.equal(missing.at, undefined);
@@ -193,7 +196,9 @@ describe('RunAmlPipeline: outputs of a job that has completed', () => {
         checkDownloads(inputsOf({ downloadOutputs, ...more }), type, names);
         return undefined;
       } catch (error) {
-        return `${(error as Failure).message} ${(error as Failure).details.advice}`;
+        const { message, details } = error as Failure;
+        assert.deepEqual([details.code, details.input], ['OutputUnknown', 'downloadOutputs']);
+        return `${message} ${details.advice}`;
       }
     };
     assert.equal(check(['modle', 'model', 'x']), 'The job has no output "modle" and no output "x". Its outputs: model, scores.');
@@ -233,14 +238,20 @@ describe('RunAmlPipeline: a failed job', () => {
     more: Partial<Inputs>,
     over: (asked: AzureRequest) => Answer | undefined = () => undefined,
     report = reportOf(),
+    variable = 'Build.SourcesDirectory',
   ) => {
     const platform = new FakePlatform();
     const root = join(platform.temp, 'repository');
-    mkdirSync(join(root, 'src'), { recursive: true });
-    writeFileSync(join(root, 'src', 'train.py'), 'import x\nraise ValueError(x)\n');
-    Object.assign(platform.variables, { 'Build.SourcesDirectory': root });
+    // Two of one name: the one beside the job's file is meant.
+    for (const folder of ['other', 'src']) {
+      mkdirSync(join(root, folder), { recursive: true });
+      writeFileSync(join(root, folder, 'train.py'), 'import x\nraise ValueError(x)\n');
+    }
+    Object.assign(platform.variables, { [variable]: root });
     const inputs = inputsOf({ file: join(root, 'src', 'job.yml'), ...more });
-    return { digest: await digestFailure(inputs, fakeWorkspace(answer(over)), platform, report), platform, report };
+    const workspace = fakeWorkspace(answer(over));
+    await digestFailure(inputs, workspace, platform, report);
+    return { asked: workspace.asked.map(({ url }) => url.split('/').at(-1)), platform, report };
   };
 
   it('names the step that failed first, its cause, last lines and place, and prints its log where only that is wanted', async () => {
@@ -260,7 +271,14 @@ describe('RunAmlPipeline: a failed job', () => {
     );
     const said = 'Step train failed (user code): ValueError: ##vso[x] bad';
     assert.deepEqual(platform.issues, [{ type: 'error', message: said, code: 'user-code', sourcePath: 'src/train.py', line: 2 }]);
-    const printed = await digest({ streamLogs: 'failed' });
+    const printed = await digest(
+      { streamLogs: 'failed' },
+      undefined,
+      reportOf({ steps: report.steps }),
+      'System.DefaultWorkingDirectory',
+    );
+    assert.ok(!printed.asked.includes('children') && !printed.platform.lines.includes('[group] Log of late'));
+    assert.equal(printed.platform.issues[0]?.sourcePath, 'src/train.py');
     assert.deepEqual(printed.platform.lines.slice(0, 2), ['[group] Log of train', '[endgroup]']);
     assert.deepEqual(
       printed.platform.foreignLines.slice(0, 4),
@@ -292,13 +310,21 @@ describe('RunAmlPipeline: a failed job', () => {
       url.endsWith('/r1/details') ? { status: 403 } : undefined,
     );
     assert.match(closed.platform.lines.join('\n'), /The log of train could not be read: [^]*Step train failed first/);
-    // A job without steps is not asked for any.
-    const command = await digest(
-      {},
-      ({ url }) => (url.endsWith('/children') ? { status: 500 } : undefined),
-      reportOf({ job: job({ type: 'Command' }) }),
+    const silent = await digest({}, ({ url }) => (url.endsWith('/details') ? { body: {} } : undefined));
+    assert.match(
+      silent.platform.issues[0]?.message ?? '',
+      /^Step train failed \(unknown\): The service gave no message \(Failed\)\.$/,
     );
-    assert.doesNotMatch(command.platform.lines.join('\n'), /steps could not be read/);
+    // A job without steps is not asked for any: its log is its own.
+    const { studioUrl: _url, ...unlinked } = job({ type: 'Command' });
+    const command = await digest(
+      { streamLogs: 'failed' },
+      ({ url }) =>
+        url.endsWith('/j/details') ? { body: { logFiles: { 'user_logs/std_log.txt': 'https://blob.test/log' } } } : undefined,
+      reportOf({ job: unlinked }),
+    );
+    assert.deepEqual([command.asked.includes('children'), command.platform.foreignLines[0]], [false, '[j] start']);
+    assert.doesNotMatch(command.platform.lines.join('\n'), /Studio/);
     for (const part of ['/children', '/log']) {
       const platform = new FakePlatform();
       const torn = fakeWorkspace(
