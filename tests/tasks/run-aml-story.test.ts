@@ -1,6 +1,6 @@
 /** The story of RunAmlPipeline, told by each way a wait can end: never green unless the job has completed, and no job left that nobody knows of. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Inputs } from '../../tasks/RunAmlPipeline/inputs.js';
 import { gone, isCancel, isJob, jobOf, references, refusal, Story } from '../support/aml-story.js';
@@ -272,7 +272,7 @@ describe('the story of RunAmlPipeline', () => {
     const outputs = 'inputs: {word: a}\noutputs: {model: {type: uri_folder}}\n';
     writeFileSync(
       file,
-      `type: command\ncommand: echo \${{inputs.word}}\nenvironment: azureml:env:1\ncompute: azureml:cpu\n${outputs}`,
+      `type: command\ntype: command\ncommand: echo \${{inputs.word}}\nenvironment: azureml:env:1\ncompute: azureml:cpu\n${outputs}`,
     );
     const names = new Set<string>();
     const send = async (more: Partial<Inputs>) => {
@@ -292,7 +292,9 @@ describe('the story of RunAmlPipeline', () => {
       return { ...ended, sent: sent?.properties };
     };
     const asked = { tags: { team: 'x' }, jobInputs: { word: '0.10' }, overrides: ['limits.timeout=90'], displayName: 'shown' };
-    const { sent, said, outcome } = await send({ ...asked, experimentName: 'exp' });
+    const { sent, said, outcome, platform } = await send({ ...asked, experimentName: 'exp' });
+    const twice = { type: 'warning', message: 'The key type stands twice; the last one counts.' };
+    assert.deepEqual(platform.issues, [{ ...twice, sourcePath: file, line: 2, column: 1 }]);
     assert.equal(outcome?.result, 'Succeeded', outcome?.message);
     assert.match(said, /reply to the submission was lost/);
     assert.deepEqual(
@@ -309,6 +311,28 @@ describe('the story of RunAmlPipeline', () => {
     const wrong = await send({ action: 'run', downloadOutputs: ['modle'] });
     assert.match(wrong.outcome?.message ?? '', /no output "modle"/);
     assert.equal(wrong.sent, undefined);
+  });
+
+  it('puts large code where the same job, run again after it was killed, finds what lies there already', async () => {
+    const file = join(folder, 'code.yml');
+    mkdirSync(join(folder, 'code'));
+    for (let n = 0; n < 33; n++) writeFileSync(join(folder, 'code', `${n}.py`), '');
+    writeFileSync(file, 'type: command\ncommand: echo\ncode: code\nenvironment: azureml:env:1\ncompute: azureml:cpu\n');
+    const placeOf = async (jobName: string) => {
+      let place = '';
+      await story({
+        inputs: { action: 'submit', file, jobName },
+        manager: (one) => {
+          const code = /\/codes\/([^/]+)/.exec(one.path)?.[1];
+          if (code) place ||= code;
+          return code ? refusal(403) : /\/jobs\/[^/]+$/.test(one.path) ? gone : references(one);
+        },
+      });
+      assert.notEqual(place, '');
+      return place;
+    };
+    const [first, again, other] = [await placeOf('mine'), await placeOf('mine'), await placeOf('other')];
+    assert.ok(first === again && first !== other);
   });
 
   it('what was asked for wrongly is said before the wait, and nothing is cancelled for it', async () => {

@@ -36,7 +36,7 @@ async function runMetrics(workspace: Workspace, runId: string, signal?: AbortSig
   const found: Record<string, number> = {};
   if (status === 404) return found;
   for (const { key, value } of body?.run?.data?.metrics ?? [])
-    if (key) found[key] = value === null || value === undefined || value === '' ? Number.NaN : Number(value);
+    if (key) found[key] = value === null || value === '' ? Number.NaN : Number(value);
   return found;
 }
 

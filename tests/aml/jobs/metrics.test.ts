@@ -87,14 +87,14 @@ describe('metrics of a job', () => {
     ];
     const within = (id: string): Values | undefined =>
       ({
-        ...{ prep: { rows: 7, bad: Number.NaN }, deep: { acc: 2 }, t2: { acc: 2, lr: 1 } },
+        ...{ prep: { rows: 7, bad: Number.NaN }, deep: { acc: 2, depth: 9 }, t2: { acc: 2, lr: 1 } },
         // What the best has not logged is not the sweep's, be it one trial's or the same of all others.
         ...{ t1: { acc: 1, lr: 1, early: 1, patience: 5, worse: 'NaN' }, t3: { acc: 3, early: 2, patience: 5, once: 4 } },
       })[id];
     const { values, remarks, unfit } = await readMetrics(workspaceOf(within), metricSources({ name: 'j' }, below));
     const aside = { 's/t1.early': 1, 's/t3.early': 2, 's/t1.patience': 5, 's/t3.patience': 5, 's/t3.once': 4 };
     const accuracies = { 's/t1.acc': 1, 's/t2.acc': 2, 's/t3.acc': 3, 'nested/deep.acc': 2 };
-    assert.deepEqual(values, { rows: 7, acc: 2, lr: 1, ...accuracies, ...aside });
+    assert.deepEqual(values, { rows: 7, depth: 9, acc: 2, lr: 1, ...accuracies, ...aside });
     assert.deepEqual(unfit, { bad: 'NaN' });
     assert.match(remarks.join('\n'), /s\/t1\.worse is NaN[^]*early is logged by s\/t1, s\/t3: given as <step>\.early/);
     assert.deepEqual(bestTrials({}, below), ['s/t2']);
