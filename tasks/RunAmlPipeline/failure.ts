@@ -8,6 +8,9 @@ import type { Platform } from '../../src/task/platform.js';
 import type { Inputs } from './inputs.js';
 import type { Report } from './report.js';
 
+/** What is longer has been in the log once, or is behind the link. */
+const longestTold = 500;
+
 export async function digestFailure(inputs: Inputs, workspace: Workspace, platform: Platform, report: Report): Promise<Digest> {
   const { job } = report;
   const signal = platform.cancelled;
@@ -31,7 +34,8 @@ export async function digestFailure(inputs: Inputs, workspace: Workspace, platfo
   platform.info(digest.advice);
   if (digest.lines.length > 0) {
     platform.info('The last lines of its log:');
-    for (const line of digest.lines) platform.foreign(`  | ${line}`);
+    for (const line of digest.lines)
+      platform.foreign(`  | ${line.length > longestTold ? `${line.slice(0, longestTold)}…` : line}`);
   }
   if (job.studioUrl) platform.info(`Studio: ${job.studioUrl}`);
   // On the run's page only the error stands: what to do is said with it, where it is more than "look at the log".

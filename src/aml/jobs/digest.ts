@@ -36,7 +36,7 @@ const causes: { cause: Cause; error: RegExp; log?: RegExp }[] = [
   {
     cause: 'environment build',
     error:
-      /image ?build|environment ?(build|setup|preparation)|conda|EnvironmentBuild|docker image|ImageBuildFailure|failed to (build|create) .*environment/i,
+      /image ?build|environment ?(build|setup|preparation)|conda|EnvironmentBuild|docker image|ImageBuildFailure|ImagePull|\bimage '[^']+' of environment|pull(?:ing)? .*\bimage\b|failed to (build|create) .*environment/i,
     log: /ResolvePackageNotFound|No matching distribution found|Could not find a version that satisfies|CondaEnvException|ERROR: failed to solve/,
   },
   {

@@ -36,6 +36,13 @@ describe('failure digest', () => {
         error('Image build failed. For more details, check log file azureml-logs/20_image_build_log.txt.'),
         [],
       ],
+      ['environment build', error('Failed to pull Docker image x.azurecr.io/y:1', 'UserError'), []],
+      ['environment build', error("Image 'x:1' of environment 'e' stands for none here.", 'UserError'), []],
+      [
+        'user code',
+        error("User process '/bin/bash' exited with status code 1", 'UserError'),
+        traceback("ValueError: Image 'x' is broken"),
+      ],
       ['environment build', error('Execution failed.', 'UserError'), ['ERROR: No matching distribution found for nosuchpackage']],
       ['out of memory', error('Execution failed. exited with code 137'), []],
       [
