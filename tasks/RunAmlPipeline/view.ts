@@ -49,7 +49,7 @@ export class JobView implements WatchSink {
     const shape = line.replace(/ \(\d+ (?:s|min|h|d)(?: \d+ (?:s|min|h))?\)/g, '');
     if (total > 0) this.#platform.progress((100 * done) / total, `${done} of ${counted(total, 'step')}`);
     // A job without steps is told of by its own state.
-    const alone = leaves.length === 1 && leaves[0]?.runId === this.#job;
+    const alone = leaves[0]?.runId === this.#job;
     if (shape === this.#line || leaves.length === 0 || alone) return;
     this.#line = shape;
     this.#close();

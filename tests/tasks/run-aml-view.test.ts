@@ -62,7 +62,7 @@ describe('RunAmlPipeline: what is read', () => {
     const prep = step('prep', { phase: 'completed', status: 'Completed', started: now - 72_000, ended: now - 60_000 });
     const train = step('train', { started: now - 180_000 });
     const graph = [prep, train, step('g', { group: true }), step('g/x', { status: 'Queued', started: now + 5_000 })];
-    view.text(train, 'epoch\n');
+    for (let times = 0; times < 2; times++) view.text(train, 'epoch\n');
     view.steps(graph);
     platform.clock.time += 60_000;
     view.steps(graph);
@@ -100,8 +100,11 @@ describe('RunAmlPipeline: what is read', () => {
     }
     view.steps(many(1).slice(1));
     assert.match(platform.lines.at(-1) ?? '', /^Steps: m1 completed \|/);
+    const large = [...Array.from({ length: 8 }, (_, n) => step(`m${n}`)), prep, train];
+    view.steps(large);
+    assert.equal(platform.lines.at(-1), 'Steps: 9 running, 1 completed, 1 waiting');
     // All steps are there: nothing waits.
-    view.steps([...Array.from({ length: 8 }, (_, n) => step(`m${n}`)), prep, train, step('after')]);
+    view.steps([...large, step('after')]);
     assert.equal(platform.lines.at(-1), 'Steps: 10 running, 1 completed');
     // A job without steps is told of by its status; one with a single step is not.
     const told = (id: string) => {
