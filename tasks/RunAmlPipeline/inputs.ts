@@ -186,6 +186,8 @@ export async function parse(platform: Platform): Promise<Inputs> {
   for (const override of inputs.overrides) {
     if (!/^[^=]+=/.test(override))
       read.problem('overrides', `"${override}" is not path=value.`, 'One a line, for example jobs.train.compute=azureml:gpu.');
+    else if (/^name\s*=/.test(override))
+      read.problem('overrides', `"${override}": a job's name is no override here.`, 'Give the name in the input jobName.');
   }
   read.done();
   return inputs;

@@ -94,6 +94,15 @@ describe('inputs', () => {
       assert.deepEqual(await at(path), [`Input downloadPath: ${import.meta.filename} is a file, not a folder.`]);
   });
 
+  it('a name is given where it counts', async () => {
+    const told = await problemsOf({
+      action: 'validate',
+      pipelineFile: 'package.json',
+      overrides: 'name = mine\ndisplay_name=mine',
+    });
+    assert.deepEqual(told, [`Input overrides: "name = mine": a job's name is no override here.`]);
+  });
+
   it('tags are texts', async () => {
     const told = await problemsOf({ action: 'validate', pipelineFile: 'package.json', tags: 'a: {b: c}\nd: [1]\ne: 0.10' });
     assert.deepEqual(told, ['Input tags: "a" is a list or a mapping.', 'Input tags: "d" is a list or a mapping.']);
