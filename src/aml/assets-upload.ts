@@ -129,10 +129,12 @@ async function uploadBlocks(
   const ids: string[] = [];
   let sent = 0;
   const inFlight = new Set<Promise<void>>();
+  let failure: { error: unknown } | undefined;
   const source = await openSource(file);
   try {
     for (let offset = 0; offset < file.size; offset += WHOLE) {
       signal.throwIfAborted();
+      if (failure) throw failure.error;
       const block = await source.read(offset, Math.min(WHOLE, file.size - offset));
       const id = `${String(ids.length).padStart(6, '0')}-${createHash('md5').update(block).digest('hex')}`;
       ids.push(id);
@@ -141,10 +143,12 @@ async function uploadBlocks(
       // Four blocks of one file at a time: memory stays small, a single large file still fills the line.
       if (inFlight.size >= 4) await Promise.race(inFlight);
       const sending: Promise<void> = container.putBlock(name, id, block, signal).finally(() => inFlight.delete(sending));
-      sending.catch(() => undefined);
+      // It may come while a block is read, when nobody waits for those in flight.
+      sending.catch((error: unknown) => (failure ??= { error }));
       inFlight.add(sending);
     }
     await Promise.all(inFlight);
+    if (failure) throw failure.error;
     await source.same();
   } finally {
     await source.close();

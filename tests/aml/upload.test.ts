@@ -108,6 +108,23 @@ describe('uploads', () => {
     }
   });
 
+  it('says why a block was refused, also when that comes while the next one is read, and commits nothing', async () => {
+    const store = new Store();
+    const container = {
+      ...store.container,
+      putBlock: async (name: string, id: string, bytes: Uint8Array) => {
+        if (id.startsWith('000000-')) throw new Failure('no more room', { code: 'Full' });
+        await store.container.putBlock(name, id, bytes);
+      },
+    };
+    const list = found({ large: Buffer.alloc(3 * block, 'a') });
+    await assert.rejects(uploadFiles(container, 'p/', list, { resume: false, lanes: new Lanes() }), /no more room/);
+    assert.deepEqual(
+      store.written.filter((what) => what.endsWith('commit')),
+      [],
+    );
+  });
+
   it('resumes: what is there with the same bytes stays, whole files and blocks; another of the same size does not', async () => {
     const large = Buffer.alloc(2 * block + 5, 'a');
     large.write('b', block);
