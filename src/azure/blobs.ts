@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { replyFailure } from './advice.js';
 import { authorize, storageScope } from './blob-auth.js';
+import { Shown } from './blob-sas.js';
 import { resuming } from './blob-stream.js';
 import { blobItem, blockItems, listPage } from './blob-xml.js';
 import { Failure } from './errors.js';
@@ -40,11 +41,7 @@ interface Call {
 class Container implements BlobContainer {
   readonly url: string;
   readonly #http: Http;
-  #auth: BlobAuth;
-  /** Since when `#auth` is used; whether it came in exchange for another and storage has not taken it yet. */
-  #since: number;
-  #untried = false;
-  #renewing: Promise<BlobAuth> | undefined;
+  readonly #shown: Shown;
   readonly #tokens: Pick<Tokens, 'get' | 'drop'>;
 
   constructor(http: Http, containerUrl: string, auth: BlobAuth, tokens: Pick<Tokens, 'get' | 'drop'>) {
@@ -55,49 +52,14 @@ class Container implements BlobContainer {
     url.hash = '';
     this.url = url.href.replace(/\/+$/, '');
     this.#http = http;
-    this.#auth = auth;
-    this.#since = http.clock.now();
+    this.#shown = new Shown(auth, http.clock);
     this.#tokens = tokens;
   }
 
-  /** What requests show now: a SAS that has had its time is exchanged once for all of them. */
-  async #current(): Promise<BlobAuth> {
-    const auth = this.#auth;
-    const renewal = auth.kind === 'sas' ? auth.renewal : undefined;
-    if (!renewal || this.#http.clock.now() - this.#since < (renewal.forMs ?? Infinity)) return auth;
-    return this.#exchanged(renewal);
-  }
-
-  #exchanged(renewal: { next: () => Promise<BlobAuth | undefined> }): Promise<BlobAuth> {
-    this.#renewing ??= renewal
-      .next()
-      .then((fresh) => {
-        if (fresh) {
-          this.#untried = true;
-          this.#since = this.#http.clock.now();
-          this.#auth = fresh;
-        }
-        return this.#auth;
-      })
-      .finally(() => (this.#renewing = undefined));
-    return this.#renewing;
-  }
-
-  /** A fresh SAS for one that storage takes no more (it has expired); undefined where the refusal is meant: of a fresh one, or for another reason. */
-  async #instead(of: BlobAuth, response: HttpResponse): Promise<BlobAuth | undefined> {
-    if (of.kind !== 'sas' || !of.renewal || response.status !== 403) return undefined;
-    const code = response.headers['x-ms-error-code'] ?? /<Code>(\w+)<\/Code>/.exec(response.bytes.toString('utf8'))?.[1];
-    if (code !== 'AuthenticationFailed') return undefined;
-    if (this.#auth !== of) return this.#auth;
-    if (this.#untried) return undefined;
-    const fresh = await this.#exchanged(of.renewal);
-    return fresh === of ? undefined : fresh;
-  }
-
   async #send(call: Call): Promise<HttpResponse> {
-    const auth = await this.#current();
+    const auth = await this.#shown.current();
     let response = await this.#sendAs(auth, call);
-    const fresh = await this.#instead(auth, response);
+    const fresh = await this.#shown.instead(auth, response);
     if (fresh) {
       const again = await this.#sendAs(fresh, call);
       response = { ...again, ambiguous: response.ambiguous || again.ambiguous };
@@ -110,7 +72,7 @@ class Container implements BlobContainer {
       response.stream?.destroy();
       throw foreign;
     }
-    if (response.status < 300) this.#untried &&= this.#auth !== (fresh ?? auth);
+    this.#shown.answered(fresh ?? auth, response.status);
     if ((response.status >= 200 && response.status < 300) || call.accept?.includes(response.status)) return response;
     throw storageFailure(call.what, response);
   }

@@ -239,8 +239,10 @@ export class Http {
         return { ...answer, bytes: Buffer.alloc(0), stream };
       }
       const most = request.maxBytes ?? 64 * 1024 * 1024;
+      // What is packed although nobody asked for that is stored so: a blob.
+      const packing = headers['Accept-Encoding'] === 'identity' ? undefined : answer.headers['content-encoding'];
       const bytes = stream
-        ? await allOf(unpacked(stream, answer.headers['content-encoding']), most, request.url, (size) => {
+        ? await allOf(unpacked(stream, packing), most, request.url, (size) => {
             clearTimeout(timer);
             timer = setTimeout(expire, limit);
             const over = performance.now() - began - limit;

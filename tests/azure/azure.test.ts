@@ -248,13 +248,18 @@ describe('azure', () => {
     };
     await Promise.all(['a', 'b', 'c'].map((name) => container.writeBytes(name, Buffer.from(name))));
     assert.deepEqual([asked, ...seen], [1, 'fresh', 'fresh', 'fresh']);
-    // What cannot be exchanged is said, and the next request asks again.
+    // While it cannot be exchanged, the old one is shown for as long as storage takes it; then that is said, and the next request asks again.
     let refuse = true;
     const next = async () => {
       if (refuse) throw new Failure('no rights any more', { code: 'AuthorizationFailed' });
       return { kind: 'sas' as const, token: 'sig=late' };
     };
     const other = azure().blobs(`${server.origin}/c`, { kind: 'sas', token: 'sig=old', renewal: { forMs: 0, next } });
+    await other.writeBytes('d', Buffer.from('d'));
+    assert.equal(seen.at(-1), 'old');
+    const taken = answer;
+    answer = (call) =>
+      call.query.get('sig') === 'old' ? { status: 403, headers: { 'x-ms-error-code': 'AuthenticationFailed' } } : taken(call);
     await assert.rejects(other.writeBytes('d', Buffer.from('d')), failure('AuthorizationFailed'));
     refuse = false;
     await other.writeBytes('d', Buffer.from('d'));

@@ -277,6 +277,15 @@ describe('between the agent and Azure', () => {
       assert.ok(passesByItself(error), `${error.code} ${error.message}`);
     });
 
+    it('a blob that is stored compressed is looked at, and read as it is stored', async () => {
+      const stored = gzipSync('what is in it');
+      const headers = { 'Content-Encoding': 'gzip', 'Content-Length': String(stored.length), 'x-ms-meta-a': '1' };
+      answer = ({ method }) => ({ headers, ...(method === 'HEAD' ? {} : { body: stored }) });
+      const container = connect().blobs(`${server.origin}/c`, { kind: 'sas', token: 'sig=s' });
+      assert.deepEqual((await container.head('a.gz'))?.metadata, { a: '1' });
+      assert.ok((await container.readBytes('a.gz'))?.bytes.equals(stored));
+    });
+
     it('a blob that stays open and brings nothing is asked for again where it stopped', async () => {
       const fake = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
       const silent = new Readable({ read: () => undefined });
@@ -315,6 +324,19 @@ describe('between the agent and Azure', () => {
         await Promise.all(['a', 'b', 'c', 'd'].map((name) => one.writeBytes(name, Buffer.from(name))));
         assert.equal(made, round);
         valid = 'nobody has this one';
+      }
+    });
+
+    it('was taken when storage has answered anything but that it is not', async () => {
+      let valid = '';
+      let made = 0;
+      const next = async (): Promise<BlobAuth> => ({ kind: 'sas', token: `sig=${(valid = `sig-${++made}`)}`, renewal: { next } });
+      answer = ({ query }) => (query.get('sig') === valid ? { status: 404 } : refusal('AuthenticationFailed'));
+      const one = container(next);
+      for (const round of [1, 2, 3]) {
+        assert.equal(await one.head('is it there?'), undefined);
+        assert.equal(made, round);
+        valid = 'over';
       }
     });
 
