@@ -261,6 +261,9 @@ describe('the wait for a job', () => {
       assert.equal(told.end.end, 'completed', name);
       assert.ok(told.endedAt - length <= length * 0.05, `${name}: noticed after ${told.endedAt - length} ms`);
       assert.ok(told.asked.length < 1.5 * 1_200, `${name}: ${told.asked.length} requests`);
+      // What cannot be read is asked for ever more seldom, each two minutes in the end.
+      const vain = told.asked.filter((asked) => instead(asked, hour) !== undefined).length;
+      assert.ok(vain <= 150, `${name}: ${vain} requests in vain`);
       const [first = '', last = '', ...more] = told.notices;
       assert.match(first, words, name);
       assert.match(last, /last log lines may be missing/, name);
