@@ -37,6 +37,10 @@ describe('RunAmlPipeline: what stays of a run', () => {
       assert.doesNotMatch(line.replace(/\]\(https:\/\/ml.*$/, ''), /https?:/, line);
     }
     assert.ok(page.split('\n').includes('    </pre>'));
+    const written =
+      '&lt;img src=x onerror=alert\\(1\\)&gt; \\[l\\]\\(http&#58;//evil.test\\) https&#58;//evil.test www&#46;evil.test a&#64;evil.test \\#1 \\!2 \\| x \\| \\`c\\` \\*\\*b\\*\\* \\# h';
+    assert.ok(page.includes(`\n**${written}**\n`), page);
+    assert.ok(page.includes('](https://ml.azure.com/%zz%29%20%5bevil%5d%28http://evil.test)\n'), page);
     const platform = new FakePlatform();
     publish(platform, report);
     assert.equal(JSON.parse(readFileSync(platform.attachments[0]?.path ?? '', 'utf8')).schemaVersion, 1);
@@ -56,7 +60,7 @@ describe('RunAmlPipeline: what stays of a run', () => {
       end: 'failed',
       waitedMs: 68_000,
       steps: [
-        step('prep', { phase: 'completed', status: 'Completed', started: 0, ended: 61_000 }),
+        step('prep', { phase: 'completed', status: 'Completed', started: 2_000, ended: 63_000 }),
         step('train', { phase: 'failed', status: 'Failed', started: 0, ended: 3_000 }),
       ],
       digest: {
@@ -89,6 +93,8 @@ describe('RunAmlPipeline: what stays of a run', () => {
       assert.ok(lines.includes(row), row);
     assert.equal(lines.filter((line) => line.endsWith('| Not started | |')).length, 1);
     assert.ok(lines.includes(`    ${'x'.repeat(499)}…`));
+    assert.ok(!lines.join().includes('attached'));
+    assert.doesNotMatch(markdown({ ...base, digest: { ...base.digest, lines: [] } as never }), /Last lines/);
     // A limit of ours leaves a job that runs: the page says why the step failed.
     const { digest: _digest, ...rest } = base;
     const limit = markdown({ ...rest, end: 'limit', told: 'The time limit of 1 minute was reached. Job j runs on.' });
@@ -107,6 +113,7 @@ describe('RunAmlPipeline: what stays of a run', () => {
         remarks: ['bad is NaN: left out', ...Array.from({ length: 10 }, (_, n) => `r${n}`)],
       },
     });
+    assert.match(alone, /^## j: Completed\n/);
     assert.doesNotMatch(alone, /\| step \|/);
     assert.match(
       alone,

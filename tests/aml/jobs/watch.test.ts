@@ -129,6 +129,22 @@ describe('the wait for a job', () => {
     );
   });
 
+  it('where all of Azure is out it is not said of the steps', async () => {
+    // Wherever the outage begins between two looks at the job.
+    for (const from of [10, 10.7, 11.4]) {
+      const told = await world.watch(
+        {
+          status: (age) => (age < 30 * minute ? 'Running' : 'Completed'),
+          steps: (age) => [{ id: 'a', status: age < 30 * minute ? 'Running' : 'Completed' }],
+          instead: (_asked, age) => (age > from * minute && age < 15 * minute ? { status: 503 } : undefined),
+        },
+        { logs: true },
+      );
+      const words = /^warning: Could not read job j: .* Still waiting.*\ninfo: Azure answers again after .*$/;
+      assert.match(told.notices.join('\n'), words);
+    }
+  });
+
   it('gives up when Azure stays away, or refuses for good, and says that the job may run on', async () => {
     const away = world.watch({ status: () => 'Running', instead: (_asked, age) => (age > minute ? { status: 503 } : undefined) });
     await assert.rejects(
