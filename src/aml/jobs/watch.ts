@@ -146,7 +146,6 @@ class Watch {
       this.sink.status(job);
     }
     this.#judgeStall(now);
-    if (!this.#parentHasSteps && this.options.logs) this.#takeSteps([this.#itself(job)], now);
   }
 
   #judgeStall(now: number): void {

@@ -1,7 +1,7 @@
 /** What a completed job has left behind, read over an outage. */
 import assert from 'node:assert/strict';
 import { outlast } from '../../../src/aml/jobs/outlast.js';
-import { openWorkspace } from '../../../src/aml/workspace.js';
+import { openWorkspace, type Workspace } from '../../../src/aml/workspace.js';
 import { connectAzure } from '../../../src/azure/azure.js';
 import { Failure } from '../../../src/azure/errors.js';
 import { FakeClock } from '../../support/fake-platform.js';
@@ -59,5 +59,24 @@ describe('what a completed job has left behind', () => {
       () => ({ body: {} }),
     );
     assert.deepEqual([refused.given, refused.tries, refused.age], [no, 1, 0]);
+  });
+
+  it('asks nothing in a pause, which a cancel ends', async () => {
+    const { signal } = new AbortController();
+    let asleep = false;
+    const request = () => {
+      assert.equal(asleep, false);
+      return Promise.reject(away);
+    };
+    const workspace = { id: '/ws', workspace: 'w', azure: { request } } as unknown as Workspace;
+    const clock = new FakeClock();
+    clock.sleep = async (ms, given) => {
+      assert.equal(given, signal);
+      asleep = true;
+      await new Promise((resolve) => setImmediate(resolve));
+      clock.time += ms;
+      asleep = false;
+    };
+    await assert.rejects(outlast(workspace, 'j', { clock, signal }, request), /away/);
   });
 });
