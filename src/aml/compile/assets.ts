@@ -12,7 +12,7 @@ import { compact, materialise, Pending, type Tree, type TreeObject } from './pen
 import { plain, PyDate, pyJoin } from './python.js';
 import { shown, type Place } from './problems.js';
 import { dumpYaml } from './pyyaml.js';
-import { assetId, isUrl, withoutPrefix } from './refs.js';
+import { assetId, isRegistryId, isUrl, withoutPrefix } from './refs.js';
 import { dict, int, object, raw, readObject, str, words, type Field, type Reader } from './schema.js';
 import { API_VERSIONS } from './versions.js';
 
@@ -32,7 +32,8 @@ interface CodeOptions {
 export function code(context: Context, text: string | undefined, base: string, place: Place, options: CodeOptions): Tree {
   const includes = options.includes ?? [];
   if (text !== undefined && includes.length === 0) {
-    const remote = remoteCode(context, text, place);
+    // Components may take their code from a registry, jobs may not.
+    const remote = options.component && isRegistryId(text) ? { id: text } : remoteCode(context, text, place);
     if (remote) return remote.id;
   }
   const absolute = text === undefined ? undefined : realPath(base, text);

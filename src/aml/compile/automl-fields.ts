@@ -314,6 +314,8 @@ export function automlFields(task: string): { fields: Record<string, Field>; req
       ...searching,
       limits: limits('max_concurrent_trials', 'max_trials', 'timeout_minutes'),
       validation_data_size: float,
+      // Not sent by a job.
+      test_data: raw,
     },
   };
 }

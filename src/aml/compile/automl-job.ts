@@ -37,6 +37,8 @@ export function autoMLJob(job: JobFile): JobBody {
     return node && mlTable(job, node);
   };
   const outputs = readOutputs(context, child(root, 'outputs'), base, 'job');
+  const unused = task.family === 'image' ? child(root, 'test_data') : undefined;
+  if (unused) context.problems.warn(unused.place, 'Tasks on images take no test data: test_data is not sent.');
   return {
     type: 'AutoML',
     needsAmlToken: usesUserIdentity(read),
@@ -67,7 +69,7 @@ export function autoMLJob(job: JobFile): JobBody {
         targetColumnName: name === 'text_ner' ? undefined : read['target_column_name'],
         trainingData: data('training_data'),
         validationData: data('validation_data'),
-        testData: data('test_data'),
+        testData: task.family === 'image' ? undefined : data('test_data'),
         logVerbosity: restName(asText(read['log_verbosity']) || 'info'),
         ...(['text_ner', 'text_classification_multilabel'].includes(name)
           ? {}

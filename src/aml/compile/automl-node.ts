@@ -2,6 +2,7 @@
 import { automlFields, fold, TASKS, type Task } from './automl-fields.js';
 import { searchTexts, taskOf } from './automl-job.js';
 import { baseFields, readOnlyKeys } from './base-job.js';
+import { prefixed } from './component.js';
 import type { Context } from './context.js';
 import { child, textOf, type YNode } from './document.js';
 import { resourcesToRest } from './fields.js';
@@ -10,7 +11,7 @@ import type { Draft } from './nodes.js';
 import { asText, compact, isTreeObject, Pending, type Tree, type TreeObject } from './pending.js';
 import { PyFloat, pyStr, type Json } from './python.js';
 import { computeId } from './refs.js';
-import { readObject, what } from './schema.js';
+import { raw, readObject, what } from './schema.js';
 
 export function autoMLNode(context: Context, draft: Draft): Tree {
   const name = taskOf({ context, root: draft.node }, true);
@@ -19,7 +20,8 @@ export function autoMLNode(context: Context, draft: Draft): Tree {
   const { fields, required } = automlFields(name);
   const read = readObject(
     draft.node,
-    { ...baseFields, ...fields },
+    // The client reads test data of any step, and sends none of text tasks.
+    { ...baseFields, ...fields, test_data: raw },
     { name: `the step ${draft.name}`, required, elsewhere: readOnlyKeys },
     context.reader(draft.base, true),
   );
@@ -52,7 +54,13 @@ export function autoMLNode(context: Context, draft: Draft): Tree {
     sent['limits'] = { max_trials: 1, max_nodes: 1, ...(isTreeObject(read['limits']) ? read['limits'] : {}) };
   for (const key of ['training_data', 'validation_data', 'test_data']) {
     const node = child(draft.node, key);
-    if (node) sent[key] = data(context, node, draft.base);
+    if (!node) continue;
+    if (key !== 'test_data' || task.family === 'table') sent[key] = data(context, node, draft.base);
+    else if (task.family === 'image') sent[key] = plainData(context, node, draft.base);
+    else {
+      delete sent[key];
+      context.problems.warn(node.place, 'Tasks on text take no test data: test_data is not sent.');
+    }
   }
   const sweep = read['sweep'];
   if (isTreeObject(sweep)) sent['sweep'] = { ...sweep, early_termination: policy(sweep['early_termination']) };
@@ -109,6 +117,13 @@ function data(context: Context, node: YNode, base: string): Tree {
   const write = (path: string): string =>
     pyStr({ type: value.type ?? 'mltable', path, ...(value.mode === undefined ? {} : { mode: value.mode }) });
   return uri instanceof Pending ? new Pending(async (writing) => write(asText(await uri.resolve(writing)))) : write(asText(uri));
+}
+
+/** Test data of images, which the client leaves as a mapping. */
+function plainData(context: Context, node: YNode, base: string): Tree {
+  const value = readInput(context, node, base, true);
+  if (value?.kind !== 'data') return textOf(node) ?? data(context, node, base);
+  return compact({ type: value.type, path: prefixed(value.uri), mode: value.mode });
 }
 
 function policy(value: Tree): Tree {

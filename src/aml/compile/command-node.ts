@@ -109,7 +109,7 @@ export function inlineCommandNode(context: Context, draft: Draft, scope: Scope):
 export function inlineInputs(draft: Draft, scope: Scope): Map<string, PortInput> {
   return new Map(
     [...draft.inputs].map(([name, value]): [string, PortInput] => {
-      if (value.kind === 'literal') return [name, { type: literalType(value.value), default: value.value }];
+      if (value.kind === 'literal') return [name, { type: literalType(value), default: value.value }];
       const own = value.mode === undefined ? {} : { mode: value.mode };
       if (value.kind === 'data') return [name, { type: value.type, ...own }];
       // A binding written as a mapping keeps its own type and mode; a bare one takes those of what it is bound to.

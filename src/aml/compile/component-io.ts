@@ -85,6 +85,14 @@ export function readPortInputs(context: Context, node: YNode | undefined, base: 
     for (const key of ['min', 'max'] as const) {
       const limit = input[key];
       if (limit === undefined) continue;
+      if (typeof limit === 'boolean' || !['integer', 'number'].includes(input.type)) {
+        context.problems.add(
+          entry.place,
+          `${key} limits numbers only, not the input ${name}.`,
+          `an integer or number with a numeric ${key}`,
+        );
+        continue;
+      }
       const fitted = fit(input.type, limit);
       if (fitted === undefined)
         context.problems.add(

@@ -27,7 +27,8 @@ const DATA_TYPES = ['uri_file', 'uri_folder', 'mltable', 'custom_model', 'mlflow
 const MODEL_TYPES = ['custom_model', 'mlflow_model'];
 
 export type InputValue =
-  | { kind: 'literal'; value: Json; place: Place }
+  /** `whole`: a whole number, kept as text because it has more digits than a double. */
+  | { kind: 'literal'; value: Json; whole?: boolean; place: Place }
   | { kind: 'binding'; text: string; mode?: string; type?: string; mapped?: boolean; place: Place }
   | { kind: 'data'; type: string; uri: Tree; mode?: string; given: boolean; place: Place };
 
@@ -77,7 +78,6 @@ const dataInput: Field = object(
     path: str,
     mode: words(['download', 'ro_mount', 'direct', 'eval_mount', 'eval_download']),
     datastore: str,
-    path_on_compute: str,
   },
   { name: 'an input' },
 );
@@ -153,7 +153,8 @@ export function readInput(context: Context, node: YNode, base: string, bindings:
       if (legacy) return undefined;
       if (isInputBinding(value)) return { kind: 'binding', text: value, place };
     }
-    return { kind: 'literal', value: value as Json, place };
+    const whole = node.type === 'int' && typeof value === 'string' ? { whole: true } : {};
+    return { kind: 'literal', value: value as Json, ...whole, place };
   }
   if (node.kind === 'map' && node.entries.has('value')) {
     const value = readField(literalInput, node, reader) as TreeObject | undefined;

@@ -63,7 +63,8 @@ export function pyStr(value: Json): string {
   if (value === null || value === undefined) return 'None';
   if (typeof value === 'string') return value;
   if (typeof value === 'boolean') return value ? 'True' : 'False';
-  if (typeof value === 'number') return String(value);
+  // Python writes every digit of a whole number.
+  if (typeof value === 'number') return Number.isInteger(value) ? BigInt(value).toString() : String(value);
   if (value instanceof PyFloat) return pyFloat(value.value);
   if (value instanceof PyDate) return value.toString();
   return pyRepr(value);

@@ -90,6 +90,11 @@ export function assetId(context: Context, kind: AssetKind, text: string, place: 
   }
   if (label !== undefined && label !== '') {
     if (kind === 'component' && label === 'default') return `${context.workspaceId}/${PLURAL[kind]}/${name}/labels/${label}`;
+    if (label !== 'latest') {
+      const known = `azureml:${name}@latest or azureml:${name}:VERSION`;
+      context.problems.add(place, `The label in ${JSON.stringify(text)} is not known.`, known);
+      return undefined;
+    }
     refer(context, { kind, name, label }, place);
     return new Pending(async ({ target, signal }) => {
       const found = await target.resolveLabel(kind, name, label, signal);

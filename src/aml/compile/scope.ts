@@ -49,7 +49,7 @@ export class Scope {
 
 /** The type that a pipeline input has for its steps. */
 export function typedInput(value: InputValue): Typed {
-  if (value.kind === 'literal') return { type: literalType(value.value) };
+  if (value.kind === 'literal') return { type: literalType(value) };
   const mode = value.mode === undefined ? {} : { mode: value.mode };
   return { type: value.type ?? 'uri_folder', ...mode };
 }
@@ -60,8 +60,8 @@ export function typedOutput(value: OutputValue): Typed {
 }
 
 /** The component type of a literal. */
-export function literalType(value: unknown): string {
+export function literalType({ value, whole }: { value: unknown; whole?: boolean }): string {
   if (typeof value === 'boolean') return 'boolean';
-  if (typeof value === 'number') return 'integer';
+  if (typeof value === 'number' || whole) return 'integer';
   return value instanceof PyFloat ? 'number' : 'string';
 }

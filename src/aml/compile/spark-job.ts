@@ -45,8 +45,9 @@ export function sparkJob(job: JobFile): JobBody {
     needsAmlToken: usesUserIdentity(read) || (read['identity'] === undefined && read['compute'] === undefined),
     properties: {
       ...commonBody(job, read),
-      // The client does not send the properties of a Spark job.
+      // The client reads properties and services of a Spark job and does not send them.
       properties: {},
+      services: undefined,
       jobType: 'Spark',
       codeId: codeOf(context, root, base),
       entry: entryToRest(read['entry'], 'camel'),

@@ -2,7 +2,8 @@
 import type { Context } from './context.js';
 import { identity, services } from './fields.js';
 import { nodeBase, readNode, type Draft } from './nodes.js';
-import { compact, isTreeObject, type Tree } from './pending.js';
+import { asText, compact, isTreeObject, type Tree } from './pending.js';
+import { pyStr, type Json } from './python.js';
 import { policyToRest, sweepFields } from './sweep.js';
 
 export function sweepNode(context: Context, draft: Draft): Tree {
@@ -22,14 +23,25 @@ export function sweepNode(context: Context, draft: Draft): Tree {
     ...more,
     ...nodeBase(context, draft, read, component.source),
     limits: floored(read['limits']),
-    sampling_algorithm: read['sampling_algorithm'],
+    sampling_algorithm: sampling(read['sampling_algorithm']),
     objective: read['objective'],
     early_termination: policyToRest(read['early_termination'], 'snake'),
     search_space: read['search_space'],
     queue_settings: read['queue_settings'],
-    resources: read['resources'],
+    resources: place(read['resources']),
     trial: { componentId: component.id },
   });
+}
+
+/** The algorithm's name in lower case, also where it is described. */
+function sampling(algorithm: Tree): Tree {
+  return isTreeObject(algorithm) ? { ...algorithm, type: asText(algorithm['type']).toLowerCase() } : algorithm;
+}
+
+/** A sweep step's list of Docker arguments goes as Python's text of it. */
+function place(resources: Tree): Tree {
+  if (!isTreeObject(resources) || !Array.isArray(resources['docker_args'])) return resources;
+  return { ...resources, docker_args: pyStr(resources['docker_args'] as Json) };
 }
 
 /** Times under a minute become one. */

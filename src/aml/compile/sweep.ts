@@ -74,15 +74,17 @@ export function mapValues(value: TreeObject, turn: (item: Tree) => Tree): TreeOb
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, turn(item)]));
 }
 
-/** The policy with its zeros filled in. A sweep step drops a slack of zero, a sweep job sends it. */
+/** The policy with its zeros filled in. A sweep step drops a slack of zero and what is empty, a sweep job sends zeros. */
 export function policyToRest(value: Tree, style: 'camel' | 'snake'): Tree {
   if (!isTreeObject(value)) return undefined;
   const type = asText(value['type']).toLowerCase().replaceAll('_', '');
   const camel = style === 'camel';
   const key = (snake: string, wire: string): string => (camel ? wire : snake);
+  const given = (name: string, otherwise: number): Tree =>
+    value[name] === null && !camel ? undefined : (value[name] ?? otherwise);
   const result: TreeObject = {
-    [key('delay_evaluation', 'delayEvaluation')]: value['delay_evaluation'] ?? 0,
-    [key('evaluation_interval', 'evaluationInterval')]: value['evaluation_interval'] ?? (type === 'medianstopping' ? 1 : 0),
+    [key('delay_evaluation', 'delayEvaluation')]: given('delay_evaluation', 0),
+    [key('evaluation_interval', 'evaluationInterval')]: given('evaluation_interval', type === 'medianstopping' ? 1 : 0),
     [key('policy_type', 'policyType')]: {
       bandit: 'Bandit',
       medianstopping: 'MedianStopping',

@@ -178,7 +178,7 @@ describe('compile: rules of the client for automated ML', () => {
     );
   });
 
-  it('names image parameters as the service does, and refuses test data of images', async () => {
+  it('names image parameters as the service does, and sends test data of images in steps only', async () => {
     const image = `type: automl\ntask: image_object_detection\n${TABLE}training_parameters: {step_lr_gamma: 0.1, warmup_cosine_lr_cycles: 0.4, log_training_metrics: enable}\n`;
     const settings = (await job(`${image}compute: azureml:cpu\n`)).taskDetails.modelSettings;
     assert.deepEqual(settings, { stepLRGamma: 0.1, warmupCosineLRCycles: 0.4, logTrainingMetrics: 'Enable' });
@@ -189,10 +189,14 @@ describe('compile: rules of the client for automated ML', () => {
       /"choice\(600, 800\)" is not a whole number\. Accepted: a whole number, or a mapping/,
     );
     assert.equal((await step(image)).training_parameters.log_training_metrics, 'LogTrainingMetrics.ENABLE');
-    assert.match(
-      await refused(`${image}compute: azureml:cpu\ntest_data: {type: mltable, path: "azureml:t:1"}\n`),
-      /Unknown key test_data/,
-    );
+    const test = 'test_data: {type: mltable, path: "azureml:u:1"}\n';
+    assert.equal('testData' in (await job(`${image}compute: azureml:cpu\n${test}`)).taskDetails, false);
+    const { test_data: sent } = await step(`${image}${test}`);
+    assert.equal(sent.type, 'mltable');
+    assert.match(sent.path, /^azureml:\/subscriptions\/.*\/data\/u\/versions\/1$/);
+    const ner = `type: automl\ntask: text_ner\n${TABLE}${test}`;
+    assert.equal('test_data' in (await step(ner)), false);
+    assert.match(await refused(`${ner}compute: azureml:cpu\n`), /Unknown key test_data/);
   });
 });
 

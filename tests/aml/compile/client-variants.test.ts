@@ -129,6 +129,10 @@ describe('compile: Spark', () => {
     await given(step, component('{type: uri_folder, mode: direct}')).compile();
   });
 
+  it('sends no services of a job', async () => {
+    assert.equal('services' in (await job(`type: spark\n${SPARK}${PLACE}${conf()}services: {s: {type: ssh}}\n`)), false);
+  });
+
   it('compares numbers of executors, not text', async () => {
     const dynamic = (least: string, most: string): string =>
       `type: spark\n${SPARK}${PLACE}${conf(
@@ -185,5 +189,52 @@ describe('compile: small parts', () => {
   it('sends of retry settings only what the service has', async () => {
     const step = `type: parallel\ncompute: azureml:cpu\nmini_batch_size: "1"\ninput_data: "\${{inputs.d}}"\ninputs: {d: {type: mltable, path: "azureml:d:1"}}\nretry_settings: {max_retries: 1, backoff: 3}\ntask: {type: run_function, code: src, entry_script: main.py, environment: "azureml:e:1"}\n`;
     assert.deepEqual((await job(inStep(step))).jobs.a.retry_settings, { max_retries: 1 });
+  });
+
+  it('writes the algorithm, empty settings and Docker arguments of a sweep step as the client does', async () => {
+    const sweep =
+      'type: sweep\ntrial: azureml:c:1\ncompute: azureml:cpu\nobjective: {goal: minimize, primary_metric: m}\nlimits: {max_total_trials: 2}\nsearch_space: {a: {type: choice, values: [1]}}\nsampling_algorithm: {type: Random, seed: 1}\nearly_termination: {type: bandit, evaluation_interval: , slack_factor: 0.1}\nresources: {docker_args: [--ipc=host, "-v a"]}\n';
+    const sent = (await job(inStep(sweep))).jobs.a;
+    assert.deepEqual(sent.sampling_algorithm, { type: 'random', seed: 1 });
+    assert.equal('evaluation_interval' in sent.early_termination, false);
+    assert.equal(sent.early_termination.delay_evaluation, 0);
+    assert.equal(sent.resources.docker_args, "['--ipc=host', '-v a']");
+  });
+
+  it('knows @latest only, and no place of an input on the compute', async () => {
+    for (const text of [COMMAND.replace('e:1', 'e@prod'), `${COMMAND}inputs: {d: {path: "azureml:d@prod"}}\n`]) {
+      assert.match(await refused(text), /The label in "azureml:[ed]@prod" is not known\. Accepted: azureml:[ed]@latest or/);
+    }
+    assert.match(
+      await refused(`${COMMAND}inputs: {d: {path: "azureml:d:1", path_on_compute: /x}}\n`),
+      /Unknown key path_on_compute in an input/,
+    );
+  });
+
+  it('takes code of a registry in components, not in jobs', async () => {
+    const code = 'azureml://registries/r/codes/c/versions/1';
+    const made = await given(inStep(`${COMMAND}code: ${code}\n`)).compile();
+    assert.equal(writesTo(made, 'components')[0].properties.componentSpec.code, code);
+    assert.match(await refused(`${COMMAND}code: ${code}\n`), /Code cannot be named as/);
+  });
+
+  it('takes limits of numbers only, in components', async () => {
+    const component = (input: string) => ({
+      'c.yml': `name: c\nversion: 1\ntype: command\ncommand: ls\nenvironment: azureml:e:1\ninputs: {i: ${input}}\n`,
+    });
+    const step = inStep('component: c.yml\ncompute: azureml:cpu\ninputs: {i: 3}\n');
+    for (const input of ['{type: string, min: 1}', '{type: boolean, min: true}', '{type: integer, min: true}'])
+      assert.match(await refused(step, component(input)), /min limits numbers only, not the input i/, input);
+    const sent = await given(step, component('{type: integer, min: 1.5, max: "9"}')).compile();
+    const { min, max } = writesTo(sent, 'components')[0].properties.componentSpec.inputs.i;
+    assert.deepEqual([min, max], ['1', '9']);
+  });
+
+  it('takes whole numbers of any length for integers', async () => {
+    const long = '12345678901234567890';
+    const step = inStep(`command: ls\nenvironment: azureml:e:1\ncompute: azureml:cpu\ninputs: {i: ${long}}\n`);
+    const made = await given(step).compile();
+    assert.equal(properties(made).jobs.a.inputs.i.value, long);
+    assert.equal(writesTo(made, 'components')[0].properties.componentSpec.inputs.i.type, 'integer');
   });
 });
