@@ -11,7 +11,7 @@
  * - a body goes through a write stream, whose turn of the thread pool costs more than the writing of a piece into the page cache.
  * - every five seconds it writes its whole index, whose requests wait meanwhile, also in the middle of ten thousand small writes.
  * And two things are made right: closing the index does not wait for a save that is under way, and what that save was to keep is lost;
- * a wrong account key is answered as a malformed token.
+ * a wrong account key is answered as a malformed token, and a wrong SAS as a firewall's refusal.
  * Each is a package of Azurite's own, found from its folder; one that is no longer there is an error at start, not a silent loss.
  */
 import { createHash, randomFillSync } from 'node:crypto';
@@ -45,6 +45,16 @@ interface ExtentStore {
 interface SharedKeyAuthenticator {
   /** False: the key does not fit; undefined: the request shows none. */
   validate: (this: SharedKeyAuthenticator, request: object, context: { contextId?: string }) => Promise<boolean | undefined>;
+}
+
+interface Authentication {
+  /** Whether one of the authenticators takes the request. */
+  authenticate: (
+    this: Authentication,
+    context: { contextId?: string },
+    request: { getQuery(name: string): string | undefined },
+    ...more: unknown[]
+  ) => Promise<boolean>;
 }
 
 /** Keys of Azurite's collections from the most selective to the least. */
@@ -114,11 +124,11 @@ export function tuneAzurite(azurite: Require, asked: () => number = () => -Infin
   const utils = azurite('./dist/src/common/utils/utils') as { computeHMACSHA256: (text: string, key: Buffer) => string };
   utils.computeHMACSHA256 = remembering(utils.computeHMACSHA256);
   keepDigests(azurite);
-  refuseWrongKeys(azurite);
+  refuseWrongSignatures(azurite);
 }
 
-/** A shared key that does not fit is refused as the service refuses it (403 AuthenticationFailed), not as a malformed token. */
-function refuseWrongKeys(azurite: Require): void {
+/** A shared key or a SAS that does not fit is refused as the service refuses it: 403 AuthenticationFailed. */
+function refuseWrongSignatures(azurite: Require): void {
   const keys = (
     azurite('./dist/src/blob/authentication/BlobSharedKeyAuthenticator') as { default: { prototype: SharedKeyAuthenticator } }
   ).default.prototype;
@@ -132,6 +142,16 @@ function refuseWrongKeys(azurite: Require): void {
     const holds = await validate.call(this, request, context);
     if (holds === false) throw errors.getAuthenticationFailed(context.contextId);
     return holds;
+  };
+  const factory = azurite('./dist/src/blob/middlewares/AuthenticationMiddlewareFactory') as {
+    default: { prototype: Authentication };
+  };
+  const all = factory.default.prototype;
+  const { authenticate } = all;
+  all.authenticate = async function (context, request, ...more) {
+    const taken = await authenticate.call(this, context, request, ...more);
+    if (!taken && request.getQuery('sig') !== undefined) throw errors.getAuthenticationFailed(context.contextId);
+    return taken;
   };
 }
 
