@@ -1,7 +1,7 @@
 /** `amlops task`: one built task, run as the agent would, against a local workspace. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
 import { Failure } from '../src/azure/errors.js';
 import { missingInputs } from '../local/agent/inputs.js';
@@ -110,6 +110,12 @@ async function runOnce(name: string, options: TaskOptions, workFolder: string, s
   for (const missing of missingInputs(definition, inputs)) {
     process.stderr.write(`Input ${missing} is required: Azure Pipelines would not start this step.\n`);
   }
+  // Found out before anything runs: a job that has begun serves, and would go on doing so.
+  if (!isFolder(options.root)) {
+    throw new Failure(`--root ${options.root}: there is no such folder.`, { code: 'Usage', file: options.root });
+  }
+  const kept = options.result === undefined ? undefined : resultFolder(options.result);
+  const variables = pipelineVariables(options);
   const job = await createJob({
     workFolder,
     sourcesFolder: options.root,
@@ -117,7 +123,7 @@ async function runOnce(name: string, options: TaskOptions, workFolder: string, s
     endpoints: agentEndpoints(file),
     ...(file.federation ? { federation: file.federation } : {}),
     ...(options.clock ? { clock: options.clock } : {}),
-    variables: pipelineVariables(options),
+    variables,
     onLine: (line) => process.stdout.write(`${line}\n`),
   });
   const env: Record<string, string> = {};
@@ -127,7 +133,6 @@ async function runOnce(name: string, options: TaskOptions, workFolder: string, s
     if (variable && !variable.isSecret) job.variables.set(variable.name, { value, isReadOnly: true });
     else env[key] = value;
   }
-  const kept = options.result === undefined ? undefined : resultFiles(options.result);
   let result: TaskRunResult;
   try {
     result = await runTaskIn(job, {
@@ -148,6 +153,19 @@ async function runOnce(name: string, options: TaskOptions, workFolder: string, s
   if (options.result !== undefined) writeResult(options.result, result, (text) => job.masker.hide(text));
   process.stderr.write(`${definition.name}: ${result.result}${result.message ? ` (${result.message.split('\n', 1)[0]})` : ''}\n`);
   return result.result === 'Succeeded' || result.result === 'SucceededWithIssues' ? 0 : 1;
+}
+
+const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+
+/** Folder of the kept files, emptied. Errors: Failure `Usage` when the result cannot be written there. */
+function resultFolder(file: string): string {
+  try {
+    mkdirSync(dirname(resolve(file)), { recursive: true });
+    if (isFolder(file)) throw new Error('it is a folder');
+    return resultFiles(file);
+  } catch (error) {
+    throw new Failure(`--result ${file} cannot be written: ${(error as Error).message}`, { code: 'Usage', file, cause: error });
+  }
 }
 
 function secretFile(name: string, file: string): string {

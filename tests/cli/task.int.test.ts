@@ -90,6 +90,24 @@ describe('amlops task', function () {
     assert.equal(await start(['--input', 'scenario=exit3']).end, 1);
   });
 
+  it('refuses a root and a result that cannot be, and ends', async () => {
+    const missing = join(folder, 'no', 'such');
+    for (const more of [
+      ['--root', missing],
+      ['--root', connection],
+      ['--result', join(connection, 'result.json')],
+      ['--result', folder],
+    ]) {
+      const run = start(['--input', 'scenario=ok', ...more]);
+      let told = '';
+      run.child.stderr?.on('data', (chunk: Buffer) => (told += chunk.toString('utf8')));
+      assert.equal(await run.end, 2, told);
+      assert.match(told, new RegExp(`^amlops task: ${more[0]} .* (there is no such folder|cannot be written: )`));
+      assert.equal(run.log(), '');
+    }
+    assert.equal(existsSync(missing), false, 'nothing is made');
+  });
+
   it('cancels as the agent does when it is interrupted', async () => {
     const file = join(folder, 'canceled.json');
     const run = start(['--input', 'scenario=graceful', '--result', file]);
