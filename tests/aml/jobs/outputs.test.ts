@@ -1,5 +1,6 @@
 /** Where outputs lie, and fetching them: only what is stored, whole, below the folder; what cannot be written is said with the input. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -53,8 +54,16 @@ describe('outputs on a disk', () => {
 
   it('writes what it holds, and says what cannot be written', async () => {
     const place = join(folder, 'model');
-    const { files, bytes } = await fetchOutput(output(['b/c', 'a']), place);
-    assert.deepEqual([files.map(({ path }) => path), bytes], [['a', 'b/c'], 2]);
+    const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+    const of = { size: 1, sha256: sha256('x') };
+    assert.deepEqual(await fetchOutput(output(['b/c', 'a']), place), {
+      ...{ name: 'model', folder: place, bytes: 2 },
+      files: [
+        { path: 'a', ...of },
+        { path: 'b/c', ...of },
+      ],
+      digest: `sha256:${sha256(`a\t1\t${of.sha256}\nb/c\t1\t${of.sha256}\n`)}`,
+    });
     writeFileSync(join(folder, 'taken'), '');
     await assert.rejects(fetchOutput(output(['d/e']), join(folder, 'taken')), refused('FileUnwritable', /downloadPath/));
     const long = `${'n'.repeat(300)}/x`;
@@ -123,6 +132,24 @@ describe('outputs on a disk', () => {
       await assert.rejects(fetchOutput(located(given.container), folder), Failure);
       assert.equal(given.reads.length, reads);
     }
+  });
+
+  it('reads nothing more once it is cancelled', async () => {
+    const abort = new AbortController();
+    const given = containerOf({ 'out/a': 'x' }, async () => {
+      abort.abort(new Error('enough'));
+      throw new Failure('no', { code: 'Http503', status: 503 });
+    });
+    const listed: unknown[] = [];
+    given.container.list = async function* (_prefix, signal) {
+      listed.push(signal);
+      yield await Promise.resolve(itemOf('out/a', 'x'));
+    };
+    await assert.rejects(fetchOutput(located(given.container), folder, abort.signal));
+    assert.deepEqual([given.reads.length, listed], [1, [abort.signal]]);
+    const late = containerOf({ 'out/a': 'x' });
+    await assert.rejects(fetchOutput(located(late.container), folder, abort.signal), /enough/);
+    assert.equal(late.reads.length, 0);
   });
 
   it('leaves nothing that still writes when a file has failed: the next try has the folder for itself', async () => {
