@@ -6,10 +6,10 @@ import { codeSnapshot, localData } from '../snapshot/snapshot.js';
 import type { CodeSnapshot, LocalData } from '../snapshot/types.js';
 import type { Context } from './context.js';
 import { realPath, resolvePath, statOf } from './context.js';
-import { child, textOf, type YMap, type YNode } from './document.js';
+import { child, textOf, withDates, type YMap, type YNode } from './document.js';
 import { checkInclude, includePath } from './includes.js';
 import { compact, materialise, Pending, type Tree, type TreeObject } from './pending.js';
-import { plain, PyDate, pyJoin } from './python.js';
+import { plain, pyJoin } from './python.js';
 import { shown, type Place } from './problems.js';
 import { dumpYaml } from './pyyaml.js';
 import { assetId, isRegistryId, isUrl, withoutPrefix } from './refs.js';
@@ -207,16 +207,16 @@ const environmentFields: Record<string, Field> = {
 const environmentIgnored = ['name', 'version', '$schema', 'id', 'creation_context', 'latest_version', 'auto_delete_setting'];
 
 /**
- * The value of `environment`. In: its node; folder it is relative to. Out: what is sent as environmentId: a reference, or an anonymous
+ * The value of `environment`. In: its node; folder it is relative to; an image where none is said (Spark). Out: what is sent as environmentId: a reference, or an anonymous
  * environment made of image, conda file or build context. Source: azure-ml-rest §1.5 and corrections.
  */
-export function environment(context: Context, node: YNode, base: string): Tree {
+export function environment(context: Context, node: YNode, base: string, otherwise?: string): Tree {
   if (node.kind === 'scalar' && node.type === 'str') {
     const text = node.text;
     if (text.startsWith('file:')) {
       const file = resolvePath(base, text);
       const root = context.yaml(file, node.place);
-      return root ? environment(context, root, path.dirname(file)) : undefined;
+      return root ? environment(context, root, path.dirname(file), otherwise) : undefined;
     }
     if (text.startsWith('azureml:registry:')) {
       context.problems.add(
@@ -236,10 +236,10 @@ export function environment(context: Context, node: YNode, base: string): Tree {
     );
     return undefined;
   }
-  return anonymousEnvironment(context, node, base);
+  return anonymousEnvironment(context, node, base, otherwise);
 }
 
-function anonymousEnvironment(context: Context, node: YMap, base: string): Tree {
+function anonymousEnvironment(context: Context, node: YMap, base: string, otherwise?: string): Tree {
   for (const key of ['channels', 'dependencies']) {
     if (node.entries.has(key)) {
       context.problems.add(node.place, 'This is a conda file, not an environment.', 'image and conda_file: path/to/conda.yml');
@@ -248,6 +248,13 @@ function anonymousEnvironment(context: Context, node: YMap, base: string): Tree 
   }
   const reader: Reader = context.reader(base);
   const read = readObject(node, environmentFields, { name: 'environment', elsewhere: environmentIgnored }, reader);
+  if (otherwise !== undefined && !node.entries.has('image')) {
+    // The conda file alone is kept, in the image that stands for none.
+    const condaFile = readConda(context, node, base);
+    const version = condaFile === undefined ? sha256(otherwise) : pyJoin(sha256(otherwise), sha256(condaFile));
+    const made = { image: otherwise, condaFile, isAnonymous: true, isArchived: false };
+    return environmentPending(async () => sha256(version), made);
+  }
   const image = read['image'];
   const build = read['build'] as TreeObject | undefined;
   const hasBuild = node.entries.has('build');
@@ -338,11 +345,4 @@ function readConda(context: Context, node: YMap, base: string): string | undefin
     return undefined;
   }
   return root.entries.size === 0 ? undefined : dumpYaml(withDates(root) as TreeObject);
-}
-
-/** Dates without quotes stay dates in a conda file. */
-function withDates(node: YNode): Tree {
-  if (node.kind === 'seq') return node.items.map(withDates);
-  if (node.kind === 'map') return Object.fromEntries([...node.entries].map(([key, { value }]) => [key, withDates(value)]));
-  return node.type === 'timestamp' ? new PyDate(node.text) : node.value;
 }

@@ -7,7 +7,7 @@ import { readInput, readOutputs, outputToRest } from './io.js';
 import { asText, isTreeObject, type Tree, type TreeObject } from './pending.js';
 import { PyFloat, pyFloat, pyStr } from './python.js';
 import { nearest, oneOf } from './problems.js';
-import { policyToRest } from './sweep.js';
+import { mapValues, policyToRest } from './sweep.js';
 
 /** The task of an automated ML job (as it is spelled) or step (in any of its spellings). Problems: missing or unknown. */
 export function taskOf(job: Pick<JobFile, 'context' | 'root'>, isStep = false): string | undefined {
@@ -22,6 +22,12 @@ export function taskOf(job: Pick<JobFile, 'context' | 'root'>, isStep = false): 
     oneOf(Object.keys(TASKS)),
   );
   return undefined;
+}
+
+/** A service as it is written, its type in lower case. */
+function lowerType(service: Tree): Tree {
+  if (!isTreeObject(service) || service['type'] === undefined) return service;
+  return { ...service, type: asText(service['type']).toLowerCase() };
 }
 
 /** Compiles an automated ML job. Problems go to the context. */
@@ -62,7 +68,7 @@ export function autoMLJob(job: JobFile): JobBody {
       // Sent as the client sends them, in snake_case.
       resources: plainResources(read['resources']),
       queueSettings: read['queue_settings'],
-      services: read['services'],
+      services: isTreeObject(read['services']) ? mapValues(read['services'], lowerType) : undefined,
       taskDetails: {
         taskType: task.rest,
         // Entities stand in the rows themselves: the client sends no column for them.

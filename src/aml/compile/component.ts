@@ -236,9 +236,9 @@ export function componentCode({ context, root, base }: ComponentFile, holder: YM
   return prefixed(id);
 }
 
-export function componentEnvironment({ context, root, base }: ComponentFile, holder: YMap = root): Tree {
+export function componentEnvironment({ context, root, base }: ComponentFile, holder: YMap = root, otherwise?: string): Tree {
   const node = child(holder, 'environment');
-  return node ? prefixed(environment(context, node, base)) : undefined;
+  return node ? prefixed(environment(context, node, base, otherwise)) : undefined;
 }
 
 /** Inside a component an id is written as a reference: `azureml:/subscriptions/…`. */

@@ -11,6 +11,7 @@ import {
 import { readPortInputs, readPortOutputs, type PortInput, type PortOutput } from './component-io.js';
 import type { Context } from './context.js';
 import { child, textOf, type YNode } from './document.js';
+import { services } from './fields.js';
 import { nodeBase, readNode, type Draft } from './nodes.js';
 import { asText, compact, type Tree, type TreeObject } from './pending.js';
 import { oneOf, type Place } from './problems.js';
@@ -42,7 +43,7 @@ export function dataTransferNode(context: Context, draft: Draft, scope: Scope): 
 }
 
 function copyNode(context: Context, draft: Draft, scope: Scope): Tree {
-  const { read, more } = readNode(context, draft, { task, data_copy_mode: copyMode });
+  const { read, more } = readNode(context, draft, { task, data_copy_mode: copyMode, services });
   const mode = read['data_copy_mode'];
   const component = draft.component;
   if (draft.node.entries.has('component')) {
@@ -86,7 +87,7 @@ function checkCopy(context: Context, place: Place, inputs: Map<string, PortInput
 function transferNode(context: Context, draft: Draft, what: string): Tree {
   const imports = what === 'import_data';
   const [side, other, name] = imports ? ['source', 'outputs', 'sink'] : ['sink', 'inputs', 'source'];
-  const { read, more } = readNode(context, draft, { task, [side]: end(side) });
+  const { read, more } = readNode(context, draft, { task, [side]: end(side), services });
   const kind = toSnake(asText((read[side] as TreeObject | undefined)?.['type']));
   if (!draft.node.entries.has(side))
     context.problems.add(draft.place, `The step ${draft.name} has no ${side}.`, `${side}: with type and connection`);

@@ -3,7 +3,8 @@ import { readFileSync, statSync } from 'node:fs';
 import { isAlias, isMap, isScalar, isSeq, LineCounter } from 'yaml';
 import type { Document, ParsedNode } from 'yaml';
 import { MAX_DEPTH, openingOf, parseLeniently, strayTab, tooDeep, wordsOf } from './lenient.js';
-import type { PyFloat } from './python.js';
+import type { Tree } from './pending.js';
+import { PyDate, type PyFloat } from './python.js';
 import { type Place, type Problems, shown } from './problems.js';
 import { resolveScalar, resolveTagged, type ScalarType } from './scalars.js';
 
@@ -253,4 +254,11 @@ export function child(node: YNode | undefined, key: string): YNode | undefined {
 /** Text of a string-valued member, undefined when it is something else. */
 export function textOf(node: YNode | undefined): string | undefined {
   return node?.kind === 'scalar' && node.type === 'str' ? node.text : undefined;
+}
+
+/** Dates without quotes stay dates in a conda file. */
+export function withDates(node: YNode): Tree {
+  if (node.kind === 'seq') return node.items.map(withDates);
+  if (node.kind === 'map') return Object.fromEntries([...node.entries].map(([key, { value }]) => [key, withDates(value)]));
+  return node.type === 'timestamp' ? new PyDate(node.text) : node.value;
 }

@@ -30,6 +30,7 @@ import {
   confToSpec,
   entryToRest,
   namedConf,
+  NO_IMAGE,
   overlay,
   readConf,
   SPARK_FILES,
@@ -60,7 +61,7 @@ function sparkComponent(file: ComponentFile): LocalComponent {
     spec: {
       ...spec,
       code: snapshot,
-      environment: componentEnvironment(file),
+      environment: componentEnvironment(file, undefined, NO_IMAGE),
       conf: some(confToSpec(conf)),
       properties,
       type: 'spark',
@@ -149,7 +150,7 @@ export function inlineSparkNode(context: Context, draft: Draft, scope: Scope): T
     spec: {
       ...staticParts(read),
       code: prefixed(codeOf(context, node, base, true)),
-      environment: componentEnvironment(file),
+      environment: componentEnvironment(file, undefined, NO_IMAGE),
       conf: some(confToSpec(conf)),
       properties: read['properties'],
       description: read['description'],

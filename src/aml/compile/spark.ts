@@ -10,6 +10,9 @@ import { PyFloat } from './python.js';
 import { isUrl } from './refs.js';
 import { dict, isBinding, list, object, raw, str, type Field } from './schema.js';
 
+/** The image that the client names for a Spark environment that has a conda file only. */
+export const NO_IMAGE = 'conda/miniconda3';
+
 export const sparkFields: Record<string, Field> = {
   code: str,
   entry: object({ file: str, class_name: str }, { name: 'entry' }),

@@ -129,6 +129,17 @@ describe('compile: Spark', () => {
     await given(step, component('{type: uri_folder, mode: direct}')).compile();
   });
 
+  it('takes a conda file for an environment', async () => {
+    const text = `type: spark\n${SPARK}${PLACE}${conf()}environment: {conda_file: k.yml, description: d}\n`;
+    const made = await given(text, { 'k.yml': 'name: k\n' }).compile();
+    const { image, condaFile, description } = writesTo(made, 'environments')[0].properties;
+    assert.deepEqual([image, condaFile, description], ['conda/miniconda3', 'name: k\n', undefined]);
+    assert.match(
+      await refused(`${COMMAND.replace('azureml:e:1', '{conda_file: k.yml}')}`, { 'k.yml': 'name: k\n' }),
+      /neither image nor build/,
+    );
+  });
+
   it('sends no services of a job', async () => {
     assert.equal('services' in (await job(`type: spark\n${SPARK}${PLACE}${conf()}services: {s: {type: ssh}}\n`)), false);
   });
@@ -172,7 +183,7 @@ describe('compile: small parts', () => {
   });
 
   it('sends services of an automl job as they are written, and none of a sweep step', async () => {
-    const services = 'services: {s: {type: ssh, ssh_public_keys: k}}\n';
+    const services = 'services: {s: {type: SSH, ssh_public_keys: k}}\n';
     const sent = await job(`type: automl\ntask: regression\n${TABLE}${services}`);
     assert.deepEqual(sent.services, { s: { type: 'ssh', ssh_public_keys: 'k' } });
     const sweep = `type: sweep\ntrial: azureml:c:1\ncompute: azureml:cpu\nobjective: {goal: minimize, primary_metric: m}\nsampling_algorithm: random\nlimits: {max_total_trials: 2}\nsearch_space: {a: {type: choice, values: [1]}}\n`;
