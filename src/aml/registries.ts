@@ -127,7 +127,6 @@ export class RegistryModels {
     return new LazyFiles(() => this.#open(model));
   }
 
-  /** A read reference for the version's blobs: a SAS, or no credential (then the connection's own identity reads). */
   async #open(model: { uri: string; name: string; version: string }): Promise<BlobModelFiles> {
     const blob = parseBlobUri(model.uri);
     if (!blob)
@@ -135,6 +134,17 @@ export class RegistryModels {
         `The registry ${this.place.name} gives ${model.uri} for ${model.name}:${model.version}, which is no blob address.`,
         { code: 'UriInvalid' },
       );
+    const { auth, containerUrl = blob.containerUrl } = await this.#readAccess(model);
+    return new BlobModelFiles(
+      this.workspace.azure.blobs(containerUrl, auth),
+      blob.path.replace(/^\/+|\/+$/g, ''),
+      `${model.name}:${model.version}`,
+      this.options.signal,
+    );
+  }
+
+  /** A read reference for the version's blobs: a SAS, asked for again when it has expired, or no credential (then the connection's own identity reads). */
+  async #readAccess(model: { uri: string; name: string; version: string }): Promise<{ auth: BlobAuth; containerUrl?: string }> {
     const { base } = await this.facts();
     const { body } = await this.workspace.azure.request<{
       blobReferenceForConsumption?: {
@@ -152,15 +162,11 @@ export class RegistryModels {
       ...this.#signal,
     });
     const sas = body.blobReferenceForConsumption?.credential?.sasUri;
-    const auth: BlobAuth = sas ? { kind: 'sas', token: new URL(sas).search } : { kind: 'entra' };
-    const { containerUrl } = (sas ? parseBlobUri(sas) : undefined) ?? blob;
-    const container = this.workspace.azure.blobs(containerUrl, auth);
-    return new BlobModelFiles(
-      container,
-      blob.path.replace(/^\/+|\/+$/g, ''),
-      `${model.name}:${model.version}`,
-      this.options.signal,
-    );
+    if (!sas) return { auth: { kind: 'entra' } };
+    const next = async (): Promise<BlobAuth> => (await this.#readAccess(model)).auth;
+    const auth: BlobAuth = { kind: 'sas', token: new URL(sas).search, renewal: { next } };
+    const containerUrl = parseBlobUri(sas)?.containerUrl;
+    return { auth, ...(containerUrl === undefined ? {} : { containerUrl }) };
   }
 
   /**
