@@ -211,6 +211,7 @@ const environmentIgnored = ['name', 'version', '$schema', 'id', 'creation_contex
  * environment made of image, conda file or build context. Source: azure-ml-rest §1.5 and corrections.
  */
 export function environment(context: Context, node: YNode, base: string, otherwise?: string): Tree {
+  if (otherwise !== undefined && node.kind === 'scalar' && node.type === 'null') return undefined;
   if (node.kind === 'scalar' && node.type === 'str') {
     const text = node.text;
     if (text.startsWith('file:')) {

@@ -72,6 +72,8 @@ export function autoMLNode(context: Context, draft: Draft): Tree {
       'a job of its own (type: automl), or a step without sweep',
     );
   }
+  const who = read['identity'];
+  if (isTreeObject(who) && /^managed/i.test(asText(who['type']))) sent['identity'] = { ...who, type: 'managed_identity' };
   const space = read['search_space'];
   // Of text tasks the mappings are sent, of images their text.
   if (Array.isArray(space) && task.family !== 'text')

@@ -194,6 +194,7 @@ describe('compile: rules of the client for automated ML', () => {
     const { test_data: sent } = await step(`${image}${test}`);
     assert.equal(sent.type, 'mltable');
     assert.match(sent.path, /^azureml:\/subscriptions\/.*\/data\/u\/versions\/1$/);
+    assert.deepEqual((await step(`${image}identity: {type: managed}\n`)).identity, { type: 'managed_identity' });
     const ner = `type: automl\ntask: text_ner\n${TABLE}${test}`;
     assert.equal('test_data' in (await step(ner)), false);
     assert.match(await refused(`${ner}compute: azureml:cpu\n`), /Unknown key test_data/);
