@@ -139,5 +139,8 @@ function ids(
 }
 
 function answered(operation: string, said: string, details: FailureDetails): Failure {
-  return new Failure(`Could not ${operation}: ${said} (${details.code}, HTTP ${details.status})`, details);
+  const status = `HTTP ${details.status}`;
+  // A code that is made from the status, and a status that is all there is to say, are said once.
+  const more = [details.code === `Http${details.status}` ? '' : details.code, said === status ? '' : status].filter(Boolean);
+  return new Failure(`Could not ${operation}: ${said}${more.length > 0 ? ` (${more.join(', ')})` : ''}`, details);
 }

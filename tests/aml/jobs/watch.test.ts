@@ -119,7 +119,7 @@ describe('the wait for a job', () => {
     assert.deepEqual(
       told.notices.map((text) => text.replace(/localhost:\d+/, 'host').replace(/after \d+ (?:s|minutes)\.$/, 'after a while.')),
       [
-        'warning: Could not read job j: HTTP 503 (Http503, HTTP 503). Still waiting; the job is not affected by that.',
+        'warning: Could not read job j: HTTP 503. Still waiting; the job is not affected by that.',
         'info: Azure answers again after a while.',
         'warning: Could not read job j at host: a web page came in place of the answer (HTTP 200). Still waiting; the job is not affected by that.',
         'info: Azure answers again after a while.',
