@@ -39,6 +39,9 @@ const TEXT_SCHEDULERS = list_('None Linear Cosine CosineWithRestarts Polynomial 
 const MODEL_SIZES = list_('None Small Medium Large ExtraLarge');
 const OPTIMIZERS = list_('None Sgd Adam Adamw');
 const VALIDATION_METRICS = list_('None Coco Voc CocoVoc');
+const META_LEARNERS = list_(
+  'None LogisticRegression LogisticRegressionCV LightGBMClassifier ElasticNet ElasticNetCV LightGBMRegressor LinearRegression',
+);
 const VERBOSITIES = list_('NotSet Debug Info Warning Error Critical');
 
 type Family = 'table' | 'text' | 'image';
@@ -138,6 +141,23 @@ const tableFeaturization = object(
   },
   { name: 'featurization' },
 );
+const stackEnsemble = object(
+  { stack_meta_learner_type: words(META_LEARNERS, 'snake'), stack_meta_learner_train_percentage: float },
+  { name: 'stack_ensemble_settings', required: ['stack_meta_learner_type'] },
+);
+/** The client sends them of a step and fails on a job that has them. */
+const stackEnsembleOfSteps: Field = {
+  ...stackEnsemble,
+  read(node, reader) {
+    if (reader.bindings) return stackEnsemble.read(node, reader);
+    reader.problems.add(
+      node.place,
+      'An automl job takes no stack_ensemble_settings; the official client cannot send them either.',
+      'a step of a pipeline with type: automl, or no settings',
+    );
+    return undefined;
+  },
+};
 const training = (models: readonly string[]): Field =>
   object(
     {
@@ -145,6 +165,7 @@ const training = (models: readonly string[]): Field =>
       enable_model_explainability: bool,
       enable_onnx_compatible_models: bool,
       enable_stack_ensemble: bool,
+      stack_ensemble_settings: stackEnsembleOfSteps,
       enable_vote_ensemble: bool,
       ensemble_model_download_timeout_minutes: int,
       training_mode: named(['Auto', 'Distributed', 'NonDistributed']),

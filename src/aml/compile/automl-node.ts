@@ -78,6 +78,12 @@ export function autoMLNode(context: Context, draft: Draft): Tree {
   // Of text tasks the mappings are sent, of images their text.
   if (Array.isArray(space) && task.family !== 'text')
     sent['search_space'] = space.map((item) => (isTreeObject(item) ? searchTexts(item) : item));
+  const training = read['training'];
+  const stack = isTreeObject(training) ? training['stack_ensemble_settings'] : undefined;
+  if (isTreeObject(training) && isTreeObject(stack)) {
+    const percentage = stack['stack_meta_learner_train_percentage'] ?? new PyFloat(0.2);
+    sent['training'] = { ...training, stack_ensemble_settings: { ...stack, stack_meta_learner_train_percentage: percentage } };
+  }
   const forecasting = read['forecasting'];
   if (isTreeObject(forecasting)) {
     const texts = LISTS_AS_TEXT.filter((key) => Array.isArray(forecasting[key]));

@@ -182,6 +182,22 @@ describe('compile: small parts', () => {
     assert.match(await refused(step(', type: uri_folder')), /The mode eval_mount is for mltable inputs only/);
   });
 
+  it('takes settings of a stack ensemble in a step, with the share of the client, and in no job', async () => {
+    const text = (settings: string) =>
+      `type: automl\ntask: classification\n${TABLE}training: {stack_ensemble_settings: {${settings}}}\n`;
+    const stack = async (settings: string) => (await job(inStep(text(settings)))).jobs.a.training.stack_ensemble_settings;
+    assert.deepEqual(await stack('stack_meta_learner_type: LightGBMClassifier'), {
+      stack_meta_learner_type: 'light_gbm_classifier',
+      stack_meta_learner_train_percentage: 0.2,
+    });
+    assert.deepEqual(await stack('stack_meta_learner_type: none, stack_meta_learner_train_percentage: 0.3'), {
+      stack_meta_learner_type: 'none',
+      stack_meta_learner_train_percentage: 0.3,
+    });
+    assert.match(await refused(inStep(text('stack_meta_learner_train_percentage: 0.3'))), /stack_meta_learner_type/);
+    assert.match(await refused(text('stack_meta_learner_type: none')), /job takes no stack_ensemble_settings/);
+  });
+
   it('sends services of an automl job as they are written, and none of a sweep step', async () => {
     const services = 'services: {s: {type: SSH, ssh_public_keys: k}}\n';
     const sent = await job(`type: automl\ntask: regression\n${TABLE}${services}`);
