@@ -99,8 +99,8 @@ export class Http {
     return {
       name: 'amlopsDoor',
       sendRequest: async (request, next) => {
-        const agent = this.#agents.get(this.#route(request.url)) ?? (await this.#newAgent(request.url));
-        if (agent) request.agent = agent;
+        const route = this.#route(request.url);
+        if (route !== 'plain') request.agent = this.#agents.get(route) ?? (await this.#newAgent(route));
         return next(request);
       },
     };
@@ -114,9 +114,7 @@ export class Http {
     return proxy && !bypasses(new URL(url), proxy.bypass) ? 'proxy' : 'direct';
   }
 
-  async #newAgent(url: string): Promise<HttpAgent | undefined> {
-    const key = this.#route(url);
-    if (key === 'plain') return undefined;
+  async #newAgent(route: 'proxy' | 'direct'): Promise<HttpAgent> {
     const { network = {} } = this.#options;
     const { proxy } = network;
     this.#tls ??= tlsSettings(network);
@@ -127,10 +125,10 @@ export class Http {
       ...{ autoSelectFamilyAttemptTimeout: 2_500, ...this.#tls },
     };
     const agent =
-      key === 'proxy' && proxy
+      route === 'proxy' && proxy
         ? (await import('./proxy.js')).proxyAgent(proxy, settings)
         : new Agent({ ...settings, lookup: lookupLocalhost });
-    this.#agents.set(key, agent);
+    this.#agents.set(route, agent);
     return agent;
   }
 

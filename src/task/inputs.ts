@@ -84,25 +84,20 @@ export class InputReader {
 
   /** The name of a resource group; undefined when it is not given or cannot be one. */
   resourceGroup(name: string): string | undefined {
-    const value = this.optional(name);
-    if (value === undefined || resourceGroupPattern.test(value)) return value;
-    this.problem(
-      name,
-      `"${value}" is no name of a resource group.`,
-      'Letters, digits, - _ . ( and ); at most 90 characters, the last no full stop.',
-    );
-    return undefined;
+    const rule = 'Letters, digits, - _ . ( and ); at most 90 characters, the last no full stop.';
+    return this.#named(name, resourceGroupPattern, 'resource group', rule);
   }
 
   /** The name of a workspace; undefined when it is not given or cannot be one. */
   workspace(name: string): string | undefined {
+    const rule = 'Letters, digits, - and _; it begins with a letter or digit and has at most 33 characters.';
+    return this.#named(name, workspacePattern, 'workspace', rule);
+  }
+
+  #named(name: string, pattern: RegExp, what: string, rule: string): string | undefined {
     const value = this.optional(name);
-    if (value === undefined || workspacePattern.test(value)) return value;
-    this.problem(
-      name,
-      `"${value}" is no name of a workspace.`,
-      'Letters, digits, - and _; it begins with a letter or digit and has at most 33 characters.',
-    );
+    if (value === undefined || pattern.test(value)) return value;
+    this.problem(name, `"${value}" is no name of a ${what}.`, rule);
     return undefined;
   }
 

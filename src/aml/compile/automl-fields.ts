@@ -145,19 +145,17 @@ const stackEnsemble = object(
   { stack_meta_learner_type: words(META_LEARNERS, 'snake'), stack_meta_learner_train_percentage: float },
   { name: 'stack_ensemble_settings', required: ['stack_meta_learner_type'] },
 );
-/** The client sends them of a step and fails on a job that has them. */
-const stackEnsembleOfSteps: Field = {
-  ...stackEnsemble,
-  read(node, reader) {
-    if (reader.bindings) return stackEnsemble.read(node, reader);
-    reader.problems.add(
-      node.place,
-      'An automl job takes no stack_ensemble_settings; the official client cannot send them either.',
-      'a step of a pipeline with type: automl, or no settings',
-    );
-    return undefined;
-  },
-};
+/** A field that the client sends of a step and fails on in a job, of any shape or of one only. */
+function ofSteps(field: Field, message: string, accepts: string, shape?: 'map'): Field {
+  return {
+    ...field,
+    read(node, reader) {
+      if (reader.bindings || (shape !== undefined && node.kind !== shape)) return field.read(node, reader);
+      reader.problems.add(node.place, message, accepts);
+      return undefined;
+    },
+  };
+}
 const training = (models: readonly string[]): Field =>
   object(
     {
@@ -165,7 +163,11 @@ const training = (models: readonly string[]): Field =>
       enable_model_explainability: bool,
       enable_onnx_compatible_models: bool,
       enable_stack_ensemble: bool,
-      stack_ensemble_settings: stackEnsembleOfSteps,
+      stack_ensemble_settings: ofSteps(
+        stackEnsemble,
+        'An automl job takes no stack_ensemble_settings; the official client cannot send them either.',
+        'a step of a pipeline with type: automl, or no settings',
+      ),
       enable_vote_ensemble: bool,
       ensemble_model_download_timeout_minutes: int,
       training_mode: named(['Auto', 'Distributed', 'NonDistributed']),
@@ -199,19 +201,13 @@ const limits = (...keys: string[]): Field =>
     Object.fromEntries(keys.map((key) => [key, key === 'exit_score' ? float : key === 'enable_early_termination' ? bool : int])),
     { name: 'limits' },
   );
-/** A job names the algorithm; a step may describe it. The client fails on a job that does. */
-const sampling: Field = {
-  ...samplingAlgorithm,
-  read(node, reader) {
-    if (reader.bindings || node.kind !== 'map') return samplingAlgorithm.read(node, reader);
-    reader.problems.add(
-      node.place,
-      'An automl job names its sampling algorithm; no mapping is taken here.',
-      'random, grid or bayesian',
-    );
-    return undefined;
-  },
-};
+/** A job names the algorithm; a step may describe it. */
+const sampling = ofSteps(
+  samplingAlgorithm,
+  'An automl job names its sampling algorithm; no mapping is taken here.',
+  'random, grid or bayesian',
+  'map',
+);
 const sweep = object(
   { sampling_algorithm: sampling, early_termination: earlyTermination },
   { name: 'sweep', required: ['sampling_algorithm'] },
