@@ -21,7 +21,7 @@ interface OnlineOptions {
   /** Told while bytes go up. */
   progress?: (upload: { bytes: number; files: number; reused: number }) => void;
   /** What stays the same when a killed run is run again (its job's name): its upload may then be gone on with. */
-  resumeKey?: string;
+  resumeKey?: () => Promise<string> | string;
 }
 
 /** More than one round of requests: worth the question what is there. */
@@ -75,7 +75,7 @@ class OnlineTarget implements CompileTarget {
 
   code(snapshot: CodeSnapshot, signal?: AbortSignal): Promise<string> {
     return this.once(`code ${snapshot.hash}`, async () => {
-      const key = isLarge(snapshot.files) ? this.options.resumeKey : undefined;
+      const key = isLarge(snapshot.files) ? await this.options.resumeKey?.() : undefined;
       const resumable = key !== undefined;
       let name = resumable ? codeName(key, snapshot) : randomUUID();
       const found = await this.codeByHash(name, snapshot, signal);

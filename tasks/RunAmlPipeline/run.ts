@@ -1,9 +1,10 @@
 /** The story of RunAmlPipeline: submit (once) or attach, show where to look, wait, explain the end, hand over the results. */
+import { setMaxListeners } from 'node:events';
 import { connectAzure } from '../../src/azure/azure.js';
 import { Failure } from '../../src/azure/errors.js';
 import { openWorkspace, type Workspace } from '../../src/aml/workspace.js';
 import { cancelJob, readJob, type JobState } from '../../src/aml/jobs/job.js';
-import type { ReadJob } from '../../src/aml/compile/types.js';
+import type { CompiledJob, JobSource } from '../../src/aml/compile/types.js';
 import { chooseAttempt, derivedName, submissionOf } from '../../src/aml/jobs/name.js';
 import { outputNames } from '../../src/aml/jobs/outputs.js';
 import { watchJob, type WatchEnd } from '../../src/aml/jobs/watch.js';
@@ -123,21 +124,25 @@ async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, 
   const identity = identityOf(platform, JSON.stringify(asked));
   const submission = submissionOf(identity);
   const base = inputs.jobName ?? derivedName(identity);
-  // The sign-in is on its way before the compiler is read, which keeps this thread busy: they take their time together.
-  const [chosen, [{ compileJob }, { onlineTarget }, { submitJob, askAhead }]] = await Promise.all([
-    chooseAttempt(workspace, base, submission, {
-      clock: platform.clock,
-      signal,
-      ending: ({ name }) => platform.info(`Job ${name} of the attempt before is still being cancelled; waiting for its end.`),
-    }),
-    new Promise((resolve) => setImmediate(resolve)).then(() =>
-      Promise.all([
-        import('../../src/aml/compile/index.js'),
-        import('../../src/aml/assets-online.js'),
-        import('../../src/aml/jobs/submit.js'),
-      ]),
-    ),
-  ]);
+  const stop = new AbortController();
+  const choosing = chooseAttempt(workspace, base, submission, {
+    clock: platform.clock,
+    signal,
+    ending: ({ name }) => platform.info(`Job ${name} of the attempt before is still being cancelled; waiting for its end.`),
+  }).then(
+    (chosen) => {
+      if (chosen.existing) stop.abort();
+      return chosen;
+    },
+    (error: unknown) => {
+      stop.abort();
+      throw error;
+    },
+  );
+  const compiling = compileFor(inputs, workspace, choosing, AbortSignal.any([signal, stop.signal]));
+  // What is wrong with the file counts only where there is no job yet, which is known first.
+  compiling.catch(() => undefined);
+  const chosen = await choosing;
   if (chosen.existing) {
     flight.name = chosen.name;
     platform.info(
@@ -146,23 +151,7 @@ async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, 
     return { job: chosen.existing, how: 'attached', attempt: chosen.attempt };
   }
   if (chosen.attempt > 1) platform.info(`Attempt ${chosen.attempt}: the job of the attempt before failed or was cancelled.`);
-  const request = {
-    file,
-    name: chosen.name,
-    overrides,
-    inputs: jobInputs,
-    tags: inputs.tags,
-    ...(experimentName ? { experimentName } : {}),
-    ...(displayName ? { displayName } : {}),
-    ...(inputs.description ? { description: inputs.description } : {}),
-    onRead: ({ type, outputs, needsAmlToken }: ReadJob) => {
-      // A download that the job does not have is said before hours of training, not after them.
-      if (outputs) checkDownloads(inputs, type, outputs);
-      if (needsAmlToken) askAhead(workspace, signal);
-    },
-    signal,
-  };
-  const compiled = await compileJob(request, onlineTarget(workspace, { resumeKey: chosen.name }));
+  const [compiled, { submitJob }] = await Promise.all([compiling, import('../../src/aml/jobs/submit.js')]);
   for (const { message, file, line, column } of compiled.warnings) {
     platform.issue({
       type: 'warning',
@@ -179,6 +168,40 @@ async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, 
   const { job, readBack } = await submitJob(workspace, compiled, submission, { clock: platform.clock, signal });
   if (readBack) platform.info('The reply to the submission was lost; the job was found and is not sent again.');
   return { job, how: 'submitted', attempt: chosen.attempt };
+}
+
+/** Reads and hashes while `choosing` signs in and looks for the job; nothing is looked up or written before that is done. */
+async function compileFor(
+  inputs: Inputs,
+  workspace: Workspace,
+  choosing: Promise<{ name: string }>,
+  signal: AbortSignal,
+): Promise<CompiledJob> {
+  // Every request in flight listens.
+  setMaxListeners(0, signal);
+  // The sign-in is on its way before the compiler is read, which keeps this thread busy.
+  await new Promise((resolve) => setImmediate(resolve));
+  const [{ compileJob }, { onlineTarget }, { askAhead }] = await Promise.all([
+    import('../../src/aml/compile/index.js'),
+    import('../../src/aml/assets-online.js'),
+    import('../../src/aml/jobs/submit.js'),
+  ]);
+  const { file, overrides, jobInputs, tags, experimentName, displayName, description } = inputs;
+  const request: JobSource = {
+    ...{ file, overrides, inputs: jobInputs, tags, signal },
+    ...(experimentName ? { experimentName } : {}),
+    ...(displayName ? { displayName } : {}),
+    ...(description ? { description } : {}),
+    onRead: async ({ type, outputs, needsAmlToken }) => {
+      const { name } = await choosing;
+      signal.throwIfAborted();
+      // A download that the job does not have is said before hours of training, not after them.
+      if (outputs) checkDownloads(inputs, type, outputs);
+      if (needsAmlToken) askAhead(workspace, signal);
+      return name;
+    },
+  };
+  return compileJob(request, onlineTarget(workspace, { resumeKey: async () => (await choosing).name }));
 }
 
 function announce({ job, how }: Taken, platform: Platform): void {

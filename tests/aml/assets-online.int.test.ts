@@ -141,7 +141,7 @@ describe('assets of a job, in the embedded workspace', function () {
     const content: Record<string, string> = { 'job.yml': 'command: echo\ncode: src\nenvironment: { image: "python:3.11" }\n' };
     for (let index = 0; index < 40; index++) content[`src/f${index}.py`] = `print(${index}) # resumed\n`;
     const folder = files({ ...content, 'src/weights.bin': 'w'.repeat(size) });
-    const target = () => onlineTarget(workspace, { resumeKey: 'resumed-job' });
+    const target = () => onlineTarget(workspace, { resumeKey: () => 'resumed-job' });
     const once = (stop?: AbortSignal) =>
       compileJob({ file: folder.path('job.yml'), name: 'resumed-job', env: {}, ...(stop ? { signal: stop } : {}) }, target());
     // The line ends after the second block; nothing of that process is kept but the job's name.

@@ -232,6 +232,50 @@ describe('the story of RunAmlPipeline', () => {
     assert.equal(azure.authorized.filter(({ method }) => method === 'PUT').length, 1);
   });
 
+  it('reads the file while it looks for its job, whose answer comes first all the same', async () => {
+    const broken = join(folder, 'broken.yml');
+    writeFileSync(broken, 'type: command\ncommand: 1\n');
+    const go = (file: string, manager: (one: Asked) => Reply | Promise<Reply | undefined> | undefined) =>
+      story({ inputs: { action: 'submit', file }, manager });
+    // The job is there: the file has been good once, and what it holds now counts for nothing.
+    let mine: object = {};
+    const order: string[] = [];
+    const whole = await go(join(folder, 'job.yml'), async (one) => {
+      if (one.method === 'PUT') {
+        mine = (JSON.parse(one.body) as { properties: { properties: object } }).properties.properties;
+        return jobOf('Starting', { properties: mine });
+      }
+      if (isJob(one)) await new Promise((resolve) => setTimeout(resolve, 50));
+      order.push(isJob(one) ? 'job' : 'other');
+      return isJob(one) ? gone : references(one);
+    });
+    assert.equal(whole.outcome?.result, 'Succeeded', whole.said);
+    assert.equal(order[0], 'job');
+    assert.ok(order.includes('other'));
+    writeFileSync(join(folder, 'mended.yml'), readFileSync(join(folder, 'job.yml')));
+    let asked = 0;
+    const first = await go(join(folder, 'mended.yml'), (one) => {
+      if (one.method !== 'PUT') return isJob(one) ? gone : references(one);
+      mine = (JSON.parse(one.body) as { properties: { properties: object } }).properties.properties;
+      return jobOf('Starting', { properties: mine });
+    });
+    assert.equal(first.outcome?.result, 'Succeeded', first.said);
+    writeFileSync(join(folder, 'mended.yml'), readFileSync(broken));
+    const attached = await go(join(folder, 'mended.yml'), (one) => {
+      if (!isJob(one)) asked++;
+      return jobOf('Running', { properties: mine });
+    });
+    assert.match(attached.said, /already submitted its job \(attempt 1, Running\); attaching/);
+    assert.deepEqual([attached.outcome?.result, asked], ['Succeeded', 0]);
+    // No job: the file's faults. No answer: that.
+    const wrong = await go(broken, (one) => (isJob(one) ? gone : undefined));
+    assert.match(wrong.outcome?.message ?? '', /command/);
+    assert.match(wrong.platform.issues[0]?.sourcePath ?? '', /broken\.yml$/);
+    const refused = await go(broken, () => refusal(403));
+    assert.match(refused.outcome?.message ?? '', /403|AuthorizationFailed/);
+    assert.doesNotMatch(JSON.stringify(refused.platform.issues), /broken\.yml/);
+  });
+
   it("asks for the service's own token while it looks up what the file names; one that is refused then is asked for again", async () => {
     const file = join(folder, 'steps.yml');
     writeFileSync(

@@ -61,10 +61,10 @@ export async function compileJob(source: JobSource, target: CompileTarget): Prom
   if (!body) throw new Failure(`${source.file} holds no job.`, { code: 'JobInvalid', file });
   source.signal?.throwIfAborted();
   const outputs = Object.keys(compact(body.properties['outputs'] ?? {}) as TreeObject);
-  source.onRead?.({ type: body.type, needsAmlToken: body.needsAmlToken, ...(body.moreOutputs ? {} : { outputs }) });
-
+  const read = { type: body.type, needsAmlToken: body.needsAmlToken, ...(body.moreOutputs ? {} : { outputs }) };
+  const naming = nameOf((await source.onRead?.(read)) ?? source.name, root);
+  source.signal?.throwIfAborted();
   const warnings = await target.check(context.references, source.signal);
-  const naming = nameOf(source, root);
   const properties: TreeObject = { ...body.properties, ...headings(source, root, naming.name) };
   properties['properties'] = {
     ...gitProperties(job.base, source.env ?? process.env, context.problems),
@@ -128,8 +128,8 @@ function checkSchema(root: YMap, context: Context): boolean {
   return false;
 }
 
-function nameOf(source: JobSource, root: YMap): Pick<CompiledJob, 'name' | 'nameFrom'> {
-  if (source.name !== undefined) return { name: source.name, nameFrom: 'source' };
+function nameOf(given: string | undefined, root: YMap): Pick<CompiledJob, 'name' | 'nameFrom'> {
+  if (given !== undefined) return { name: given, nameFrom: 'source' };
   const own = textOf(child(root, 'name'));
   // The client writes the names of command jobs in lower case, and leaves the others.
   const command = (textOf(child(root, 'type')) ?? 'command') === 'command';

@@ -27,8 +27,11 @@ export interface JobSource {
   tags?: Record<string, string>;
   /** Environment variables that git properties come from (AZUREML_GIT_*). Default: process.env. */
   env?: Readonly<Record<string, string | undefined>>;
-  /** Told what the file holds when it is known to be good, before anything is looked up or written; what it throws ends the compilation. */
-  onRead?: (job: ReadJob) => void;
+  /**
+   * Told what the file holds when it is known to be good, before anything is looked up or written; what it throws ends the compilation.
+   * It may give the job's name, where that is found out while the files are read; it wins over `name`.
+   */
+  onRead?: (job: ReadJob) => Promise<string> | undefined;
   signal?: AbortSignal;
 }
 

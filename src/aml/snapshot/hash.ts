@@ -9,8 +9,8 @@ import type { SnapshotFile } from './types.js';
 import { changed, circles, entriesOf, matchOf, openListed, spotOf, statAt, type Spot } from './walk.js';
 
 const CHUNK = 1024 * 1024;
-/** Between this many bytes the event loop gets a turn: a cancel must be heard while gigabytes are hashed. */
-const TURN = 64 * 1024 * 1024;
+/** Between this many bytes the event loop gets a turn: a cancel must be heard while gigabytes are hashed, and the sign-in goes on. */
+const TURN = 4 * 1024 * 1024;
 const SEED = 'Initialize for october 2021 AML CLI version';
 
 /** Feeds a hash from many files through one buffer: small files are hashed together, a megabyte at a time. */
