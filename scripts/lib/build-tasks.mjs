@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync, copyFileSync, renameSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { root } from './setup.mjs';
+import { packed } from './pack-chunks.mjs';
 import { alive } from './temp.mjs';
 
 /** What a bundle may weigh (design, numbers to hold), in bytes. */
@@ -69,7 +70,26 @@ export async function bundle(esbuild, entry) {
     const wrapped = /\bexport default require_\w+\(\);\s*$/.test(file.text);
     files[basename(file.path)] = wrapped ? `${code.trimEnd()}\nmodule.exports=module.exports.default;\n` : code;
   }
-  return { files, metafile: split.metafile };
+  return { files: packed(files, requiresOf(split.metafile), packsOf(files)), metafile: split.metafile };
+}
+
+/** What every run of a task reads is one file, and what every submission of a job reads another. */
+function packsOf(files) {
+  const named = (name) => Object.keys(files).filter((file) => file.startsWith(`${name}-`) || file === `${name}.js`);
+  const packs = { 'index.js': ['internal', 'task'].flatMap(named) };
+  const [compile] = named('compile');
+  if (compile) packs[compile] = ['assets-online', 'submit'].flatMap(named);
+  return packs;
+}
+
+/** What each file of a bundle imports of the others. */
+function requiresOf({ outputs }) {
+  const requires = {};
+  for (const [output, { imports }] of Object.entries(outputs)) {
+    const own = imports.filter(({ external }) => !external);
+    requires[basename(output)] = own.map(({ path, kind }) => ({ file: basename(path), lazy: kind === 'dynamic-import' }));
+  }
+  return requires;
 }
 
 /** Packages that a library of ours imports for a part of it that we do not use, and that do not say of themselves that loading them does nothing. */
