@@ -1,7 +1,7 @@
 /** A failed job in the log: the step that failed first, why, its last lines, and the place in the repository as an issue. */
 import { dirname, resolve } from 'node:path';
 import type { Workspace } from '../../src/aml/workspace.js';
-import { failureDigest, firstFailed, type Digest } from '../../src/aml/jobs/digest.js';
+import { adviceOf, failureDigest, firstFailed, type Digest } from '../../src/aml/jobs/digest.js';
 import { logTail } from '../../src/aml/jobs/tail.js';
 import { StepReader } from '../../src/aml/jobs/steps.js';
 import type { Platform } from '../../src/task/platform.js';
@@ -39,7 +39,8 @@ export async function digestFailure(inputs: Inputs, workspace: Workspace, platfo
   }
   if (job.studioUrl) platform.info(`Studio: ${job.studioUrl}`);
   // On the run's page only the error stands: what to do is said with it, where it is more than "look at the log".
-  const tip = digest.cause === 'user code' || digest.cause === 'unknown' ? '' : `\n${digest.advice}`;
+  const plain = ['user code', 'unknown'].includes(digest.cause) && digest.advice === adviceOf(digest.cause, '');
+  const tip = plain ? '' : `\n${digest.advice}`;
   platform.issue({
     type: 'error',
     message: `${digest.itself ? 'The job' : `Step ${digest.step}`} failed (${digest.cause}): ${digest.message}${tip}`,

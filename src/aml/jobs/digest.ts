@@ -101,9 +101,16 @@ const ownFiles = /PermissionError|\[Errno 13\]|\[Errno 30\]/;
 const ownFilesAdvice =
   'The program may not read or write that path where it runs. Inputs are mounted read-only: write to an output, or to the working directory.';
 
+/** A package that is not there, in Python's words. */
+const packageMissing = /ModuleNotFoundError: No module named '([^']+)'/;
+
 /** What to do about a failure of class `cause` that says `message`. */
 export function adviceOf(cause: Cause, message: string): string {
-  return cause === 'permission' && ownFiles.test(message) ? ownFilesAdvice : advices[cause];
+  if (cause === 'permission' && ownFiles.test(message)) return ownFilesAdvice;
+  const [, module] = (cause === 'user code' && packageMissing.exec(message)) || [];
+  if (module !== undefined)
+    return `The step's environment has no module ${module}. Add its package to the environment's conda or pip file; a module of your own must lie in the step's \`code\` folder.`;
+  return advices[cause];
 }
 
 const longestMessage = 600;
@@ -112,6 +119,20 @@ const buildError = /^\s*(?:error|cause|fatal)\b.*:|ResolvePackageNotFound|No mat
 
 /** A user's process ended: what the service adds to that is the end of the program's own text, no words of the service. */
 const processEnd = /User process .*?(exited with (?:status )?code -?\d+|was ended by \w+)/s;
+
+/** Ended from outside or by a fault of the machine: no exception of Python does that. */
+const bySignal = /ended by SIG(?!TERM|INT)|exited with (?:status )?code (?:13[24679]|-(?:4|6|7|8|9|11))\b/;
+
+/**
+ * How many lines the program may have written after the exception that ended it. One that a program ended itself with a code of its own, or that
+ * was killed, has only told of the exceptions that stand far above.
+ */
+function mostAfter(error: RunError | undefined): number {
+  const [end] = processEnd.exec(error?.message ?? '') ?? [];
+  if (end === undefined) return Number.POSITIVE_INFINITY;
+  if (bySignal.test(end)) return 0;
+  return /code 1$/.test(end) || /ended by/.test(end) ? Number.POSITIVE_INFINITY : 25;
+}
 
 function ownWords(error: RunError | undefined): string {
   const message = error?.message ?? '';
@@ -124,13 +145,21 @@ export function causeOf(error: RunError | undefined, lines: readonly string[], s
   const words = error ? [...error.codes, own].join(' ') : '';
   const rest = (error?.message ?? '').slice(own.length).split(/\r?\n/);
   const all = lines.length > 0 ? lines : rest;
-  const [raised] = telling(all);
-  // An exception is what the program died of; what it said before may be about anything.
-  const said = raised?.exception ? [raised.exception, ...raised.more].join('\n') : all.slice(-30).join('\n');
+  const [raised] = telling(all, mostAfter(error));
+  // An exception is what the program died of, and what it was raised from; what it said before may be about anything.
+  const said: string[] = [];
+  for (let one = raised; one?.exception; one = one.from) said.push([one.exception, ...one.more].join('\n'));
+  // What the program got over is no evidence either.
+  if (said.length === 0) said.push(all.slice(-Math.min(30, ...telling(all).map(({ after }) => after || 30))).join('\n'));
   const general = causes.find(({ error: inError }) => inError.test(words))?.cause;
   if (general !== undefined && general !== 'user code') return general;
-  const known = causes.find(({ log }) => log?.test(said))?.cause;
-  return known ?? general ?? (raised ? 'user code' : /cancel/i.test(status) ? 'cancelled' : 'unknown');
+  const known = said.map((text) => causes.find(({ log }) => log?.test(text))?.cause);
+  return (
+    known.find((cause) => cause !== undefined && cause !== 'user code') ??
+    known.find(Boolean) ??
+    general ??
+    (raised ? 'user code' : /cancel/i.test(status) ? 'cancelled' : 'unknown')
+  );
 }
 
 /** The leaf that failed first: the others failed or were cancelled because of it. */
@@ -178,10 +207,11 @@ export async function failureDigest(
   }
   // The service often repeats the end of the log in its message.
   const told = (error?.message ?? '').replace(/\bError: (?=Traceback)/g, '').split(/\r?\n/);
-  const traced = telling(lines).length > 0 ? lines : told;
+  const most = mostAfter(error);
+  const traced = telling(lines, most).length > 0 ? lines : told;
   const cause = causeOf(error, lines, step?.status ?? job.status);
-  const place = await findPlace(traced, folders);
-  const exception = place?.text || telling(traced)[0]?.exception;
+  const place = await findPlace(traced, folders, most);
+  const exception = place?.text || telling(traced, most)[0]?.exception;
   const detail =
     cause === 'environment build' && !exception ? lines.findLast((line) => buildError.test(line))?.trim() : undefined;
   const message = [said(error, lines, exception)?.trim(), detail].filter(Boolean).join(' ').slice(0, longestMessage);

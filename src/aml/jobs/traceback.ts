@@ -18,22 +18,28 @@ interface Frame {
 }
 
 /** One traceback of a log. */
-interface Traceback {
+export interface Traceback {
   frames: Frame[];
   /** `ValueError: bad`; '' when the log ends before it. */
   exception: string;
   /** The exception's further lines: services put their codes there. */
   more: string[];
+  /** Lines of text that the program wrote after it. */
+  after: number;
+  /** What it was raised `from`. */
+  from?: Traceback | undefined;
 }
 
-const most = 20_000;
+const mostEntries = 20_000;
 const skipped = new Set(['.git', 'node_modules', '__pycache__', '.venv', 'venv', '.amlops', '.tox', 'site-packages']);
 const header = /^(.*?)(\+ Exception Group )?Traceback \(most recent call last\)/;
-const exceptionPattern = /^[A-Za-z_][\w.]*(:|$)/;
+const exceptionPattern = /^[A-Za-z_][\w.]*(?:\([\w.]+\))?(:|$)/;
+const framePattern = /^\s+File "([^"]+)", line (\d+)/;
+const raisedFrom = 'The above exception was the direct cause of the following exception:';
 
 /**
- * All tracebacks, in the log's order: plain ones, those of exception groups (`  | `) and of ranks that write into one log (`[rank0]: `), and
- * syntax errors of the script itself, which have no header.
+ * All tracebacks, in the log's order: plain ones, those of exception groups (`  | `) and of ranks that write into one log (`[rank0]: `), those of
+ * notebooks and of rich, and syntax errors of the script itself, which have no header.
  */
 function tracebacks(lines: readonly string[]): Traceback[] {
   const found: Traceback[] = [];
@@ -41,8 +47,10 @@ function tracebacks(lines: readonly string[]): Traceback[] {
     const start = header.exec(line);
     if (start) {
       const lead = start[1] ?? '';
-      const body = bodyOf(lines.slice(at + 1), start[2] ? `${lead}| ` : lead);
-      const traceback = parse(body);
+      const rest = lines.slice(at + 1);
+      const traceback = parseDrawn(lead, rest) ?? parse(bodyOf(rest, start[2] ? `${lead}| ` : lead));
+      const before = lines.slice(0, at).findLast((one) => one.slice(lead.length).trim() !== '');
+      if (before?.endsWith(raisedFrom)) traceback.from = found.at(-1);
       if (traceback.frames.length > 0 || traceback.exception) found.push(traceback);
       return;
     }
@@ -68,18 +76,53 @@ function parse(body: readonly string[]): Traceback {
   const frames: Frame[] = [];
   for (let at = 0; at < body.length; at++) {
     const line = body[at] ?? '';
-    const frame = /^\s+File "([^"]+)", line (\d+)/.exec(line);
+    const frame = framePattern.exec(line);
     // The exception itself stands at the left: Python has not found the source then.
     const source = /^\s.*/.exec(body[at + 1] ?? '')?.[0].trim() ?? '';
     if (frame) frames.push({ file: frame[1] ?? '', line: Number(frame[2]), source });
-    else if (/^\S/.test(line)) {
-      const exception = exceptionPattern.test(line) ? line.trim() : '';
-      const more = body.slice(at + 1, at + 10);
-      const end = more.findIndex((one) => header.test(one));
-      return { frames, exception, more: end < 0 ? more : more.slice(0, end) };
-    }
+    // Frames that follow belong to it: those of another process (Ray), or another line of text has come between.
+    else if (/^\S/.test(line) && !framePattern.test(body[at + 1] ?? '')) return ending(frames, body, at);
   }
-  return { frames, exception: '', more: [] };
+  return { frames, exception: '', more: [], after: 0 };
+}
+
+/** The exception in line `at`. */
+function ending(frames: Frame[], body: readonly string[], at: number): Traceback {
+  const line = body[at] ?? '';
+  const more = body.slice(at + 1, at + 10);
+  const end = more.findIndex((one) => header.test(one));
+  return {
+    frames,
+    exception: exceptionPattern.test(line) ? line.trim() : '',
+    more: end < 0 ? more : more.slice(0, end),
+    after: body.slice(at + 1).filter((one) => one.trim() !== '').length,
+  };
+}
+
+/** Places in the tracebacks of IPython, by its age, and of rich. */
+const places = [/^File (\S.*?):(\d+)(?:, in .*)?$/, /^(\S*\.\w+):(\d+) in \S/, /^([~/\\]\S*|[A-Za-z]:\S*) in \S/];
+/** The line itself stands behind an arrow, between its neighbours. */
+const arrow = /^(?:-+>|❱) *(\d+) (.*)$/;
+
+/** Those that IPython writes (notebooks, papermill: `ValueError      Traceback (most recent call last)`), and rich in a box. */
+function parseDrawn(lead: string, rest: readonly string[]): Traceback | undefined {
+  const [, name] = /^([A-Za-z_][\w.]*) {2,}$/.exec(lead) ?? [];
+  const box = /[╭┌]─/.test(lead);
+  if (name === undefined && !box) return undefined;
+  const frames: Frame[] = [];
+  let place: Frame | undefined;
+  for (let at = 0; at < rest.length; at++) {
+    const line = rest[at] ?? '';
+    if (box ? /^\S/.test(line) && !/^[│╰└]/.test(line) : line === name || line.startsWith(`${name}: `))
+      return ending(frames, rest, at);
+    const text = box ? line.replace(/^│ ?|\s*│\s*$/g, '') : line;
+    const named = places.map((pattern) => pattern.exec(text)).find((match) => match !== null);
+    const source = arrow.exec(text);
+    if (named) frames.push((place = { file: named[1] ?? '', line: Number(named[2] ?? 0), source: '' }));
+    else if (/^(?:Cell |Input )?In ?\[|^</.test(text)) place = undefined;
+    else if (source && place) Object.assign(place, { line: Number(source[1]), source: (source[2] ?? '').trim() });
+  }
+  return undefined;
 }
 
 /** Launchers report in an exception of their own that a process of theirs has failed. */
@@ -87,10 +130,10 @@ const ofLaunchers = /\b(?:ChildFailedError|CalledProcessError|ProcessExitedExcep
 
 /**
  * Those that may explain the end, the most telling first: the last, but where it was first raised (a worker's exception is raised again in the
- * process that waits for it), and a launcher's own after the others.
+ * process that waits for it), and a launcher's own after the others. None that the program has outlived by more than `most` lines.
  */
-export function telling(lines: readonly string[]): Traceback[] {
-  const all = tracebacks(lines);
+export function telling(lines: readonly string[], most = Number.POSITIVE_INFINITY): Traceback[] {
+  const all = tracebacks(lines).filter(({ after }) => after <= most);
   const order = all
     .toReversed()
     .map((one) => all.find(({ exception }) => exception !== '' && exception === one.exception) ?? one);
@@ -100,13 +143,17 @@ export function telling(lines: readonly string[]): Traceback[] {
 
 /**
  * The innermost frame whose file is in the repository: same name, and the same text in that line. `folders[0]` is the repository's root;
- * files below the later folders (the job file's own) win over others of the same name.
+ * files below the later folders (the job file's own) win over others of the same name. `most`: as in `telling`.
  */
-export async function findPlace(lines: readonly string[], folders: readonly string[]): Promise<Place | undefined> {
+export async function findPlace(
+  lines: readonly string[],
+  folders: readonly string[],
+  most = Number.POSITIVE_INFINITY,
+): Promise<Place | undefined> {
   const root = folders[0];
   if (!root) return undefined;
   const own = ({ file }: Frame) => !/site-packages|dist-packages|[/\\]lib[/\\]python\d|^</.test(file);
-  const all = telling(lines).map(({ frames, exception }) => ({ frames: frames.filter(own), exception }));
+  const all = telling(lines, most).map(({ frames, exception }) => ({ frames: frames.filter(own), exception }));
   const names = new Set(all.flatMap(({ frames }) => frames.map(({ file }) => baseName(file))));
   if (names.size === 0) return undefined;
   const files = await filesNamed(root, names);
@@ -148,7 +195,7 @@ async function filesNamed(root: string, names: ReadonlySet<string>): Promise<str
   const found: string[] = [];
   const folders = [root];
   let seen = 0;
-  for (let folder = folders.shift(); folder !== undefined && seen < most; folder = folders.shift()) {
+  for (let folder = folders.shift(); folder !== undefined && seen < mostEntries; folder = folders.shift()) {
     let entries;
     try {
       entries = await readdir(folder, { withFileTypes: true });
