@@ -120,6 +120,8 @@ class Watch {
   #end(): WatchEnd['end'] | undefined {
     const now = this.options.clock.now();
     const { phase } = this.#job;
+    // While Azure does not answer nobody knows whether what was seen last is still so.
+    if (this.#outage) return undefined;
     if (this.#missing !== undefined && now - this.#missing >= lostMs) return 'lost';
     if (phase === 'completed' || phase === 'failed' || phase === 'canceled') return phase;
     if (this.#stalled === undefined) return undefined;

@@ -219,6 +219,27 @@ describe('the wait for a job', () => {
     assert.ok(limit.endedAt >= 7 * minute && limit.endedAt < 7.1 * minute, `${limit.endedAt}`);
   });
 
+  it('a state that was seen once, before an outage, is no verdict in it', async () => {
+    for (const [seen, after, end] of [
+      [undefined, 'Running', 'completed'],
+      ['Paused', 'Running', 'completed'],
+      ['Paused', 'Paused', 'paused'],
+    ] as const) {
+      let looked = false;
+      const told = await world.watch({
+        status: (age) => {
+          if (age < 10 * minute) return 'Running';
+          if (age > 25 * minute) return age < 40 * minute ? after : 'Completed';
+          looked = true;
+          return seen;
+        },
+        instead: (_asked, age) => (looked && age < 25 * minute ? { status: 503 } : undefined),
+      });
+      assert.equal(told.end.end, end);
+      assert.ok(told.endedAt > 25 * minute, `${told.endedAt}`);
+    }
+  });
+
   it('asks for new log addresses when the old signature is refused, and starts over when a file was replaced', async () => {
     let refused = 0;
     const told = await world.watch(
