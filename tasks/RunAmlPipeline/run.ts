@@ -12,6 +12,7 @@ import { identityOf } from '../../src/task/identity.js';
 import type { Outcome, Platform } from '../../src/task/platform.js';
 import { repositoryPath } from '../../src/task/repository-path.js';
 import { sanitizeInline } from '../../src/task/sanitize.js';
+import { cancelled, type Flight } from './cancel.js';
 import { checkDownloads, wantsAll } from './downloads.js';
 import type { Inputs } from './inputs.js';
 import type { Report } from './report.js';
@@ -23,14 +24,6 @@ interface Taken {
   job: JobState;
   how: 'submitted' | 'attached';
   attempt: number;
-}
-
-/** What a cancelled run has to cancel: the name under which a job may exist in Azure from now on, and its end once that was seen. */
-interface Flight {
-  name?: string;
-  /** The job is there: Azure has said so. */
-  there?: boolean;
-  ended?: string;
 }
 
 export async function run(inputs: Inputs, platform: Platform): Promise<Outcome> {
@@ -102,6 +95,8 @@ function openIn(inputs: Inputs, platform: Platform): Workspace {
 
 async function attach(inputs: Inputs, workspace: Workspace, platform: Platform, flight: Flight): Promise<Taken> {
   const name = inputs.jobName ?? '';
+  // It runs whether Azure has told of it or not.
+  flight.name = name;
   const job = await readJob(workspace, name, { signal: platform.cancelled });
   if (!job) {
     throw new Failure(`There is no job named ${name} in workspace ${workspace.workspace}.`, {
@@ -110,7 +105,6 @@ async function attach(inputs: Inputs, workspace: Workspace, platform: Platform, 
       advice: 'Give the name (not the display name) of a job of this workspace.',
     });
   }
-  flight.name = name;
   checkDownloads(inputs, job.type, outputNames(job));
   return { job, how: 'attached', attempt: 1 };
 }
@@ -125,6 +119,8 @@ async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, 
   const submission = submissionOf(identity);
   const base = inputs.jobName ?? derivedName(identity);
   const stop = new AbortController();
+  flight.before = async (deadline) =>
+    (await chooseAttempt(workspace, base, submission, { clock: platform.clock, signal: deadline, atOnce: true })).existing;
   const choosing = chooseAttempt(workspace, base, submission, {
     clock: platform.clock,
     signal,
@@ -143,6 +139,7 @@ async function submit(inputs: Inputs, workspace: Workspace, platform: Platform, 
   // What is wrong with the file counts only where there is no job yet, which is known first.
   compiling.catch(() => undefined);
   const chosen = await choosing;
+  delete flight.before;
   if (chosen.existing) {
     flight.name = chosen.name;
     platform.info(
@@ -283,47 +280,5 @@ async function explain(
         return failed(`${limit} Job ${job.name} could not be cancelled and may run on: ${what}`);
       }
     }
-  }
-}
-
-/**
- * The agent has cancelled this run. The request to Azure goes out at once, with five seconds to be answered (the agent kills after 7.5).
- * A submission that was on its way may still arrive: a job that is not there yet is asked for again.
- */
-async function cancelled(inputs: Inputs, workspace: Workspace, platform: Platform, flight: Flight): Promise<void> {
-  const { name, ended } = flight;
-  if (name === undefined) {
-    platform.info('Cancelled before a job was submitted: there is nothing to cancel in Azure.');
-    return;
-  }
-  if (ended !== undefined) {
-    platform.info(`Cancelled: job ${name} had already ended (${ended}).`);
-    return;
-  }
-  const keeps = `Cancelled, but job ${name} runs on in Azure (cancelWithPipeline is false).`;
-  if (!inputs.cancelWithPipeline && flight.there) {
-    platform.info(keeps);
-    return;
-  }
-  const deadline = AbortSignal.timeout(5_000);
-  const ask = async (): Promise<'requested' | 'over' | 'missing' | 'left'> => {
-    if (inputs.cancelWithPipeline) return cancelJob(workspace, name, deadline);
-    return (await readJob(workspace, name, { signal: deadline })) ? 'left' : 'missing';
-  };
-  try {
-    let answer = await ask();
-    for (let tries = 0; answer === 'missing' && tries < 3; tries++) {
-      await platform.clock.sleep(700, deadline);
-      answer = await ask();
-    }
-    if (answer === 'left') platform.info(keeps);
-    else if (answer === 'requested')
-      platform.info(`Cancelled: Azure was asked to cancel job ${name}; that takes it up to two minutes.`);
-    else if (answer === 'over') platform.info(`Cancelled: job ${name} had already ended.`);
-    else platform.info(`Cancelled: job ${name} does not exist in Azure; it had not been submitted.`);
-  } catch (error) {
-    const what = deadline.aborted ? 'no answer within five seconds' : error instanceof Error ? error.message : String(error);
-    const task = inputs.cancelWithPipeline ? 'cancelled' : 'looked for';
-    platform.warn(`Job ${name} could not be ${task} in Azure (${what}). It may run on: look at it in the studio.`);
   }
 }

@@ -45,22 +45,26 @@ interface Chosen {
   existing?: JobState;
 }
 
+interface Looking {
+  clock: Clock;
+  signal?: AbortSignal;
+  /** Told of a job that is waited for. */
+  ending?: (job: JobState) => void;
+  /** Such a job is given as it is, not waited for. */
+  atOnce?: boolean;
+}
+
 /**
  * The first attempt whose job is active or completed (attach), or that has no job yet (submit). Failed and cancelled ones are left as they
  * are; one that is being cancelled is waited for, three minutes at most (`ending` is told). A job of that name which another run submitted is never taken for ours: `Failure` `JobNameTaken`.
  */
-export async function chooseAttempt(
-  workspace: Workspace,
-  base: string,
-  submission: string,
-  options: { clock: Clock; signal?: AbortSignal; ending?: (job: JobState) => void },
-): Promise<Chosen> {
-  const { clock, signal } = options;
+export async function chooseAttempt(workspace: Workspace, base: string, submission: string, options: Looking): Promise<Chosen> {
+  const { clock, signal, atOnce = false } = options;
   for (let attempt = 1; attempt <= 100; attempt++) {
     const name = attempt === 1 ? base : `${base.slice(0, 249)}-a${attempt}`;
     let existing = await readJob(workspace, name, signal ? { signal } : {});
     const ours = existing?.properties[submissionProperty] === submission;
-    for (let tries = 0; ours && existing && isEnding(existing) && tries < 60; tries++) {
+    for (let tries = 0; !atOnce && ours && existing && isEnding(existing) && tries < 60; tries++) {
       if (tries === 0) options.ending?.(existing);
       await clock.sleep(3_000, signal);
       existing = await readJob(workspace, name, signal ? { signal } : {});
@@ -77,7 +81,8 @@ export async function chooseAttempt(
         },
       );
     }
-    if (existing.phase !== 'failed' && existing.phase !== 'canceled' && !isEnding(existing)) return { name, attempt, existing };
+    if (existing.phase !== 'failed' && existing.phase !== 'canceled' && (atOnce || !isEnding(existing)))
+      return { name, attempt, existing };
   }
   throw new Failure(`Job ${base} has failed a hundred times; no further attempt is started.`, {
     code: 'TooManyAttempts',
