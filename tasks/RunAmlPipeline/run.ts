@@ -256,7 +256,7 @@ async function explain(
     }
     case 'canceled':
       return failed(
-        `Job ${job.name} was cancelled in Azure, not by this pipeline. The workspace's activity log names who did it.`,
+        `Job ${job.name} was cancelled in Azure, not by this step. The workspace's activity log names who did it.`,
       );
     case 'paused':
       return failed(`Job ${job.name} is paused and nobody resumed it. It was left as it is.`);

@@ -40,7 +40,8 @@ export class JobView implements WatchSink {
 
   steps(steps: readonly StepState[]): void {
     const leaves = steps.filter(({ group }) => !group);
-    const known = new Set(steps.map(({ name }) => name.split('/')[0]));
+    // A nested pipeline that has no steps yet is waited for like one that is not there.
+    const known = new Set(steps.filter(({ group, phase }) => !group || phase !== 'active').map(({ name }) => name.split('/')[0]));
     const waiting = this.#nodes.filter((name) => !known.has(name));
     const total = leaves.length + waiting.length;
     const done = leaves.filter(({ phase }) => phase === 'completed' || phase === 'failed' || phase === 'canceled').length;

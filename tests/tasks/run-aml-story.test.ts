@@ -41,7 +41,7 @@ describe('the story of RunAmlPipeline', () => {
     assert.deepEqual(release.platform.tags, []);
     const bad: [string | undefined, string, RegExp, string][] = [
       ['Failed', 'failed', /^Job mine failed \(unknown\)/, 'Failed'],
-      ['Canceled', 'canceled', /was cancelled in Azure, not by this pipeline/, 'Canceled'],
+      ['Canceled', 'canceled', /was cancelled in Azure, not by this step/, 'Canceled'],
       ['Paused', 'paused', /is paused and nobody resumed it/, 'Paused'],
       ['NotResponding', 'stalled', /has been NotResponding for too long\. It may still run/, 'NotResponding'],
       [undefined, 'lost', /is not in workspace ws any more/, 'Running'],

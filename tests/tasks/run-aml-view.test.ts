@@ -87,6 +87,10 @@ describe('RunAmlPipeline: what is read', () => {
     const words = 's0 FAILED | s1 cancelled | s2 paused | s3 no answer | s4 reused | s5 running (0 s)';
     assert.equal(platform.lines.at(-1), `Steps: ${words} | prep waiting | train waiting | after waiting`);
     assert.deepEqual(platform.progressed.at(-1), { percent: (100 * 3) / 9, text: '3 of 9 steps' });
+    // A nested pipeline that has no steps yet is not forgotten.
+    const nested = new JobView(platform, job({ nodes: ['nested', 'prep'] }));
+    nested.steps([prep, step('nested', { group: true, status: 'Preparing' })]);
+    assert.equal(platform.lines.at(-1), 'Steps: prep completed (12 s) | nested waiting');
     // More than ten in counts; who runs is named where these are few.
     const many = (running: number) =>
       Array.from({ length: 8 }, (_, n) => step(`m${n}`, n < running ? {} : { phase: 'completed' }));

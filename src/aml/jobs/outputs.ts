@@ -290,7 +290,8 @@ function unwritable(error: unknown, target: string): unknown {
     code: 'FileUnwritable',
     input: 'downloadPath',
     advice:
-      code === 'ENAMETOOLONG' || code === 'ENOENT'
+      // Windows says of a long path that it is not there, others of a file system that is read-only.
+      code === 'ENAMETOOLONG' || (code === 'ENOENT' && target.length > 240)
         ? 'The path is too long for this file system: give a shorter downloadPath.'
         : code === 'EBUSY' || code === 'EPERM'
           ? 'Another program may hold a file of this name open (on Windows), or it is write-protected: give another downloadPath.'

@@ -66,6 +66,19 @@ describe('outputs on a disk', () => {
     });
     writeFileSync(join(folder, 'taken'), '');
     await assert.rejects(fetchOutput(output(['d/e']), join(folder, 'taken')), refused('FileUnwritable', /downloadPath/));
+    // Node says ENOENT of a file system that is read-only: a short path is not too long.
+    const { container } = containerOf({ 'out/a': 'x' });
+    const readOnly = Object.assign(new Error('ENOENT'), { code: 'ENOENT', syscall: 'mkdir' });
+    container.read = async () => ({
+      stream: new Readable({
+        read() {
+          this.destroy(readOnly);
+        },
+      }),
+      size: 1,
+      etag: '',
+    });
+    await assert.rejects(fetchOutput(located(container), place), refused('FileUnwritable', /agent may write to/));
     const long = `${'n'.repeat(300)}/x`;
     await assert.rejects(fetchOutput(output([long]), join(folder, 'long')), refused('FileUnwritable', /too long/));
     await assert.rejects(fetchOutput(output(['a', 'a/b']), join(folder, 'clash')), refused('PathUnwritable', /"a" and "a\/b"/));
