@@ -159,7 +159,7 @@ function cut(line: string): string {
 /** A job without steps is told of by the heading. Steps that the job never came to are named too. */
 function stepRows({ job, steps, end }: Report): string[] {
   const leaves = steps.filter(({ group, runId }) => !group && runId !== job.name);
-  const known = new Set(steps.map(({ name }) => name.split('/')[0]));
+  const known = new Set(steps.map(({ name }) => name));
   const best = new Set(bestTrials(job, steps));
   const rows = leaves.map(({ name, status, reused, started, ended }) => {
     const time = started !== undefined && ended !== undefined && !reused ? duration(ended - started) : '';

@@ -41,7 +41,9 @@ export class JobView implements WatchSink {
   steps(steps: readonly StepState[]): void {
     const leaves = steps.filter(({ group }) => !group);
     // A nested pipeline that has no steps yet is waited for like one that is not there.
-    const known = new Set(steps.filter(({ group, phase }) => !group || phase !== 'active').map(({ name }) => name.split('/')[0]));
+    const goes = ({ group, phase, name }: StepState) =>
+      !group || phase !== 'active' || steps.some((other) => other.name.startsWith(`${name}/`));
+    const known = new Set(steps.filter(goes).map(({ name }) => name));
     const waiting = this.#nodes.filter((name) => !known.has(name));
     const total = leaves.length + waiting.length;
     const done = leaves.filter(({ phase }) => phase === 'completed' || phase === 'failed' || phase === 'canceled').length;

@@ -91,6 +91,10 @@ describe('RunAmlPipeline: what is read', () => {
     const nested = new JobView(platform, job({ nodes: ['nested', 'prep'] }));
     nested.steps([prep, step('nested', { group: true, status: 'Preparing' })]);
     assert.equal(platform.lines.at(-1), 'Steps: prep completed (12 s) | nested waiting');
+    // A name may hold a slash.
+    const slash = new JobView(platform, job({ nodes: ['data/raw', 'prep'] }));
+    slash.steps([step('data/raw', { phase: 'completed' })]);
+    assert.equal(platform.lines.at(-1), 'Steps: data/raw completed | prep waiting');
     // More than ten in counts; who runs is named where these are few.
     const many = (running: number) =>
       Array.from({ length: 8 }, (_, n) => step(`m${n}`, n < running ? {} : { phase: 'completed' }));

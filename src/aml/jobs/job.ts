@@ -66,9 +66,27 @@ function texts(map: Record<string, string | null> | null | undefined): Record<st
   return Object.fromEntries(Object.entries(map ?? {}).map(([key, value]) => [key, value ?? '']));
 }
 
+/** Steps may be called the same (a display name twice, a loop's iterations): from the second on they are told apart, `train (2)`. */
+export class Names {
+  readonly #taken = new Set<string>();
+  readonly #by = new Map<string, string>();
+
+  /** The name of what `key` stands for, the same each time. */
+  of(called: string, key: string): string {
+    const known = this.#by.get(key);
+    if (known !== undefined) return known;
+    let name = called;
+    for (let n = 2; this.#taken.has(name); n++) name = `${called} (${n})`;
+    this.#taken.add(name);
+    this.#by.set(key, name);
+    return name;
+  }
+}
+
 export function jobState(body: unknown, workspace: Workspace, name: string): JobState {
   const job = (body ?? {}) as JobBody;
   const properties = job.properties ?? {};
+  const names = new Names();
   const studio = properties.services?.['Studio']?.endpoint ?? undefined;
   const outputs: Record<string, { type: string; uri?: string }> = {};
   for (const [key, output] of Object.entries(properties.outputs ?? {})) {
@@ -86,7 +104,7 @@ export function jobState(body: unknown, workspace: Workspace, name: string): Job
     properties: texts(properties.properties),
     tags: texts(properties.tags),
     outputs,
-    nodes: Object.entries(properties.jobs ?? {}).map(([key, node]) => node?.display_name || key),
+    nodes: Object.entries(properties.jobs ?? {}).map(([key, node]) => names.of(node?.display_name || key, key)),
   };
 }
 

@@ -1,6 +1,6 @@
 /** The runs below a job: its steps, nested pipelines and sweep trials included (reference azure-ml-rest §2.3, azure-ml-observed §2). */
 import type { Workspace } from '../workspace.js';
-import { phaseOf, type Phase } from './job.js';
+import { Names, phaseOf, type Phase } from './job.js';
 
 export interface StepState {
   runId: string;
@@ -57,6 +57,7 @@ export class StepReader {
   readonly #workspace: Workspace;
   readonly #job: string;
   readonly #settled = new Map<string, StepState[]>();
+  readonly #names = new Names();
   /** Requests of the last `read`, without further pages. */
   requests = 0;
 
@@ -91,6 +92,7 @@ export class StepReader {
     for (const run of runs) {
       if (!run.runId) continue;
       const step = stepState(run, prefix, runId);
+      step.name = this.#names.of(step.name, run.runId);
       steps.push(step);
       if (!step.group || depth >= 8) continue;
       const below = await this.#below(base, run.runId, `${step.name}/`, depth + 1, signal);

@@ -53,14 +53,14 @@ describe('a job', () => {
     const { nodes, outputs, displayName } = jobState(
       {
         properties: {
-          jobs: { prep: { display_name: 'Prepare' }, train: { display_name: '' }, bare: null },
+          jobs: { prep: { display_name: 'Prepare' }, train: { display_name: '' }, bare: null, more: { display_name: 'Prepare' } },
           outputs: { m: { jobOutputType: 'mlflow_model', uri: 'azureml://x' }, d: null },
         },
       },
       fakeWorkspace(() => ({})),
       'j',
     );
-    assert.deepEqual(nodes, ['Prepare', 'train', 'bare']);
+    assert.deepEqual(nodes, ['Prepare', 'train', 'bare', 'Prepare (2)']);
     assert.deepEqual(outputs, { m: { type: 'mlflow_model', uri: 'azureml://x' }, d: { type: 'uri_folder' } });
     assert.equal(displayName, 'j');
   });

@@ -32,6 +32,17 @@ describe('steps of a job', () => {
     assert.deepEqual(names, ['trial_0', 'bold_tree', 'inner', 'inner/fit']);
   });
 
+  it('tells steps of one name apart, the same way at each look', async () => {
+    const fit = (runId: string, createdUtc: string) => ({ runId, displayName: 'a/fit', status: 'Running', createdUtc });
+    const below: Runs = { job: [fit('y', '2'), fit('x', '1')] };
+    const { reader } = historyOf(below);
+    const read = async () => (await reader.read()).map(({ runId, name }) => `${runId} ${name}`);
+    assert.deepEqual(await read(), ['x a/fit', 'y a/fit (2)']);
+    // One that the list was late with does not take the others' names.
+    below['job'] = [...(below['job'] ?? []), fit('w', '0')];
+    assert.deepEqual(await read(), ['w a/fit (3)', 'x a/fit', 'y a/fit (2)']);
+  });
+
   it('reads times, ends, errors, the best trial, and where the log of a reused step lies', async () => {
     const { reader } = historyOf({
       job: [
