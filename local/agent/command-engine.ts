@@ -16,7 +16,7 @@ export class CommandEngine {
   /** One line of the process. Prints it, or carries out the command in it. True when it held a command that was carried out. */
   line(text: string): boolean {
     if (this.state.dropOutput) return false;
-    const command = parseCommand(text, this.#percents);
+    const command = parseCommand(text, this.state.job.decodesPercents);
     if (!command) {
       if (mentionsCommand(text)) {
         this.state.warn(
@@ -29,12 +29,6 @@ export class CommandEngine {
     return this.#carryOut(command, text);
   }
 
-  /** The agent's DECODE_PERCENTS, a variable of the job: anything but true leaves `%AZP25` as it is (B.6.1 rule 4). */
-  get #percents(): boolean {
-    const said = this.state.job.variables.byEnvironmentName('DECODE_PERCENTS')?.value.trim().toLowerCase();
-    return said === undefined || said === '' || said === 'true' || said === '1';
-  }
-
   #carryOut(command: LoggingCommand, text: string): boolean {
     const name = `${command.area}.${command.event}`;
     const area = handlers[command.area];
@@ -42,14 +36,14 @@ export class CommandEngine {
       this.state.warn(`Can't find command extension for ##vso[${name}]. ${reference}`);
       return false;
     }
-    if (!this.restrictions.commandAllowed(command.area, command.event)) {
-      this.state.warn(`##vso[${name}] is not allowed in this step due to policy restrictions. ${reference}`);
-      return false;
-    }
     try {
       const handler = area[command.event];
       if (!handler)
         throw new Error(`##vso[${name}] is not a recognized command for ${command.area} command extension. ${reference}`);
+      if (!this.restrictions.commandAllowed(command.area, command.event)) {
+        this.state.warn(`##vso[${name}] is not allowed in this step due to policy restrictions. ${reference}`);
+        return false;
+      }
       const host = this.state.job.variables.get('System.HostType')?.value.toLowerCase() ?? 'build';
       const hosts = hostsOf[command.area] ?? [host];
       if (!hosts.includes(host)) throw new Error(`##vso[${name}] is for a ${hosts.join(' or ')}; this is a ${host}.`);

@@ -5,7 +5,7 @@ import type { LoggingCommand } from './command.js';
 import { mergeResults, parseResult } from './result.js';
 import type { Restrictions } from './restrictions.js';
 import type { StepState } from './step-state.js';
-import { setEndpoint, setTaskVariable, setVariable } from './set-commands.js';
+import { prependPath, setEndpoint, setTaskVariable, setVariable } from './set-commands.js';
 import type { TimelineRecord } from './types.js';
 
 /** Carries a command out; throws what the agent would throw (the step fails then). */
@@ -56,8 +56,9 @@ const logIssue: CommandHandler = ({ properties, data }, state) => {
     const { sources } = state.job.folders;
     const inside = relative(sources, resolve(sources, path));
     if (isAbsolute(path) && !inside.startsWith('..')) path = inside.split(sep).join('/');
-    const place = line === undefined ? '' : `(${line},${column ?? 0})`;
-    message = `${path}${place}: ${type} ${code ? `${code}: ` : ': '}${data}`.replace(' : ', ': ');
+    // As compilers do; what was not said leaves its place empty.
+    const part = (key: string): string => properties.get(key) ?? '';
+    message = `${path}(${part('linenumber')},${part('columnnumber')}): ${part('type')} ${part('code')}: ${data}`;
   }
   state.issue({
     type,
@@ -74,7 +75,8 @@ const complete: CommandHandler = ({ properties, data }, state) => {
   if (!result) throw new Error('Command does not have valid result value.');
   state.outcome = mergeResults(state.outcome, result);
   state.result.message = state.job.masker.mask(data);
-  if (properties.get('done')?.toLowerCase() === 'true') state.done?.();
+  state.result.progress = { percent: 100, text: state.result.message };
+  if (['true', '1', '$true'].includes(properties.get('done')?.toLowerCase() ?? '')) state.done?.();
 };
 
 const setProgress: CommandHandler = ({ properties, data }, state) => {
@@ -117,6 +119,7 @@ const logDetail: CommandHandler = (command, state) => {
   } else if (parentId !== undefined && parentId !== record.parentId) {
     throw new Error('The parent of a timeline record cannot be changed.');
   }
+  if (properties.get('type') === 'Job') throw new Error("The type of a timeline record cannot be 'Job'.");
   record.name = properties.get('name') ?? record.name;
   record.type = properties.get('type') ?? record.type;
   const order = whole(properties.get('order'));
@@ -131,13 +134,10 @@ const logDetail: CommandHandler = (command, state) => {
     if (value !== undefined && !Number.isNaN(Date.parse(value))) record[member] = value;
   }
   const said = properties.get('state');
-  if (said !== undefined) {
-    const word = ['Pending', 'InProgress', 'Completed'].find((known) => known.toLowerCase() === said.toLowerCase());
-    if (!word) throw new Error(`'${said}' is not a state of a timeline record.`);
-    record.state = word;
-  }
+  // Letter by letter; any other word is none of them.
+  if (said !== undefined) record.state = ['Pending', 'InProgress', 'Completed'].includes(said) ? said : 'Pending';
   const result = properties.get('result');
-  if (result !== undefined) record.result = result;
+  if (result !== undefined) record.result = parseResult(result) ?? 'Succeeded';
   if (record.state === 'Completed') record.progress ??= 100;
 };
 
@@ -203,15 +203,12 @@ export const handlers: Record<string, Record<string, CommandHandler>> = {
     setprogress: setProgress,
     setvariable: setVariable,
     settaskvariable: setTaskVariable,
-    setsecret: ({ data }, { job }) => job.masker.add(data),
+    setsecret: ({ data }, { job }) => job.hide(data),
     setendpoint: setEndpoint,
     debug: ({ data }, state) => {
       if (state.debugging) for (const line of data.split(/\r\n|\r|\n/)) state.log(`##[debug]${line}`);
     },
-    prependpath: ({ data }, { job }) => {
-      if (data.trim() === '') throw new Error('Path to prepend is required.');
-      job.prependedPaths.push(data.trim());
-    },
+    prependpath: prependPath,
     addattachment: addAttachment,
     uploadsummary: uploadSummary,
     uploadfile: uploadFile,

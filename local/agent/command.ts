@@ -41,11 +41,10 @@ export function parseCommand(line: string, percents = true): LoggingCommand | un
   const properties = new Map<string, string>();
   if (space > 0) {
     for (const pair of info.slice(space + 1).split(';')) {
-      const equals = pair.indexOf('=');
-      // A pair with an empty name or value is dropped; a blank before a name is part of it.
-      if (equals > 0 && equals < pair.length - 1) {
-        properties.set(pair.slice(0, equals).toLowerCase(), unescapeCommand(pair.slice(equals + 1), percents));
-      }
+      // Cut as .NET does without empty parts: `=` at the start of a name or a value is lost, an empty value drops the pair. A blank before a
+      // name is part of it.
+      const [, name, value] = /^=*([^=]+)=+([^=][^]*)$/.exec(pair) ?? [];
+      if (name !== undefined && value !== undefined) properties.set(name.toLowerCase(), unescapeCommand(value, percents));
     }
   }
   return {

@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
+import { unescapeCommand } from './command.js';
 import { agentVariables, collectionVariables, networkVariables, serverVariables } from './job-variables.js';
 import { SecretMasker, parameterIsMasked, parameterIsSecret } from './masker.js';
 import { killByLookupId } from './process.js';
@@ -47,12 +48,18 @@ interface QueuedFile {
   path: string;
 }
 
+/** What is known of a step when it starts. */
+export interface StepStart {
+  name: string;
+  displayName: string;
+  warnings: string[];
+}
+
 const defaultWaits: AgentWaits = { sigint: 7500, sigterm: 2500, pipes: 5000, done: 5000, retryUnit: 1000 };
 
 export class AgentJob {
   readonly masker = new SecretMasker();
   readonly prependedPaths: string[] = [];
-  readonly taskVariables = new Map<string, Record<string, string>>();
   /** Counts the steps: names of their folders. */
   steps = 0;
   readonly #names = new Set<string>();
@@ -71,7 +78,7 @@ export class AgentJob {
     private readonly clock: InjectedClock | undefined,
     private readonly services: AgentServices | undefined,
   ) {
-    for (const variable of variables.all()) if (variable.isSecret) this.masker.add(variable.value);
+    variables.watchSecrets((value) => this.masker.add(value));
     for (const { ticket } of options.secureFiles ?? []) this.masker.add(ticket);
     for (const { parameters } of endpoints) {
       for (const [key, value] of Object.entries(parameters)) {
@@ -90,12 +97,45 @@ export class AgentJob {
     return this.clock?.now() ?? Date.now();
   }
 
+  /** The agent's DECODE_PERCENTS, a variable of the job: anything but true leaves `%AZP25` as it is (B.6.1 rule 4). */
+  get decodesPercents(): boolean {
+    const said = this.variables.byEnvironmentName('DECODE_PERCENTS')?.value.trim().toLowerCase();
+    return said === undefined || said === '' || said === 'true' || said === '1';
+  }
+
+  /** Masks what a command called a secret; also as it would be with its percent signs read back, when commands are not read so. */
+  hide(value: string): void {
+    this.masker.add(value);
+    if (!this.decodesPercents) this.masker.add(unescapeCommand(value));
+  }
+
   /** The name of a step: its own, or as the service names one without: after its task, counted from the second on (`Probe`, `Probe1`). */
   stepName(own: string | undefined, task: string): string {
     let name = own ?? task;
     if (own === undefined) for (let index = 1; this.#names.has(name.toLowerCase()); index += 1) name = `${task}${index}`;
     this.#names.add(name.toLowerCase());
     return name;
+  }
+
+  /**
+   * The start of a step: values of variables are put into each other anew, then the step's own variables are set, which end with it. Gives
+   * the step's name and the agent's warnings.
+   */
+  beginStep(own: string | undefined, task: string, displayName: string): StepStart {
+    this.steps += 1;
+    const name = this.stepName(own, task);
+    const scope: Record<string, string> = {
+      'Task.DisplayName': displayName,
+      'Task.PublishTelemetry': 'True',
+      // A GUID that is the same in every run of the same job: names derived from it survive a retry.
+      'System.TaskInstanceId': `00000000-0000-4000-8000-${String(this.steps).padStart(12, '0')}`,
+      'System.TaskDisplayName': displayName,
+      'System.TaskInstanceName': name,
+    };
+    for (const variable of Object.keys(scope)) this.variables.unset(variable);
+    const warnings = this.variables.expandAll();
+    for (const [variable, value] of Object.entries(scope)) this.variables.set(variable, { value });
+    return { name, displayName, warnings };
   }
 
   atEnd(file: QueuedFile): void {
@@ -220,13 +260,13 @@ export async function createJob(options: JobOptions): Promise<AgentJob> {
     caFile = join(folders.diagnostics, 'ca.pem');
     writeFileSync(caFile, [...new Set(pems)].join('\n'));
   }
-  const variables = new JobVariables({
-    ...agentVariables(folders),
-    ...serverVariables(),
-    ...collectionVariables(collection.uri, collection.oidcRequestUri, collection.accessToken),
-    ...networkVariables(options, caFile),
-  });
-  for (const [name, variable] of Object.entries(options.variables ?? {})) variables.set(name, variable);
+  const variables = new JobVariables(
+    agentVariables(folders),
+    serverVariables(),
+    collectionVariables(collection.uri, collection.oidcRequestUri, collection.accessToken),
+    networkVariables(options, caFile),
+    options.variables ?? {},
+  );
   const endpoints: AgentEndpoint[] = [
     {
       id: 'SystemVssConnection',
@@ -236,7 +276,10 @@ export async function createJob(options: JobOptions): Promise<AgentJob> {
       parameters: { AccessToken: collection.accessToken },
       data: {},
     },
-    ...(options.endpoints ?? []).map((endpoint) => structuredClone(endpoint)),
+    ...(options.endpoints ?? []).map((endpoint) => ({
+      ...structuredClone(endpoint),
+      data: Object.fromEntries(Object.entries(endpoint.data).map(([key, value]) => [key, variables.expand(value)])),
+    })),
   ];
   return new AgentJob(options, folders, variables, endpoints, { ...defaultWaits, ...options.waits }, caFile, clock, services);
 }

@@ -4,6 +4,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { constants } from 'node:os';
 import { LineSplitter } from './lines.js';
 import type { AgentWaits, KilledBy } from './types.js';
+import { raised, within } from './waits.js';
 
 interface ProcessRequest {
   file: string;
@@ -29,22 +30,6 @@ export interface ProcessEnd {
   timedOut: boolean;
   /** Why it could not be started. */
   failure?: string;
-}
-
-const sleep = (ms: number): { over: Promise<void>; stop: () => void } => {
-  let timer: NodeJS.Timeout | undefined;
-  const over = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  return { over, stop: () => clearTimeout(timer) };
-};
-
-/** Waits for `event`, at most `ms`; true when it came. */
-async function within(event: Promise<unknown>, ms: number): Promise<boolean> {
-  const limit = sleep(ms);
-  const came = await Promise.race([event.then(() => true), limit.over.then(() => false)]);
-  limit.stop();
-  return came;
 }
 
 /** Runs a process to its end, or to the end that cancel and time limit give it. Never rejects. */
@@ -84,10 +69,12 @@ export async function runProcess(request: ProcessRequest): Promise<ProcessEnd> {
   const closed = new Promise<void>((resolve) => child.once('close', () => resolve()));
   const over = request.done ? Promise.race([exited, request.done]) : exited;
 
-  const stop = await Promise.race([over.then(() => undefined), stopRequest(request, over)]);
-  if (stop) {
-    end.canceled = stop === 'cancel';
-    end.timedOut = stop === 'timeout';
+  const stop = raised([request.cancel, request.limit]);
+  const first = await Promise.race([over.then(() => undefined), stop.signal]);
+  stop.release();
+  if (first) {
+    end.canceled = first === request.cancel;
+    end.timedOut = !end.canceled;
     const last = await stopProcess(child, exited, waits);
     end.killedBy = end.timedOut ? 'timeout' : last;
   }
@@ -98,21 +85,6 @@ export async function runProcess(request: ProcessRequest): Promise<ProcessEnd> {
   for (const splitter of splitters) splitter.end();
   child.unref();
   return end;
-}
-
-/** Which of cancel and time limit comes first, while the step is not over; undefined when it is over before. */
-async function stopRequest({ cancel, limit }: ProcessRequest, over: Promise<unknown>): Promise<'cancel' | 'timeout' | undefined> {
-  const clean = new AbortController();
-  const raised = <Why>(signal: AbortSignal | undefined, why: Why): Promise<Why> =>
-    new Promise((resolve) => {
-      if (signal?.aborted) resolve(why);
-      else signal?.addEventListener('abort', () => resolve(why), { once: true, signal: clean.signal });
-    });
-  try {
-    return await Promise.race([over.then(() => undefined), raised(cancel, 'cancel' as const), raised(limit, 'timeout' as const)]);
-  } finally {
-    clean.abort();
-  }
 }
 
 /**

@@ -1,10 +1,9 @@
 /** A step from its first line to its result: attempts, command engine, cancel, the harness's own findings (task-contract B.4 to B.9). */
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { CommandEngine } from './command-engine.js';
 import { allowedEnvironment, pathWith } from './environment.js';
 import { endpointEnvironment } from './inputs.js';
-import type { AgentJob } from './job.js';
+import type { AgentJob, StepStart } from './job.js';
 import { runProcess, type ProcessEnd } from './process.js';
 import { RawOutput } from './raw-output.js';
 import { combineRestrictions } from './restrictions.js';
@@ -12,18 +11,17 @@ import { mergeResults } from './result.js';
 import { StepState } from './step-state.js';
 import type { TaskDefinition } from './task-definition.js';
 import type { AgentEndpoint, AgentWaits, ScriptStep, TaskRunResult, TaskStep } from './types.js';
+import { raised, within } from './waits.js';
 
 interface StepProcess {
   file: string;
   args: string[];
   cwd: string;
-  /** On top of the job's environment: inputs, task variables. */
+  /** On top of the job's environment: inputs. */
   env: Record<string, string>;
   endpoints: AgentEndpoint[];
   definition?: TaskDefinition;
-  displayName: string;
-  /** Names a step that has no name of its own. */
-  taskName: string;
+  start: StepStart;
   /** Lines below the step's title. */
   header: string[];
   /** Why the agent does not run it. */
@@ -53,17 +51,6 @@ function environment(job: AgentJob, step: TaskStep | ScriptStep, process: StepPr
   };
 }
 
-function setStepVariables(job: AgentJob, name: string, displayName: string): void {
-  job.variables.set('Task.DisplayName', { value: displayName });
-  job.variables.set('System.TaskDisplayName', { value: displayName });
-  job.variables.set('System.TaskInstanceName', { value: name });
-  job.variables.set('Task.PublishTelemetry', { value: 'True' });
-  job.variables.set('System.TaskInstanceId', { value: stepId(job.steps) });
-}
-
-/** A GUID for a step that is the same in every run of the same job: names derived from it survive a retry. */
-const stepId = (index: number): string => `00000000-0000-4000-8000-${String(index).padStart(12, '0')}`;
-
 /** Retries that the agent grants (B.9). */
 const mostRetries = 10;
 
@@ -73,20 +60,20 @@ export async function runStep(job: AgentJob, step: TaskStep | ScriptStep, proces
   const write = step.onLine ?? job.options.onLine ?? (() => undefined);
   const print = (line: string): void => write(job.masker.mask(line));
   const keepFolder = step.keepFolder ?? join(job.folders.work, '_kept', String(job.steps));
-  const name = job.stepName(step.step, process.taskName);
+  const { name, displayName, warnings } = process.start;
   const state = new StepState(job, process.definition, name, keepFolder, print);
   const engine = new CommandEngine(state, combineRestrictions(process.definition, step.target), print);
   const raw = new RawOutput(join(job.folders.diagnostics, `step-${job.steps}.raw`));
   const { result } = state;
   try {
-    setStepVariables(job, name, process.displayName);
-    print(`##[section]Starting: ${process.displayName}`);
+    for (const warning of warnings) state.warn(warning);
+    print(`##[section]Starting: ${displayName}`);
     for (const line of process.header) print(line);
     if (process.skip !== undefined) {
       result.result = 'Skipped';
       result.message = process.skip;
       print(process.skip);
-      print(`##[section]Finishing: ${process.displayName}`);
+      print(`##[section]Finishing: ${displayName}`);
       return result;
     }
     const asked = Math.max(step.retryCountOnTaskFailure ?? 0, 0);
@@ -105,6 +92,8 @@ export async function runStep(job: AgentJob, step: TaskStep | ScriptStep, proces
         conclude(state, end);
         break;
       }
+      // What the task said counts on when it was its process that failed (agent: RetryHelper): a result of Failed then stays.
+      if (end.exception === undefined) state.outcome = undefined;
       // (n + 1)² for the n-th retry, counted from zero: one second, four, nine.
       const wait = attempt ** 2 * job.waits.retryUnit;
       state.warn(
@@ -112,8 +101,7 @@ export async function runStep(job: AgentJob, step: TaskStep | ScriptStep, proces
           ? `RetryHelper encountered task failure, will retry (attempt #: ${attempt} out of ${attempts - 1}) after ${wait} ms`
           : `RetryHelper encountered exception, will retry (attempt #: ${attempt} ${end.exception}) afer ${wait} ms`,
       );
-      await pause(wait, stops);
-      if (stops.some(({ aborted }) => aborted)) {
+      if (await stopped(wait, stops)) {
         conclude(state, { ...end, canceled: step.signal?.aborted ?? false, timedOut: limit?.aborted ?? false });
         break;
       }
@@ -123,7 +111,7 @@ export async function runStep(job: AgentJob, step: TaskStep | ScriptStep, proces
     for (const finding of process.findings?.() ?? []) state.problem(finding);
     if (result.problems.length && result.result !== 'Canceled') result.result = 'Failed';
     if (result.result === 'Failed' && step.continueOnError && result.problems.length === 0) result.result = 'SucceededWithIssues';
-    print(`##[section]Finishing: ${process.displayName}`);
+    print(`##[section]Finishing: ${displayName}`);
   } finally {
     raw.remove();
   }
@@ -131,14 +119,14 @@ export async function runStep(job: AgentJob, step: TaskStep | ScriptStep, proces
   return result;
 }
 
-/** Waits, until one of the signals ends it. */
-async function pause(ms: number, stops: AbortSignal[]): Promise<void> {
-  const stop = new AbortController();
-  const end = (): void => stop.abort();
-  for (const signal of stops) signal.addEventListener('abort', end, { once: true });
-  if (stops.some(({ aborted }) => aborted)) end();
-  await sleep(ms, undefined, { signal: stop.signal }).catch(() => undefined);
-  for (const signal of stops) signal.removeEventListener('abort', end);
+/** Waits; true when one of the signals ended it. */
+async function stopped(ms: number, stops: AbortSignal[]): Promise<boolean> {
+  const first = raised(stops);
+  try {
+    return await within(first.signal, ms);
+  } finally {
+    first.release();
+  }
 }
 
 /** The job's variables may change how long the agent waits between its signals (B.8). */
@@ -169,7 +157,6 @@ async function runAttempt(
   limit: AbortSignal | undefined,
 ): Promise<AttemptEnd> {
   const { result } = state;
-  state.outcome = undefined;
   state.dropOutput = false;
   let over: NodeJS.Timeout | undefined;
   const done = new Promise<void>((resolve) => {
@@ -213,6 +200,7 @@ async function runAttempt(
 /** The result of the last attempt, together with what commands did to it (agent: StepsRunner.cs). */
 function conclude(state: StepState, end: AttemptEnd): void {
   const { result } = state;
+  state.closeTimeline();
   if (end.canceled) {
     state.error('The operation was canceled.');
     result.result = 'Canceled';

@@ -9,7 +9,6 @@ import { runStep } from './run-step.js';
 import { handlerTarget, type TaskDefinition, type TaskHandler } from './task-definition.js';
 import { fingerprintFolder, unpackTask, type UnpackedTask } from './task-folder.js';
 import type { JobOptions, ScriptStep, TaskRunResult, TaskStep } from './types.js';
-import { toEnvironmentName } from './variables.js';
 
 export { createJob, AgentJob } from './job.js';
 
@@ -89,10 +88,10 @@ function instanceName({ definition }: UnpackedTask, given: Record<string, string
  * `InputUnknown`, `NodeMissing`) when there is nothing to run, as the server would have refused the pipeline.
  */
 export async function runTaskIn(job: AgentJob, step: TaskStep): Promise<TaskRunResult> {
-  job.steps += 1;
   const task = unpackTask(step.from, step.name, job.folders.tasks);
   const { definition, folder } = task;
   const given = step.inputs ?? {};
+  const start = job.beginStep(step.step, definition.name, step.displayName ?? instanceName(task, given));
   const inputs = prepareInputs(definition, given, {
     variables: job.variables,
     endpoints: job.endpoints,
@@ -110,24 +109,17 @@ export async function runTaskIn(job: AgentJob, step: TaskStep): Promise<TaskRunR
   const node = step.node ?? 20;
   const { target, cwd } = chooseHandler(task);
   const binary = await nodeBinary(node, step.onLine ?? job.options.onLine);
-  const taskVariables = job.taskVariables.get(definition.id) ?? {};
   const usual = job.variables.get('System.DefaultWorkingDirectory')?.value ?? job.folders.sources;
   const folderOf = cwd === undefined ? usual : isAbsolute(cwd) ? cwd : resolve(folder, cwd);
   return await runStep(job, step, {
     file: binary,
     args: [target],
     cwd: existsSync(folderOf) ? folderOf : job.folders.work,
-    env: {
-      ...inputs.environment,
-      ...Object.fromEntries(
-        Object.entries(taskVariables).map(([name, value]) => [`VSTS_TASKVARIABLE_${toEnvironmentName(name)}`, value]),
-      ),
-    },
+    env: inputs.environment,
     endpoints: inputs.endpoints,
     ...forkRefusal(job, inputs),
     definition,
-    taskName: definition.name,
-    displayName: step.displayName ?? instanceName(task, given),
+    start,
     header: header(task),
     findings: () => {
       const touched = fingerprintFolder(folder) !== task.fingerprint;
@@ -138,15 +130,13 @@ export async function runTaskIn(job: AgentJob, step: TaskStep): Promise<TaskRunR
 
 /** Runs a script step (`script`, `bash`, `pwsh`, `python`) with the same rules: it may use logging commands, outputs, attachments. */
 export async function runScriptIn(job: AgentJob, step: ScriptStep): Promise<TaskRunResult> {
-  job.steps += 1;
   return await runStep(job, step, {
     file: step.file,
     args: step.args ?? [],
     cwd: step.cwd ?? job.folders.sources,
     env: {},
     endpoints: [],
-    displayName: step.displayName ?? 'CmdLine',
-    taskName: 'CmdLine',
+    start: job.beginStep(step.step, 'CmdLine', step.displayName ?? 'CmdLine'),
     header: [],
   });
 }

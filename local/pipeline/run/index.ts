@@ -168,7 +168,7 @@ async function setNumber({ project, run, document, variables }: RunContext): Pro
     const other = await project.openRun(id);
     if (other?.run.definitionId === run.run.definitionId) taken.add(other.run.buildNumber);
   }
-  run.run.buildNumber = runNumber(document.name, values(variables), new Date(run.run.startTime), run.id, taken);
+  run.run.buildNumber = runNumber(document.name, values(nested(variables)), new Date(run.run.startTime), run.id, taken);
   const name = Object.keys(variables).find((key) => key.toLowerCase() === 'build.buildnumber') ?? 'Build.BuildNumber';
   variables[name] = { value: run.run.buildNumber };
 }
@@ -302,5 +302,5 @@ async function rootVariables(context: RunContext, definitionName: string): Promi
       }
     }
   });
-  return nested(all);
+  return all;
 }

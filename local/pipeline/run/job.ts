@@ -10,7 +10,7 @@ import { jobFacts, jobStateOf, recordResults, stageDependencies, type StageConte
 import { combine, runGraph } from './graph.js';
 import { jobKey, jobTitle, stageKey, stepLists } from './names.js';
 import type { OutputFact, TreeNode } from './types.js';
-import { layer, merge, settle, values, type Variables } from './variables.js';
+import { layer, merge, nested, settle, values, type Variables } from './variables.js';
 import { whySkipped } from './why.js';
 
 /** Runs the jobs of a stage by their graph; jobs that ended well in an earlier attempt are kept. */
@@ -111,7 +111,7 @@ interface Leg {
 /** Minutes of a property that may be a macro; the service's default when it is not there. */
 function minutes(text: string | undefined, variables: Variables, otherwise: number): number {
   if (text === undefined || text.trim() === '') return otherwise;
-  const known = values(variables);
+  const known = values(nested(variables));
   const value = Number(
     text.replace(
       /\$\(([^()]+)\)/g,

@@ -150,6 +150,8 @@ function issuesOf(issues: StepIssue[]): Partial<TimelineRecord> {
 /** Whether the step runs, or why its condition cannot be evaluated. */
 function condition({ step, job, jobStatus }: StepRun): boolean | string {
   try {
+    // Its warnings are the step's own to tell.
+    job.variables.expandAll();
     const variables = Object.fromEntries(job.variables.all().map(({ name, value }) => [name, value]));
     return evaluateCondition(step.condition, 'stepCondition', { variables, jobStatus, canceled: jobStatus === 'Canceled' });
   } catch (error) {

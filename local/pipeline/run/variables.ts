@@ -1,5 +1,6 @@
 /** Variables of a job: root, stage and job layers, groups, secrets, runtime expressions, and what the server adds (sheet task-contract B.5). */
 import type { JobVariable } from '../../agent/types.js';
+import { expandVariables } from '../../agent/variables.js';
 import type { Project } from '../devops/project.js';
 import type { RunState } from '../devops/run-state.js';
 import type { ExpandedVariable } from '../expand/types.js';
@@ -49,7 +50,7 @@ export function values(variables: Variables): Record<string, string> {
 }
 
 /**
- * Evaluates `$[ ]` of stage and job variables when the job starts, then puts `$(x)` of other variables in.
+ * Evaluates `$[ ]` of stage and job variables when the job starts. `$(x)` of other variables is the agent's to put in.
  * @param secretOutputs values of secret output variables: what is made from one is a secret
  * @throws ExpressionError; the job is then abandoned
  */
@@ -60,27 +61,16 @@ export function settle(variables: Variables, context: RuntimeContext, secretOutp
     const isSecret = variable.isSecret === true || (value !== '' && secretOutputs.has(value));
     settled[name] = { ...variable, value, ...(isSecret ? { isSecret } : {}) };
   }
-  return nested(settled);
+  return settled;
 }
 
-/** `$(other)` inside values, to a bounded depth; what is unknown stays as it is. */
+/**
+ * `$(other)` inside values, as agents put it in; for what is read before an agent is there. The agent itself gets values as they are
+ * written: what a stage, a job, a leg of a matrix or a step sets counts in all values that name it.
+ */
 export function nested(variables: Variables): Variables {
-  const byName = new Map(Object.entries(variables).map(([name, variable]) => [name.toLowerCase(), variable]));
-  const resolve = (variable: JobVariable, seen: ReadonlySet<string>): JobVariable => {
-    let isSecret = variable.isSecret === true;
-    const value = variable.value.replace(/\$\(([^()]+)\)/g, (whole, name: string) => {
-      const key = name.toLowerCase();
-      const other = byName.get(key);
-      if (!other || seen.has(key) || seen.size > 50) return whole;
-      const found = resolve(other, new Set([...seen, key]));
-      isSecret ||= found.isSecret === true;
-      return found.value;
-    });
-    return { ...variable, value, ...(isSecret ? { isSecret } : {}) };
-  };
-  return Object.fromEntries(
-    Object.entries(variables).map(([name, variable]) => [name, resolve(variable, new Set([name.toLowerCase()]))]),
-  );
+  const written = new Map(Object.entries(variables).map(([name, variable]) => [name.toLowerCase(), { ...variable, name }]));
+  return Object.fromEntries([...expandVariables(written).expanded.values()].map(({ name, ...variable }) => [name, variable]));
 }
 
 /** What is known of a run before any job: for compile time, root variables, conditions. */

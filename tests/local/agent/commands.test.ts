@@ -110,6 +110,7 @@ describe('logging commands', () => {
     fails('##vso[task.complete]', /valid result value/);
     const steps = ['value=30]a', 'value=20]b', 'value=x]d', 'value=-40]f', ']e'];
     assert.deepEqual(fine(steps.map((rest) => `##vso[task.setprogress ${rest}`)).progress, { percent: 30, text: 'e' });
+    assert.deepEqual(fine('##vso[task.complete result=Succeeded]over').progress, { percent: 100, text: 'over' });
     for (const value of [100, 101])
       assert.deepEqual(fine(`##vso[task.setprogress value=${value}]all`).progress, { percent: 100, text: 'all' });
   });
@@ -134,12 +135,29 @@ describe('logging commands', () => {
     assert.equal(variable('known')?.isSecret, true);
     assert.equal(job.masker.mask('new-secret-2'), '***');
     assert.deepEqual(job.variables.toEnvironment()['SECRET_KNOWN'], 'new-secret-2');
-    assert.match(set('fixed', '2').issues[0]?.message ?? '', /Overwriting readonly variable 'fixed'/);
-    assert.deepEqual(variable('fixed')?.value, '2');
+    // Nor is what is read-only ever writable again; the names of the service are so without being told, and outputs are looked at too.
+    for (const value of ['2', '3']) {
+      assert.match(set('fixed', value).issues[0]?.message ?? '', /Overwriting readonly variable 'fixed'/);
+      assert.deepEqual(variable('fixed'), { value, isSecret: false, isReadOnly: true });
+    }
+    for (const name of ['Agent.JobStatus', 'build.buildNumber', 'fixed;isOutput=true'])
+      assert.match(set(name, 'x').issues[0]?.message ?? '', /^Overwriting readonly variable/, name);
+    // An output has a name of its own: secret and read-only as it was called itself; one that task.json lists is not read-only.
+    assert.deepEqual(set('known;isOutput=true', 'not a secret').outputVariables['known'], {
+      value: 'not a secret',
+      isSecret: false,
+    });
+    assert.deepEqual(variable('step.listed'), { value: 'x', isSecret: false, isReadOnly: false });
+    set('hidden;isOutput=true;isSecret=true', 'hidden-value-3');
+    assert.deepEqual(job.variables.toEnvironment()['SECRET_STEP_HIDDEN'], 'hidden-value-3');
     job.variables.set('agent.readOnlyVariables', { value: 'true' });
     fails('##vso[task.setvariable variable=token]3', /Overwriting readonly variable 'token' is not permitted/);
     fails('##vso[task.setvariable]x', /'variable' is missing/);
     fails('##vso[task.setvariable variable=s;isSecret=true]one%0Atwo', /multiple lines/);
+    fails('##vso[task.settaskvariable variable=s;isSecret=true]one%0Atwo', /multiple lines/);
+    // Only a command that says so: a variable that is secret already takes lines.
+    fine('##vso[task.setvariable variable=known]line-three%0Aline-four');
+    assert.equal(job.masker.mask('line-four'), '***');
     job.variables.set('SYSTEM_UNSAFEALLOWMULTILINESECRET', { value: 'true' });
     fine('##vso[task.setvariable variable=s;isSecret=true]line-one%0Aline-two');
     assert.equal(job.masker.mask('line-two'), '***');
@@ -157,12 +175,16 @@ describe('logging commands', () => {
     job.variables.set('System.Debug', { value: 'TRUE' });
     fine(['##vso[task.debug]one%0Atwo', '##vso[task.setprogress value=1]x']);
     assert.deepEqual(log, ['##[debug]one', '##[debug]two', '##[debug]Processed: ##vso[task.setprogress value=1]x']);
-    fine(['##vso[task.prependpath]/one', '##vso[task.prependpath]/two']);
-    assert.deepEqual(job.prependedPaths, ['/one', '/two']);
+    fine(['/one', '/two', ' /three ', '/one'].map((path) => `##vso[task.prependpath]${path}`));
+    assert.deepEqual(job.prependedPaths, ['/two', ' /three ', '/one']);
     fails('##vso[task.prependpath]', /Path/);
-    fine('##vso[task.settaskvariable variable=t;isSecret=true]task-value-1');
-    assert.deepEqual(job.taskVariables.get('task-1'), { t: 'task-value-1' });
+    const set = (more: string): string => `##vso[task.settaskvariable variable=t;${more}]task-value-1`;
+    fine(set('isSecret=true'));
     assert.equal(job.masker.mask('task-value-1'), '***');
+    assert.deepEqual(issues([set('isReadOnly=true'), set('')]), [
+      "warning: Overwriting readonly task variable 't'. This behavior will be disabled in the future.",
+    ]);
+    fails('##vso[task.settaskvariable]x', /'variable' is missing/);
   });
 
   it('files: attachments, summaries and uploads are looked for at once and read at the end', async () => {
@@ -240,7 +262,7 @@ describe('logging commands', () => {
     const { timeline } = fine([
       `##vso[task.logdetail id=${record};name=outer;type=build;order=1;state=InProgress;progress=10]`,
       `##vso[task.logdetail id=${child};parentid=${record};name=inner;type=build;starttime=2026-01-01T00:00:00Z]`,
-      `##vso[task.logdetail id=${record};state=completed;result=Succeeded;progress=250]done`,
+      `##vso[task.logdetail id=${record};state=Completed;result=Succeeded;progress=250]done`,
     ]);
     assert.deepEqual(timeline, [
       { id: record, type: 'build', name: 'outer', state: 'Completed', order: 1, progress: 100, result: 'Succeeded' },
@@ -250,7 +272,14 @@ describe('logging commands', () => {
     fails(`##vso[task.logdetail id=${record};type=x]`, /'name' is missing/);
     fails('##vso[task.logdetail id=7;name=x;type=x]', /id/);
     fails(`##vso[task.logdetail id=${record};parentid=${child};name=x;type=x]`, /hasn't been created/);
-    fails(`##vso[task.logdetail id=${record};name=x;type=x;state=Done]`, /Done/);
+    fails(`##vso[task.logdetail id=${record};name=x;type=Job]`, /'Job'/);
+    // Words that are none: no state yet, and a success. What is open when the step ends, ends with it.
+    const odd = fine(`##vso[task.logdetail id=${record};name=x;type=x;state=completed;result=Good]`);
+    assert.deepEqual([odd.timeline[0]?.state, odd.timeline[0]?.result], ['Pending', 'Succeeded']);
+    fine(`##vso[task.logdetail id=${record};name=x;type=x;progress=40]`);
+    state.closeTimeline();
+    const [{ state: ended, result, progress } = { state: '', result: '', progress: 0 }] = state.result.timeline;
+    assert.deepEqual([ended, result, progress], ['Completed', 'Succeeded', 40]);
   });
 
   it('task.setendpoint: for later steps, the key masked, the job itself protected', async () => {
@@ -264,8 +293,11 @@ describe('logging commands', () => {
     assert.deepEqual([arm?.url, arm?.parameters, arm?.data], ['https://b.example/', { Key: 'new-key-2' }, { d: 'data' }]);
     assert.equal(job.masker.mask('new-key-2'), '***');
     fails('##vso[task.setendpoint id=SystemVssConnection;field=url]https://evil/', /SystemVssConnection/);
-    fails('##vso[task.setendpoint id=arm-1;field=name]x', /'field'/);
-    fails('##vso[task.setendpoint id=arm-1;field=authParameter]x', /'key'/);
+    fails('##vso[task.setendpoint id=arm-1;field=name;key=x]x', /'field'/);
+    fails('##vso[task.setendpoint id=arm-1]x', /'field'/);
+    fails('##vso[task.setendpoint id=arm-1;field=url]', /valid value/);
+    fails('##vso[task.setendpoint id=arm-1;field=authParameter]key-without-name', /'key'/);
+    assert.equal(job.masker.mask('key-without-name'), '***', 'masked before anything can go wrong');
     fails('##vso[task.setendpoint id=arm-1;field=url]no address', /URL/i);
     fails('##vso[task.setendpoint id=other;field=url]https://x/', /other/);
   });
@@ -294,6 +326,12 @@ describe('logging commands', () => {
       job.variables.set('decode_percents', { value: no });
       assert.equal(value(line), '100%AZP25 %AZP253B;\r\n]%25', no);
     }
+    // Read back or not, a secret is one in both spellings.
+    fine('##vso[task.setsecret]half%AZP25percent');
+    assert.deepEqual(
+      ['half%AZP25percent', 'half%percent'].map((text) => job.masker.mask(text)),
+      ['***', '***'],
+    );
     assert.deepEqual(said('##vso[task.logissue type=error;code=%AZP25]m').issues, [
       { type: 'error', message: 'm', code: '%AZP25' },
     ]);
@@ -319,7 +357,8 @@ describe('logging commands', () => {
     const [issue] = said(
       '##vso[task.logissue type=error;sourcepath=a/issue-secret-1.py;code=issue-secret-1]is issue-secret-1',
     ).issues;
-    assert.deepEqual(issue, { type: 'error', message: 'a/***.py: error ***: is ***', sourcepath: 'a/***.py', code: '***' });
+    const message = 'a/***.py(,): error ***: is ***';
+    assert.deepEqual(issue, { type: 'error', message, sourcepath: 'a/***.py', code: '***' });
   });
 
   it('restrictions: of the task, of the step, both; secrets are masked all the same', async () => {
@@ -330,6 +369,8 @@ describe('logging commands', () => {
       assert.match(result.issues[0]?.message ?? '', new RegExp(`##vso\\[task\\.${name}\\] is not allowed in this step`));
       assert.deepEqual([result.failed, result.commands], [false, {}]);
     }
+    // What no agent knows fails a restricted step too.
+    assert.equal(said('##vso[task.nosuch]x', restricted).failed, true);
     for (const name of ['artifact.upload', 'build.addbuildtag', 'results.publish'])
       assert.match(said(`##vso[${name}]x`, restricted).issues[0]?.message ?? '', /not allowed/);
     for (const name of ['task.setprogress', 'task.setsecret', 'task.debug', 'task.prependpath', 'telemetry.publish'])
@@ -341,6 +382,9 @@ describe('logging commands', () => {
     assert.deepEqual([one('JobName'), one('ok1'), one('ok'), one('path')], [true, true, false, false]);
     assert.deepEqual([one('jobName', { settableVariables: ['ok1'] }), one('ok1', { settableVariables: [] })], [false, false]);
     assert.match(state.result.issues[0]?.message ?? '', /Setting variable 'ok1' has been disabled/);
+    // PATH is a variable too.
+    assert.match(said('##vso[task.prependpath]/evil', {}, listed).issues[0]?.message ?? '', /'PATH' has been disabled/);
+    assert.deepEqual(job.prependedPaths, ['x-value']);
     assert.equal(job.masker.mask('value-of-path'), '***');
   });
 });

@@ -57,11 +57,11 @@ describe('agent harness', function () {
       listed: { value: 'listed value', isSecret: false },
     });
     assert.deepEqual(result.variables, { plain: { value: 'plain value', isSecret: false } });
-    assert.deepEqual(result.progress, { percent: 40, text: 'back' });
+    assert.deepEqual(result.progress, { percent: 100, text: 'done so' });
     assert.deepEqual(result.buildTags, ['tag one']);
     assert.deepEqual(result.issues[0], {
       type: 'warning',
-      message: 'src/a.py(3,0): warning E1: w;]%',
+      message: 'src/a.py(3,): warning E1: w;]%',
       sourcepath: 'src/a.py',
       linenumber: 3,
       code: 'E1',
@@ -281,7 +281,7 @@ describe('agent harness', function () {
     assert.deepEqual([deaf.result, deaf.killedBy, deaf.exitCode], ['Canceled', 'SIGKILL', 137]);
     // The job's variables say how long the agent waits.
     const variables = { PROCESS_SIGINT_TIMEOUT: { value: '100' }, process_sigterm_timeout: { value: '50' } };
-    const hasty = await run('deaf', { timeoutMs: 300, variables, waits: { ...quick, sigint: 3_600_000, sigterm: 3_600_000 } });
+    const hasty = await run('deaf', { timeoutMs: 3_000, variables, waits: { ...quick, sigint: 3_600_000, sigterm: 3_600_000 } });
     assert.deepEqual([hasty.result, hasty.killedBy, hasty.exitCode], ['Failed', 'timeout', 137]);
     const late = await run('deaf', { timeoutMs: 300 });
     assert.deepEqual([late.result, late.killedBy], ['Failed', 'timeout']);
@@ -320,6 +320,11 @@ describe('agent harness', function () {
     // `done=true` of an attempt that has ended says nothing of the next.
     const said = await run('retryAfterDone', { retryCountOnTaskFailure: 1, waits: { ...quick, done: 300 } });
     assert.deepEqual([said.result, said.attempts, said.outputVariables['listed']?.value], ['Succeeded', 2, 'said late']);
+    // A result of Failed stays when the process failed beside it: what the next attempt says comes on top (agent: RetryHelper).
+    const stuck = await run('retryAfterExit', { retryCountOnTaskFailure: 1 });
+    assert.deepEqual([stuck.result, stuck.attempts, stuck.exitCode], ['Failed', 2, 0]);
+    const freed = await run('retryAfterExit', { retryCountOnTaskFailure: 2 });
+    assert.deepEqual([freed.result, freed.attempts], ['Succeeded', 3]);
     // One second before the first retry, four before the second; ten retries at most.
     log = [];
     const thrice = await run('exit3', { retryCountOnTaskFailure: 2 });
@@ -385,6 +390,41 @@ describe('agent harness', function () {
     assert.ok(log.includes(JSON.stringify([['/two', '/one', '/own'].join(delimiter), 'now', null, 'script'])), log.join('\n'));
     const names = JSON.parse(job.variables.toEnvironment()['VSTS_PUBLIC_VARIABLES'] ?? '') as string[];
     assert.ok(names.includes('pl ain') && names.includes('Build.BuildId') && !names.includes('System.AccessToken'));
+    await job.finish();
+  });
+
+  it('puts variables into each other when a step starts, and into connections when the job does', async () => {
+    const job = await createJob({
+      workFolder,
+      waits: quick,
+      endpoints: [{ ...arm, data: { ...arm.data, subscriptionName: 'sub of $(stage)' } }],
+      onLine: (line) => log.push(line),
+      variables: {
+        stage: { value: 'dev' },
+        'model name': { value: 'm-$(stage)-$(Build.SourceBranchName)' },
+        loop: { value: '$(loop)' },
+        address: { value: 'https://$(key)@host' },
+        key: { value: 'key-of-the-store', isSecret: true },
+      },
+    });
+    const say = (text: string): Promise<TaskRunResult> =>
+      runTaskIn(job, { from: fixture, step: 'first', inputs: { scenario: 'said', text, connection: 'arm-dev' } });
+    const first = await say(
+      'step $(System.TaskInstanceName): $(model name) $(loop) $(none)\n##vso[task.setvariable variable=pl]$(stage)',
+    );
+    const warning = "Unable to expand variable 'loop'. A cyclical reference was detected.";
+    assert.deepEqual(first.issues, [{ type: 'warning', message: warning }]);
+    assert.ok(log.includes('step first: m-dev-main $(loop) $(none)'), log.join('\n'));
+    // As it was set; the next step sees it with the other's value. The address became a secret by what it holds.
+    job.variables.set('stage', { value: 'prod' });
+    assert.equal(job.variables.get('pl')?.value, 'dev', 'an input: put in before the task said it');
+    job.variables.set('pl', { value: 'is $(stage)' });
+    const env = 'const e = process.env; console.log(JSON.stringify([e.PL, e.MODEL_NAME, e.ADDRESS, e.SECRET_ADDRESS.length]))';
+    const script = await runScriptIn(job, { file: process.execPath, args: ['-e', env] });
+    assert.ok(log.includes('["is prod","m-prod-main",null,29]'), log.join('\n'));
+    assert.deepEqual(script.problems, []);
+    assert.equal(job.masker.mask('https://key-of-the-store@host'), '***');
+    assert.equal(job.endpoints.find(({ id }) => id === arm.id)?.data['subscriptionName'], 'sub of dev');
     await job.finish();
   });
 

@@ -43,10 +43,11 @@ describe('rules of the agent', () => {
       assert.equal(parseCommand(line), undefined, line);
     }
     assert.deepEqual(
-      [...(parseCommand('##vso[a.b x=1;y=;=2;z=a=b;]')?.properties ?? [])],
+      [...(parseCommand('##vso[a.b x=1;y=;=2;z=a=b;=k==v=;=;p==;]')?.properties ?? [])],
       [
         ['x', '1'],
         ['z', 'a=b'],
+        ['k', 'v='],
       ],
     );
     assert.ok(
@@ -68,10 +69,53 @@ describe('rules of the agent', () => {
     assert.equal(jobResult(['Failed'], true), 'Canceled');
   });
 
-  it('expands macros once', () => {
-    const variables = new JobVariables({ 'A.b': { value: '$(c)' }, c: { value: '1' } });
-    assert.equal(variables.expand('$(a.B) $(C)$(none) $(a$(c)) $('), '$(c) 1$(none) $(a1) $(');
+  it('expands macros of a text once', () => {
+    const variables = new JobVariables({ c: { value: '1' } });
+    variables.set('A.b', { value: '$(c)' });
+    assert.equal(variables.expand('$(a.B) $(C)$(none) $(a$(c)) $() $('), '$(c) 1$(none) $(a1) $() $(');
     fc.assert(fc.property(fc.string(), (text) => typeof variables.expand(text) === 'string'));
+  });
+
+  it('puts variables into each other; what leads back to itself stays as it is written; what holds a secret is one', () => {
+    const told: string[] = [];
+    const variables = new JobVariables(
+      { 'Root.Path': { value: '/r/$(name)' }, name: { value: 'dev-$(stage)' }, stage: { value: 'one' } },
+      // Of a nearer level: counts in what a farther one names.
+      { Stage: { value: 'two', isReadOnly: true }, 'around$(stage)': { value: 'x' } },
+      { key: { value: 's3cret', isSecret: true }, url: { value: 'https://$(KEY)@$(name)/$(none)$(' } },
+      { a: { value: '$(b)' }, b: { value: 'to $(A)' }, self: { value: '$(Self)!' }, user: { value: '$(a) $(stage)' } },
+      Object.fromEntries(Array.from({ length: 52 }, (_, n) => [`deep${n}`, { value: n === 51 ? 'end' : `$(deep${n + 1})` }])),
+    );
+    variables.watchSecrets((value) => told.push(value));
+    const value = (name: string): string | undefined => variables.get(name)?.value;
+    assert.deepEqual([value('root.path'), value('around$(stage)')], ['/r/dev-two', 'x']);
+    assert.equal(value('URL'), 'https://s3cret@dev-two/$(none)$(');
+    assert.deepEqual(told, ['s3cret', 's3cret', value('url')]);
+    assert.deepEqual(
+      ['url', 'name', 'stage'].map((name) => [variables.get(name)?.isSecret ?? false, variables.get(name)?.isReadOnly ?? false]),
+      [
+        [true, false],
+        [false, false],
+        [false, true],
+      ],
+    );
+    assert.equal(variables.toEnvironment()['URL'], undefined);
+    assert.equal(variables.toEnvironment()['SECRET_URL'], value('url'));
+    // Half-way is not put in either.
+    assert.deepEqual(['a', 'b', 'self', 'user'].map(value), ['$(b)', 'to $(A)', '$(Self)!', '$(a) $(stage)']);
+    assert.deepEqual([value('deep2'), value('deep1'), value('deep0')], ['end', '$(deep2)', '$(deep1)']);
+    const cyclical = (name: string): string => `Unable to expand variable '${name}'. A cyclical reference was detected.`;
+    const deep = (name: string): string => `Unable to expand variable '${name}'. The max expansion depth (50) was exceeded.`;
+    const warnings = [...['a', 'b', 'self', 'user'].map(cyclical), ...['deep0', 'deep1'].map(deep)];
+    assert.deepEqual(variables.expandAll(), warnings);
+    // What is set while a step runs is put in when the next one starts, from what was written.
+    variables.set('stage', { value: '$(key)' });
+    assert.equal(value('name'), 'dev-two');
+    assert.deepEqual([variables.expandAll(), value('name'), variables.get('name')?.isSecret], [warnings, 'dev-s3cret', true]);
+    for (const secret of ['/r/dev-s3cret', 'dev-s3cret', 'https://s3cret@dev-s3cret/$(none)$(']) assert.ok(told.includes(secret));
+    variables.unset('Name');
+    variables.expandAll();
+    assert.equal(value('root.path'), '/r/$(name)');
   });
 
   it('masks every form, overlapping ones as one, and tells a leak', () => {
@@ -190,11 +234,15 @@ describe('rules of the agent', () => {
     assert.deepEqual(lines, ['abcd', 'efgh', 'ijk', 'l']);
   });
 
-  it('a variable that is set again keeps the spelling of its name', () => {
-    const variables = new JobVariables({ 'My.Name': { value: '1' } });
-    variables.set('MY.NAME', { value: '2', preserveCase: true });
-    assert.deepEqual(JSON.parse(variables.toEnvironment()['VSTS_PUBLIC_VARIABLES'] ?? ''), ['My.Name']);
-    assert.equal(variables.toEnvironment()['My_Name'], '2');
+  it('a variable that is set again has its new name, and stays secret and read-only', () => {
+    const variables = new JobVariables({ 'My.Name': { value: '1', isSecret: true, isReadOnly: true }, other: { value: '1' } });
+    variables.set('MY.name', { value: '2', preserveCase: true });
+    assert.deepEqual(JSON.parse(variables.toEnvironment()['VSTS_SECRET_VARIABLES'] ?? ''), ['MY.name']);
+    assert.equal(variables.toEnvironment()['SECRET_MY_name'], '2');
+    assert.deepEqual(
+      ['my.name', 'other', 'none'].map((name) => variables.isReadOnly(name)),
+      [true, false, false],
+    );
   });
 
   it('names everything that is wrong with a task.json', () => {

@@ -119,7 +119,7 @@ describe('parts of the runner', () => {
       d: { value: '$(d)$(a)' },
     });
     assert.deepEqual(settled['a'], { value: 'xs$(nothing)', isSecret: true });
-    assert.equal(settled['d']?.value, '$(d)xs$(nothing)');
+    assert.equal(settled['d']?.value, '$(d)$(a)');
   });
 
   it('numbers runs by the format of the pipeline', () => {
