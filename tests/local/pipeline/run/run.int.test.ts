@@ -71,6 +71,38 @@ stages:
     assert.match(ran.seen.messages.join('\n'), /Environment dev did not exist and was made/);
   });
 
+  it('puts variables into each other where the job runs: what a stage, a leg or a step sets counts in values of farther levels', async () => {
+    const ran = await bench.run(
+      `
+name: $(label)-$(Rev:r)
+variables:
+  stage: one
+  label: v-$(stage)
+  address: https://$(token)@host
+stages:
+- stage: two
+  variables: {stage: two}
+  jobs:
+  - job: legs
+    variables: {flavor: plain, cake: $(flavor) cake in $(label)}
+    strategy: {matrix: {a: {flavor: lemon}}}
+    steps:
+    - checkout: none
+    - script: echo "##vso[task.setvariable variable=stage]three $(cake)"
+    - script: echo "later $(label)"
+    - script: echo "met by its condition"
+      condition: eq(variables['label'], 'v-three lemon cake in v-two')
+    - script: echo "open \${ADDRESS:-none} $(address)"
+`,
+      { secrets: { token: 'pass-phrase' } },
+    );
+    assert.equal(ran.result, 'succeeded');
+    assert.equal(ran.document.buildNumber, 'v-one-1');
+    const log = ran.seen.lines.join('\n');
+    for (const line of ['later v-three lemon cake in v-two', 'met by its condition', 'open none ***'])
+      assert.ok(log.split('\n').includes(line), `${line}\n${log}`);
+  });
+
   it('runs steps as the agent does: conditions, continueOnError, retries, time-outs, secrets', async () => {
     const ran = await bench.run(
       `
