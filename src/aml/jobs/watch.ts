@@ -30,10 +30,6 @@ export interface WatchOptions {
   logs: boolean;
   /** Our own limit, from now on. */
   limitMs?: number;
-  /** How long NotResponding or Unknown is waited for (default an hour), Paused (ten minutes), Azure without an answer (an hour). */
-  stalledMs?: number;
-  pausedMs?: number;
-  outageMs?: number;
 }
 
 export interface WatchEnd {
@@ -43,7 +39,11 @@ export interface WatchEnd {
   steps: StepState[];
 }
 
+/** How long each is waited for: a job that is not there, Paused, NotResponding or Unknown, Azure without an answer. */
 const lostMs = 120_000;
+const pausedMs = 600_000;
+const stalledMs = 3_600_000;
+const outageMs = 3_600_000;
 
 export async function watchJob(workspace: Workspace, first: JobState, sink: WatchSink, options: WatchOptions): Promise<WatchEnd> {
   return new Watch(workspace, first, sink, options).run();
@@ -125,7 +125,7 @@ class Watch {
     if (this.#missing !== undefined && now - this.#missing >= lostMs) return 'lost';
     if (phase === 'completed' || phase === 'failed' || phase === 'canceled') return phase;
     if (this.#stalled === undefined) return undefined;
-    const limit = phase === 'paused' ? (this.options.pausedMs ?? 600_000) : (this.options.stalledMs ?? 3_600_000);
+    const limit = phase === 'paused' ? pausedMs : stalledMs;
     if (now - this.#stalled < limit) return undefined;
     return phase === 'paused' ? 'paused' : 'stalled';
   }
@@ -267,8 +267,7 @@ class Watch {
       if (!passing && ++this.#refused >= 3) throw refused(this.#job, error);
       this.#outage ??= { since: began, tries: 0, said: false };
       this.#outage.tries += 1;
-      if (now - this.#outage.since > (this.options.outageMs ?? 3_600_000))
-        throw gaveUp(this.#job, now - this.#outage.since, error);
+      if (now - this.#outage.since > outageMs) throw gaveUp(this.#job, now - this.#outage.since, error);
       // A host that takes the request and says nothing needs more than a minute for one try.
       if (!this.#outage.said && (this.#outage.tries >= 2 || now - began > 60_000)) {
         this.#outage.said = true;
