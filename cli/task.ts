@@ -39,9 +39,20 @@ function pair(entry: string, known: Record<string, string>): Record<string, stri
 }
 
 function number(entry: string): number {
-  const value = Number(entry);
-  if (!(value > 0)) throw new InvalidArgumentError(`"${entry}" is not a number above zero.`);
+  const value = entry.trim() === '' ? Number.NaN : Number(entry);
+  if (!(value > 0 && value < Infinity)) throw new InvalidArgumentError(`"${entry}" is not a number above zero.`);
   return value;
+}
+
+function minutes(entry: string): number {
+  if (Number(entry) === 0) throw new InvalidArgumentError('For no time limit, leave the option out.');
+  return number(entry);
+}
+
+function count(entry: string): number {
+  if (!/^\d+$/.test(entry))
+    throw new InvalidArgumentError(`"${entry}" is not a whole number from 0 on; agents retry 10 times at most.`);
+  return Number(entry);
 }
 
 function clock(entry: string): ClockOptions {
@@ -69,8 +80,8 @@ export function register(program: Command): void {
     .option('--result <file>', 'write the result as JSON, kept files beside it')
     .option('--root <folder>', 'the sources: where relative paths start', '.')
     .option('--step <name>', 'name of the step, prefix of its output variables', 'task')
-    .option('--timeout <minutes>', 'timeoutInMinutes of the step', number)
-    .option('--retries <count>', 'retryCountOnTaskFailure of the step', number)
+    .option('--timeout <minutes>', 'timeoutInMinutes of the step (default: no limit)', minutes)
+    .option('--retries <count>', 'retryCountOnTaskFailure of the step (10 at most)', count)
     .option('--clock <factor>', 'time in the task runs this many times as fast; `skip` jumps over its waits', clock)
     .option('--debug', 'show debug lines (System.Debug)')
     .action(async (name: string, options: TaskOptions) => {
@@ -112,7 +123,11 @@ async function runOnce(name: string, options: TaskOptions, workFolder: string, s
   }
   // Found out before anything runs: a job that has begun serves, and would go on doing so.
   if (!isFolder(options.root)) {
-    throw new Failure(`--root ${options.root}: there is no such folder.`, { code: 'Usage', file: options.root });
+    throw new Failure(`--root ${options.root}: there is no such folder.`, {
+      code: 'Usage',
+      file: options.root,
+      advice: 'Name the folder of the sources.',
+    });
   }
   const kept = options.result === undefined ? undefined : resultFolder(options.result);
   const variables = pipelineVariables(options);
@@ -176,6 +191,7 @@ function secretFile(name: string, file: string): string {
       code: 'Usage',
       file,
       cause: error,
+      advice: 'Name a file that holds the value and nothing else.',
     });
   }
 }
@@ -185,7 +201,10 @@ function pipelineVariables(options: TaskOptions): Record<string, JobVariable> {
   for (const [name, value] of Object.entries(options.variable)) variables[name] = { value };
   for (const [name, value] of Object.entries(options.secret)) {
     if (!value.startsWith('@')) {
-      throw new Failure(`--secret ${name}: give the file as @FILE; a value on the command line is no secret.`, { code: 'Usage' });
+      throw new Failure(`--secret ${name}: give the file as @FILE; a value on the command line is no secret.`, {
+        code: 'Usage',
+        advice: `For example: --secret ${name}=@secret.txt`,
+      });
     }
     variables[name] = { value: secretFile(name, value.slice(1)), isSecret: true };
   }

@@ -15,40 +15,68 @@ export interface UnpackedTask {
 
 interface Found {
   definition: TaskDefinition;
+  /** Its task.json, for messages. */
+  where: string;
   /** Puts the task's files into a folder. */
   copyTo: (folder: string) => void;
 }
 
-const parseDefinition = (text: string, where: string): TaskDefinition => {
+const howToName =
+  "Give a VSIX (`npm run package`), a task's folder with its task.json, or a folder of such folders (`npm run build`).";
+
+/** What is not there, cannot be read or is broken, by its file; what is told already stays as it is. */
+function reading<Value>(file: string, what: string, read: () => Value): Value {
   try {
-    return JSON.parse(text.replace(/^\uFEFF/, '')) as TaskDefinition;
+    return read();
   } catch (error) {
-    throw new Failure(`${where} is not JSON: ${(error as Error).message}`, { code: 'TaskInvalid', file: where });
+    if (error instanceof Failure) throw error;
+    const message = `${file} ${what}: ${(error as Error).message}`;
+    throw new Failure(message, { code: 'TaskInvalid', file, advice: howToName, cause: error });
   }
-};
+}
+
+/** A task.json, so far as finding it needs: `checkDefinition` says the rest. */
+function parseDefinition(text: () => string, where: string): TaskDefinition {
+  const source = reading(where, 'cannot be read', text);
+  const json = reading(where, 'is not JSON', () => JSON.parse(source.replace(/^\uFEFF/, '')) as Partial<TaskDefinition> | null);
+  const has = {
+    name: typeof json?.name === 'string',
+    id: typeof json?.id === 'string',
+    version: json?.version instanceof Object,
+  };
+  const lacks = Object.entries(has).flatMap(([key, there]) => (there ? [] : [key]));
+  if (lacks.length === 0) return json as TaskDefinition;
+  throw new Failure(`${where} is no task.json: it has no ${lacks.join(', no ')}.`, {
+    code: 'TaskInvalid',
+    file: where,
+    advice: howToName,
+  });
+}
 
 function inVsix(file: string): Found[] {
-  let zip: AdmZip;
-  try {
-    zip = new AdmZip(file);
-  } catch (error) {
-    throw new Failure(`${file} is not a VSIX: ${(error as Error).message}`, { code: 'TaskInvalid', file, cause: error });
-  }
-  const entries = zip.getEntries().filter((entry) => !entry.isDirectory);
+  const entries = reading(file, 'is not a VSIX', () => new AdmZip(file).getEntries().filter((entry) => !entry.isDirectory));
   return entries
     .filter((entry) => posix.basename(entry.entryName) === 'task.json')
     .map((entry) => {
       const root = posix.dirname(entry.entryName);
+      const where = `${file}!/${entry.entryName}`;
       return {
-        definition: parseDefinition(entry.getData().toString('utf8'), `${file}!/${entry.entryName}`),
+        where,
+        definition: parseDefinition(() => entry.getData().toString('utf8'), where),
         copyTo: (folder) => {
           for (const member of entries) {
-            const path = posix.relative(root, decodeURI(member.entryName));
+            const path = posix.relative(
+              root,
+              reading(file, 'is damaged', () => decodeURI(member.entryName)),
+            );
             // What leaves the folder belongs to another task, or is an attack (zip-slip).
             if (path.startsWith('..') || posix.isAbsolute(path) || path.includes('\\')) continue;
             const target = join(folder, ...path.split('/'));
             mkdirSync(dirname(target), { recursive: true });
-            writeFileSync(target, member.getData());
+            writeFileSync(
+              target,
+              reading(file, `is damaged: ${member.entryName}`, () => member.getData()),
+            );
           }
         },
       };
@@ -61,8 +89,10 @@ function inFolder(folder: string): Found[] {
     : readdirSync(folder, { withFileTypes: true })
         .filter((entry) => entry.isDirectory() && existsSync(join(folder, entry.name, 'task.json')))
         .map((entry) => join(folder, entry.name));
+  const where = (root: string): string => join(root, 'task.json');
   return roots.map((root) => ({
-    definition: parseDefinition(readFileSync(join(root, 'task.json'), 'utf8'), join(root, 'task.json')),
+    where: where(root),
+    definition: parseDefinition(() => readFileSync(where(root), 'utf8'), where(root)),
     copyTo: (target) => cpSync(root, target, { recursive: true, dereference: true }),
   }));
 }
@@ -109,9 +139,24 @@ function findTask(from: string, name: string | undefined): Found {
   const all = statSync(from).isDirectory() ? inFolder(from) : inVsix(from);
   const found = name === undefined ? all : all.filter(({ definition }) => matches(definition, name));
   const [task, second] = found;
-  if (task && (name !== undefined || !second)) return task;
-  const known = all.map(({ definition }) => `${definition.name}@${definition.version.Major}`).join(', ') || 'none';
-  throw new Failure(`${from} holds no task ${name ?? '(name one)'}; there are: ${known}.`, { code: 'TaskUnknown', file: from });
+  if (task && !second) return task;
+  const full = ({ definition }: Found): string => `${definition.name}@${definition.version.Major}`;
+  if (task && name !== undefined) {
+    const several = new Set(found.map(full));
+    const places = found.map(({ where }) => where).join(', ');
+    throw new Failure(`${from} holds ${found.length} tasks ${name}: ${places}.`, {
+      code: 'TaskUnknown',
+      file: from,
+      advice:
+        several.size === found.length ? `Say which: ${[...several].join(' or ')}.` : 'Name the folder of the one that is meant.',
+    });
+  }
+  const known = all.map(full).join(', ') || 'none';
+  throw new Failure(`${from} holds no task ${name ?? '(name one)'}; there are: ${known}.`, {
+    code: 'TaskUnknown',
+    file: from,
+    ...(all.length === 0 ? { advice: howToName } : {}),
+  });
 }
 
 /** task.json of a task in a VSIX or folder. Errors as of `unpackTask`. */

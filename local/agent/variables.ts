@@ -90,6 +90,7 @@ export class JobVariables {
   constructor(...layers: Record<string, JobVariable>[]) {
     for (const layer of layers)
       for (const [name, variable] of Object.entries(layer)) {
+        if (name.trim() === '') continue;
         const key = name.toLowerCase();
         this.#written.set(key, { ...variable, name: this.#written.get(key)?.name ?? name });
       }

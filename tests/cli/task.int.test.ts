@@ -2,9 +2,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import AdmZip from 'adm-zip';
+import { Command } from 'commander';
+import sinon from 'sinon';
+import { register } from '../../cli/task.js';
 import { fillInputs } from '../../local/agent/local-connections.js';
 import type { TaskDefinition } from '../../local/agent/task-definition.js';
 import { readConnectionFile } from '../../local/connection-file.js';
@@ -90,22 +94,90 @@ describe('amlops task', function () {
     assert.equal(await start(['--input', 'scenario=exit3']).end, 1);
   });
 
-  it('refuses a root and a result that cannot be, and ends', async () => {
-    const missing = join(folder, 'no', 'such');
-    for (const more of [
-      ['--root', missing],
-      ['--root', connection],
-      ['--result', join(connection, 'result.json')],
-      ['--result', folder],
-    ]) {
-      const run = start(['--input', 'scenario=ok', ...more]);
-      let told = '';
-      run.child.stderr?.on('data', (chunk: Buffer) => (told += chunk.toString('utf8')));
-      assert.equal(await run.end, 2, told);
-      assert.match(told, new RegExp(`^amlops task: ${more[0]} .* (there is no such folder|cannot be written: )`));
-      assert.equal(run.log(), '');
+  /** The command in this process, for what ends before a job begins: exit code, standard error, standard output. */
+  const refused = async (args: string[]): Promise<{ code: number; told: string; log: string }> => {
+    let [told, log] = ['', ''];
+    const streams = [
+      sinon.stub(process.stderr, 'write').callsFake((text) => Boolean((told += String(text)))),
+      sinon.stub(process.stdout, 'write').callsFake((text) => Boolean((log += String(text)))),
+    ];
+    const { TMPDIR: usual } = process.env;
+    mkdirSync(join(folder, 'tmp'), { recursive: true });
+    process.env['TMPDIR'] = join(folder, 'tmp');
+    const program = new Command().exitOverride(() => {
+      throw new Error('refused by its options');
+    });
+    register(program);
+    try {
+      await program.parseAsync(['task', ...args], { from: 'user' });
+      return { code: Number(process.exitCode), told, log };
+    } catch {
+      return { code: 2, told, log }; // as cli/amlops.ts ends then
+    } finally {
+      for (const stream of streams) stream.restore();
+      process.exitCode = undefined;
+      if (usual === undefined) delete process.env['TMPDIR'];
+      else process.env['TMPDIR'] = usual;
     }
+  };
+
+  it('refuses what cannot be: says what, where and what to do, and leaves nothing behind', async () => {
+    const at = (...names: string[]): string => join(folder, ...names);
+    const vsix = (name: string, entries: Record<string, string>): string => {
+      const zip = new AdmZip();
+      for (const [entry, text] of Object.entries(entries)) zip.addFile(entry, Buffer.from(text));
+      zip.writeZip(at(name));
+      return at(name);
+    };
+    writeFileSync(at('text.vsix'), 'text');
+    vsix('none.vsix', { 'extension.vsomanifest': '{}' });
+    vsix('null.vsix', { 'X/task.json': 'null' });
+    vsix('half.vsix', { 'X/task.json': '{"name":' });
+    vsix('damaged.vsix', { 'P/task.json': readFileSync(join(probe, 'task.json'), 'utf8') });
+    const bytes = readFileSync(at('damaged.vsix'));
+    writeFileSync(at('damaged.vsix'), bytes.fill(0, 60, 80));
+    for (const name of ['A', 'B']) cpSync(probe, at('two', name), { recursive: true });
+    cpSync(at('two'), at('majors'), { recursive: true });
+    const second = at('majors', 'B', 'task.json');
+    writeFileSync(second, readFileSync(second, 'utf8').replace('"Major": 1', '"Major": 2'));
+    const usual = ['Probe', '--connection', connection, '--workspace', 'dev', '--input', 'scenario=ok'];
+    const of = (...more: string[]): string[] => [...usual, '--from', probe, ...more];
+    const from = (name: string): string[] => [...usual, '--from', at(name)];
+    const missing = at('no', 'such');
+    for (const [args, words] of [
+      [from('text.vsix'), /text\.vsix is not a VSIX: .*\nGive a VSIX/],
+      [from('none.vsix'), /none\.vsix holds no task Probe; there are: none\.\nGive a VSIX/],
+      [from('null.vsix'), /null\.vsix!\/X\/task\.json is no task\.json: it has no name, no id, no version\.\nGive a VSIX/],
+      [from('half.vsix'), /half\.vsix!\/X\/task\.json is not JSON: .*\nGive a VSIX/],
+      [from('damaged.vsix'), /damaged\.vsix!\/P\/task\.json cannot be read: .*\nGive a VSIX/],
+      [from('two'), /two holds 2 tasks Probe: .*A.task\.json, .*B.task\.json\.\nName the folder/],
+      [from('majors'), /majors holds 2 tasks Probe: .*\nSay which: Probe@1 or Probe@2\./],
+      [from('no'), /There is no task at .*no\.\nRun `npm run build`/],
+      [['Other', ...of().slice(1)], /Probe holds no task Other; there are: Probe@1\./],
+      [of('--secret', 'key=plain'), /--secret key: give the file as @FILE; .*\nFor example: --secret key=@/],
+      [of('--secret', `key=@${missing}`), /--secret key: .*such cannot be read: ENOENT.*\nName a file/],
+      [of('--retries', '1.5'), /'--retries <count>' .* "1\.5" is not a whole number from 0 on/],
+      [of('--retries', '-1'), /'--retries <count>' .* "-1" is not a whole number from 0 on/],
+      [of('--timeout', '0'), /'--timeout <minutes>' .* For no time limit, leave the option out/],
+      [of('--timeout', 'Infinity'), /'--timeout <minutes>' .* "Infinity" is not a number above zero/],
+      [of('--clock', 'slow'), /'--clock <factor>' .* "slow" is not a number above zero/],
+      [of('--connection', missing), /such: there is no such file\.\nStart `amlops up`/],
+      [usual.filter((_, index) => index < 3 || index > 4), /required option '--workspace <name>' not specified/],
+      [of('--workspace', 'nope'), /There is no workspace nope; there are: dev, prod\./],
+      [of('--input', 'nosuch=1'), /Probe@1 has no input "nosuch"\.\nIts inputs are: scenario, /],
+      [of('--input', 'connection=arm-no'), /Input connection: the service connection arm-no could not be found\.\n.*arm-dev/],
+      [of('--root', missing), /--root .*such: there is no such folder\.\nName the folder/],
+      [of('--root', connection), /--root .*: there is no such folder/],
+      [of('--result', join(connection, 'result.json')), /--result .* cannot be written: /],
+      [of('--result', folder), /--result .* cannot be written: it is a folder/],
+    ] as [string[], RegExp][]) {
+      const { code, told, log } = await refused(args);
+      assert.match(told, words);
+      assert.deepEqual([code, log], [2, ''], told);
+    }
+    assert.equal(await start(['--input', 'nosuch=1']).end, 2, 'refused when the job serves already: it ends all the same');
     assert.equal(existsSync(missing), false, 'nothing is made');
+    assert.deepEqual(readdirSync(at('tmp')), []);
   });
 
   it('cancels as the agent does when it is interrupted', async () => {
