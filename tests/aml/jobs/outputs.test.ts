@@ -1,7 +1,7 @@
 /** Where outputs lie, and fetching them: only what is stored, whole, below the folder; what cannot be written is said with the input. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -83,6 +83,8 @@ describe('outputs on a disk', () => {
     await assert.rejects(fetchOutput(output([long]), join(folder, 'long')), refused('FileUnwritable', /too long/));
     await assert.rejects(fetchOutput(output(['a', 'a/b']), join(folder, 'clash')), refused('PathUnwritable', /"a" and "a\/b"/));
     assert.deepEqual(readdirSync(folder).includes('clash'), false);
+    mkdirSync(join(folder, 'full', 'a'), { recursive: true });
+    await assert.rejects(fetchOutput(output(['a']), join(folder, 'full')), refused('FileUnwritable', /EISDIR.*may write to/));
     // The parent itself, by any way.
     for (const name of ['..', 'a/../..']) assert.throws(() => insideOf(folder, name), refused('PathOutside', /leads out/));
   });
@@ -97,6 +99,22 @@ describe('outputs on a disk', () => {
     // A folder's mark is an empty blob: of its name (Data Lake), or of its name with a slash. An empty file is a file.
     assert.deepEqual(await names({ out: '', 'out/': '', 'out/sub/': '', 'out/sub': '', 'out/sub/x': '1' }, 'out'), ['sub/x']);
     assert.deepEqual(await names({ 'out/empty': '' }, 'out/empty'), ['empty']);
+    assert.deepEqual(await names({ 'out/a': '', 'out/b': '', 'out2/no': 'x' }, 'out'), ['a', 'b']);
+    // The folder is there also when there is nothing in it.
+    const nothing = join(folder, 'nothing', 'below');
+    assert.deepEqual((await fetchOutput(located(containerOf({}).container), nothing)).files, []);
+    assert.deepEqual(readdirSync(nothing), []);
+  });
+
+  it('fetches sixteen files at a time', async () => {
+    let [running, most] = [0, 0];
+    const { container } = containerOf(Object.fromEntries(Array.from({ length: 40 }, (_, n) => [`out/${n}`, 'x'])), async () => {
+      most = Math.max(most, ++running);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      running -= 1;
+      return 'x';
+    });
+    assert.deepEqual([(await fetchOutput(located(container), folder)).bytes, most], [40, 16]);
   });
 
   it('fetches the very bytes that were listed, or fails', async () => {
@@ -147,6 +165,37 @@ describe('outputs on a disk', () => {
     }
   });
 
+  it('holds what arrived against the MD5 that is stored with it', async () => {
+    const md5 = createHash('md5').update('four').digest('base64');
+    const given = containerOf({ 'out/a': 'four' }, async () => 'four');
+    const bad = containerOf({ 'out/a': 'four' }, async () => 'fuor');
+    for (const { container } of [given, bad])
+      container.list = async function* () {
+        yield await Promise.resolve({ ...itemOf('out/a', 'four'), md5 });
+      };
+    assert.equal((await fetchOutput(located(given.container), join(folder, 'good'))).bytes, 4);
+    await assert.rejects(
+      fetchOutput(located(bad.container), join(folder, 'bad')),
+      refused('OutputChanged', /a is not what was stored/),
+    );
+  });
+
+  it('a file in the midst of which nothing comes any more ends with a cancel, and with the failure of another', async () => {
+    const silent = () => new Readable({ read: () => undefined });
+    const abort = new AbortController();
+    const given = containerOf({ 'out/a': 'x', 'out/b': 'x' });
+    given.container.read = async (name) => {
+      if (name === 'out/b') setImmediate(() => abort.abort(new Error('enough')));
+      return { stream: silent(), size: 1, etag: '' };
+    };
+    await assert.rejects(fetchOutput(located(given.container), folder, abort.signal));
+    given.container.read = async (name) => {
+      if (name === 'out/a') return { stream: silent(), size: 1, etag: '' };
+      throw new Failure('no rights', { code: 'AuthorizationFailure', status: 403 });
+    };
+    await assert.rejects(fetchOutput(located(given.container), folder), refused('AuthorizationFailure', /no rights/));
+  });
+
   it('reads nothing more once it is cancelled', async () => {
     const abort = new AbortController();
     const given = containerOf({ 'out/a': 'x' }, async () => {
@@ -189,7 +238,13 @@ describe('where an output lies', () => {
   /** A workspace whose run history and data plane say this; its datastores hold `blobs`. */
   function workspaceOf(given: { rundata?: object | 404; resolved?: string; blobs?: Stored }) {
     const asked: string[] = [];
-    const request = async ({ url, body }: AzureRequest) => {
+    /** Of each request, each list of blobs, and each question for the workspace's facts. */
+    const signals = new Set<unknown>();
+    const sent: AzureRequest[] = [];
+    const request = async (whole: AzureRequest) => {
+      const { url, body, signal } = whole;
+      signals.add(signal);
+      sent.push(whole);
       if (url.endsWith('/rundata')) {
         const { rundata } = given;
         if (rundata === 404) return { status: 404 };
@@ -206,13 +261,26 @@ describe('where an output lies', () => {
     const azure = {
       connection: { resourceManager: 'https://management.azure.com' },
       request,
-      blobs: () => containerOf(given.blobs ?? {}).container,
-      async *list() {
+      blobs: () => {
+        const { container } = containerOf(given.blobs ?? {});
+        const list = container.list.bind(container);
+        container.list = (prefix, signal) => {
+          signals.add(signal);
+          return list(prefix);
+        };
+        return container;
+      },
+      async *list({ signal }: AzureRequest) {
+        signals.add(signal);
         yield await Promise.resolve({ name: 'default', properties });
       },
     };
-    const workspace = { id: '/ws', workspace: 'w', azure, facts: async () => ({ api: 'https://api' }) };
-    return { workspace: workspace as unknown as Workspace, asked };
+    const facts = async (signal?: AbortSignal) => {
+      signals.add(signal);
+      return { api: 'https://api' };
+    };
+    const workspace = { id: '/ws', workspace: 'w', azure, facts };
+    return { workspace: workspace as unknown as Workspace, asked, signals, sent };
   }
   const job = (outputs: JobState['outputs'] = { m: { type: 'uri_folder' }, default: { type: 'uri_folder' } }): JobState =>
     ({ name: 'j', outputs }) as JobState;
@@ -238,6 +306,30 @@ describe('where an output lies', () => {
         [room],
       );
     }
+  });
+
+  it('asks what may be asked again, for what it needs; and a cancel ends every request of it', async () => {
+    const uri = 'azureml://datastores/d/paths/a/b/';
+    const { signal } = new AbortController();
+    for (const given of [
+      { rundata: { m: run }, resolved: uri },
+      { rundata: 404, blobs: { 'dataset/j/m/x': '1' } },
+    ] as const) {
+      const { workspace, signals, sent } = workspaceOf(given);
+      const { name, container } = await locateOutput(workspace, job(), 'm', signal);
+      assert.deepEqual([name, typeof container.read, [...signals]], ['m', 'function', [signal]]);
+      const [rundata, resolve] = sent;
+      const wanted = { runId: 'j', selectRunMetadata: true, selectRunDefinition: false, selectJobSpecification: false };
+      assert.deepEqual([rundata?.method, rundata?.body, rundata?.accept, rundata?.retries], ['POST', wanted, [404], 5]);
+      if ('resolved' in given) assert.deepEqual([resolve?.method, resolve?.accept, resolve?.retries], ['POST', [400, 404], 5]);
+    }
+    // The service has given the address itself as well.
+    const plain = workspaceOf({ rundata: { m: run } });
+    const { azure } = plain.workspace as unknown as { azure: { request: (one: AzureRequest) => Promise<unknown> } };
+    const { request } = azure;
+    azure.request = async (one) =>
+      one.url.endsWith('ResolvedUris') ? { status: 200, body: { values: { x: uri } } } : request(one);
+    assert.equal((await locateOutput(plain.workspace, job(), 'm')).path, 'a/b');
   });
 
   it('else where the service puts outputs by default, if there is anything', async () => {

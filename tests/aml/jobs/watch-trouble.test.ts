@@ -48,6 +48,17 @@ describe('the wait in trouble', () => {
       instead: (_asked, age) => (age > 10 * minute && once++ < 3 ? { status: 503 } : undefined),
     });
     assert.deepEqual(blip.notices, []);
+    // A host that takes the request and is silent for half a minute: a single look is long enough to be told.
+    once = 0;
+    const silent = await world.watch({
+      status: (age) => (age < 30 * minute ? 'Running' : 'Completed'),
+      instead: (_asked, age) => {
+        if (age < 10 * minute || once++ >= 3) return undefined;
+        world.clock.time += 30_000;
+        return { reset: true };
+      },
+    });
+    assert.match(silent.notices.join('\n'), /^warning: .* Still waiting.*\ninfo: Azure answers again after \d+ s\.$/);
   });
 
   it('a refusal is final at the third look; no answer at all at the end of an hour, with what to do', async () => {
@@ -141,7 +152,7 @@ describe('the wait in trouble', () => {
     const watch = (
       request: () => Promise<unknown>,
       sink: Partial<WatchSink>,
-      more: { signal?: AbortSignal; type?: string } = {},
+      more: { signal?: AbortSignal; type?: string; logs?: boolean } = {},
     ) => {
       const notices: string[] = [];
       const whole = {
@@ -158,13 +169,13 @@ describe('the wait in trouble', () => {
       };
       const azure = { request, list, connection: { resourceManager: 'https://m' } };
       const workspace = { id: '/ws', azure, facts: async () => ({ api: 'https://api', history: 'https://api' }) };
-      const { signal = new AbortController().signal, type = 'Command' } = more;
+      const { signal = new AbortController().signal, type = 'Command', logs = true } = more;
       return watchJob(
         workspace as unknown as Workspace,
         { ...first, type },
         { ...whole, ...sink },
         {
-          ...{ clock: new FakeClock(), signal, logs: true },
+          ...{ clock: new FakeClock(), signal, logs },
         },
       ).then(
         (end) => ({ end, notices }),
@@ -172,7 +183,7 @@ describe('the wait in trouble', () => {
       );
     };
     const fault = new TypeError('a fault of our own');
-    const inLook = await watch(() => Promise.reject(fault), {});
+    const inLook = await watch(() => Promise.reject(fault), {}, { logs: false });
     assert.deepEqual(inLook, { error: fault, notices: [] });
     const inSteps = await watch(async () => reply, {
       steps: () => {
@@ -183,10 +194,10 @@ describe('the wait in trouble', () => {
     // The reason of the cancel may look like anything.
     const abort = new AbortController();
     const reason = new Failure('cancelled', { code: 'Http503', status: 503 });
-    let asked = 0; // The steps, the job, the steps at its end.
+    let asked = 0; // The steps, the job, the steps, the steps at its end.
     const ended = await watch(
       async () => {
-        if (++asked < 3) return reply;
+        if (++asked < 4) return reply;
         abort.abort(reason);
         throw reason;
       },
