@@ -113,6 +113,21 @@ class Agent implements AgentPlatform {
     for (const safe of sanitize(line)) this.#write(safe);
   }
 
+  /** Pipes are written without waiting: an agent that reads slowly would leave all of a log in memory, and a cancel behind it. */
+  async taken(): Promise<void> {
+    const { cancelled } = this;
+    if (!process.stdout.writableNeedDrain || cancelled.aborted) return;
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        process.stdout.off('drain', done);
+        cancelled.removeEventListener('abort', done);
+        resolve();
+      };
+      process.stdout.once('drain', done);
+      cancelled.addEventListener('abort', done, { once: true });
+    });
+  }
+
   async group<T>(title: string, body: () => Promise<T>): Promise<T> {
     this.beginGroup(title);
     try {

@@ -8,6 +8,8 @@ export type { Task } from './outcome.js';
 
 /** The agent kills 7.5 s after SIGINT; what is not done by then was not going to be. */
 const lastMoment = 6_500;
+/** What the agent has not read by then, it will not. */
+const lastWords = 400;
 
 /**
  * What index.ts calls. Exactly one `task.complete`, none when the agent cancelled (it says Canceled itself), exit code 0 always:
@@ -18,18 +20,19 @@ export async function main<Inputs>(task: Task<Inputs>): Promise<void> {
   // Parallel requests all listen to it; Node would warn of a leak, in the user's log.
   setMaxListeners(0, cancel.signal);
   const platform = await agentPlatform(cancel.signal);
+  let over = false;
   const stop = () => {
     if (cancel.signal.aborted) return;
     cancel.abort(new Cancelled());
     setTimeout(() => {
-      platform.info('The clean-up was not finished in the time that the agent gives; leaving.');
+      if (!over) platform.info('The clean-up was not finished in the time that the agent gives; leaving.');
+      setTimeout(() => process.exit(0), lastWords);
       void leave(platform);
     }, lastMoment).unref();
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGBREAK'] as const) {
     if (signal !== 'SIGBREAK' || process.platform === 'win32') process.on(signal, stop);
   }
-  let over = false;
   const finish = async (outcome: Outcome | undefined) => {
     if (over) return;
     over = true;

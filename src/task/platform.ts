@@ -45,6 +45,8 @@ export interface Platform {
   warn(message: string): void;
   /** A line of foreign text (a job's log). Never becomes a command. */
   foreign(line: string): void;
+  /** Resolves when the agent has taken what was printed, or cancels: who prints without an end waits for it, for the stream keeps what nobody takes. */
+  taken(): Promise<void>;
   group<T>(title: string, body: () => Promise<T>): Promise<T>;
   beginGroup(title: string): void;
   endGroup(): void;

@@ -56,7 +56,11 @@ async function printLog(workspace: Workspace, platform: Platform, report: Report
     const { lines, cut } = await logTail(workspace, runId, { lines: 20_000, bytes: 4 * 1024 * 1024 }, platform.cancelled);
     await platform.group(`Log of ${digest.step}`, async () => {
       if (cut) platform.info(`The log has more before these ${lines.length} lines: see the link.`);
-      for (const line of lines) platform.foreign(`[${digest.step}] ${line}`);
+      for (const [n, line] of lines.entries()) {
+        platform.foreign(`[${digest.step}] ${line}`);
+        if (n % 500 === 0) await platform.taken();
+        platform.cancelled.throwIfAborted();
+      }
     });
   } catch (error) {
     platform.cancelled.throwIfAborted();

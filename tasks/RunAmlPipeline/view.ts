@@ -59,7 +59,7 @@ export class JobView implements WatchSink {
     this.#platform.info(line);
   }
 
-  text(step: StepState, text: string, file?: string): void {
+  async text(step: StepState, text: string, file?: string): Promise<void> {
     const key = `${step.runId}\n${file ?? ''}`;
     let known = this.#splitters.get(key);
     if (!known) {
@@ -67,6 +67,7 @@ export class JobView implements WatchSink {
       this.#splitters.set(key, (known = { step, label, splitter: new LineSplitter() }));
     }
     this.#print(step, known.label, known.splitter.push(text));
+    await this.#platform.taken();
   }
 
   textEnd(step: StepState): void {

@@ -72,6 +72,10 @@ export class FakePlatform implements Platform {
   warn(message: string): void {
     this.warnings.push(message);
   }
+  async taken(): Promise<void> {
+    // A test reads all.
+  }
+
   foreign(line: string): void {
     this.foreignLines.push(line);
   }

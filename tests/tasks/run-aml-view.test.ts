@@ -13,15 +13,15 @@ describe('RunAmlPipeline: what is read', () => {
     const train = step('train');
     view.steps([step('Prepare data', { phase: 'completed', status: 'Completed' }), train]);
     assert.match(platform.lines.join('\n'), /Steps: Prepare data completed \| train running$/m);
-    view.text(train, 'half of ', 'logs/1.txt');
-    view.text(train, 'other file\n', 'logs/2.txt');
-    view.text(train, `a line\n${'x'.repeat(2_500)}\nno end`, 'logs/1.txt');
+    void view.text(train, 'half of ', 'logs/1.txt');
+    void view.text(train, 'other file\n', 'logs/2.txt');
+    void view.text(train, `a line\n${'x'.repeat(2_500)}\nno end`, 'logs/1.txt');
     assert.deepEqual(platform.foreignLines.slice(0, 2), ['[train 2.txt] other file', '[train 1.txt] half of a line']);
     for (const line of platform.foreignLines.slice(2)) assert.match(line, /^\[train 1\.txt\] x+$/);
     view.textEnd(train);
     assert.equal(platform.foreignLines.at(-1), '[train 1.txt] no end');
     const long = step(`##vso[task.complete]${'n'.repeat(300)}`);
-    view.text(long, 'x\n');
+    void view.text(long, 'x\n');
     assert.equal(platform.foreignLines.at(-1), `[##_vso[task.complete]${'n'.repeat(58)}…] x`);
   });
 
@@ -32,13 +32,13 @@ describe('RunAmlPipeline: what is read', () => {
     view.steps([]);
     assert.deepEqual(platform.progressed, []);
     view.status(job({ nodes: ['a', 'b', 'c'] }));
-    view.text(a, 'a1\na-rest');
-    view.text(b, 'b1\nb-rest');
+    void view.text(a, 'a1\na-rest');
+    void view.text(b, 'b1\nb-rest');
     view.textEnd(a);
     view.notice('warning', 'careful');
     view.notice('info', 'fine again');
     for (let times = 0; times < 2; times++) view.steps([a, b]);
-    view.text(a, 'a2\n');
+    void view.text(a, 'a2\n');
     view.end();
     view.end();
     const prefixed = ['[a] a1', '[b] b1', '[a] a-rest', '[a] a2', '[b] b-rest'];
@@ -48,7 +48,7 @@ describe('RunAmlPipeline: what is read', () => {
     assert.deepEqual(said.join(' ').replace(/Steps: .*? waiting/, 'S'), 'Status: Running < > < > < > fine again S < > < >');
     // However long the name, no piece of a line is longer than the console shows.
     const long = step('n'.repeat(90));
-    view.text(long, `${'x'.repeat(3_000)}\n`);
+    void view.text(long, `${'x'.repeat(3_000)}\n`);
     for (const line of platform.foreignLines) assert.ok(line.length <= 1_000, `${line.length}`);
     const many = Array.from({ length: 11 }, (_, n) => step(`s${n}`, n < 9 ? { phase: 'completed', status: 'Completed' } : {}));
     view.steps(many);
@@ -62,11 +62,11 @@ describe('RunAmlPipeline: what is read', () => {
     const prep = step('prep', { phase: 'completed', status: 'Completed', started: now - 72_000, ended: now - 60_000 });
     const train = step('train', { started: now - 180_000 });
     const graph = [prep, train, step('g', { group: true }), step('g/x', { status: 'Queued', started: now + 5_000 })];
-    for (let times = 0; times < 2; times++) view.text(train, 'epoch\n');
+    for (let times = 0; times < 2; times++) void view.text(train, 'epoch\n');
     view.steps(graph);
     platform.clock.time += 60_000;
     view.steps(graph);
-    view.text(train, 'epoch\n');
+    void view.text(train, 'epoch\n');
     view.status(job({ status: '' }));
     assert.deepEqual(platform.lines, [
       ...['[group] train', '[endgroup]'],

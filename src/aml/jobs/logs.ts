@@ -105,13 +105,13 @@ interface Chunk {
 export class JobLogs {
   readonly #workspace: Workspace;
   readonly #logs = new Map<string, StepLog>();
-  readonly #give: (chunk: Chunk) => void;
+  readonly #give: (chunk: Chunk) => unknown;
   readonly #over: (step: StepState) => void;
   /** No request may be spent on logs before that. */
   #blocked = 0;
 
   /** `over`: everything of a step's log has been given. */
-  constructor(workspace: Workspace, give: (chunk: Chunk) => void, over: (step: StepState) => void) {
+  constructor(workspace: Workspace, give: (chunk: Chunk) => unknown, over: (step: StepState) => void) {
     this.#workspace = workspace;
     this.#give = give;
     this.#over = over;
@@ -232,7 +232,7 @@ export class JobLogs {
         tail.offset += bytes.length;
         const text = tail.decoder.decode(bytes, { stream: true });
         for (let at = 0; at < text.length; at += spell) {
-          this.#give({ step: log.step, text: text.slice(at, at + spell), ...(log.tails.size > 1 ? { file: name } : {}) });
+          await this.#give({ step: log.step, text: text.slice(at, at + spell), ...(log.tails.size > 1 ? { file: name } : {}) });
           // A log of hundreds of megabytes must not keep a cancel waiting.
           if (text.length > spell) await new Promise((resolve) => setImmediate(resolve));
           signal?.throwIfAborted();

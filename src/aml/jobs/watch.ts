@@ -16,8 +16,8 @@ export interface WatchSink {
   status(job: JobState): void;
   /** Some step is new or has changed. */
   steps(steps: readonly StepState[]): void;
-  /** Foreign text of a step's log, as it came. */
-  text(step: StepState, text: string, file?: string): void;
+  /** Foreign text of a step's log, as it came. No more of that log is read before a promise that is given back has come true. */
+  text(step: StepState, text: string, file?: string): unknown;
   /** Everything of a step's log has been given. */
   textEnd(step: StepState): void;
   notice(level: 'info' | 'warning', text: string): void;

@@ -95,6 +95,33 @@ class Store {
 describe('logs of steps', () => {
   const running = step('a', 'Running');
 
+  it('reads no more than what is taken', async () => {
+    const store = new Store();
+    const { workspace } = store;
+    store.files = { [`a/${user}`]: 'x'.repeat(9 * mega) };
+    let [taken, take] = [0, () => undefined as void];
+    const give = () => ((taken += 1), new Promise<void>((resolve) => (take = resolve)));
+    const logs = new JobLogs(workspace, give, () => undefined);
+    logs.follow([step('a', 'Running')], 1);
+    const asked = () => workspace.asked.filter(({ url }) => url.startsWith('https://logs/')).length;
+    const poll = logs.poll(1, new Allowance(1));
+    const pause = async () => {
+      for (let n = 0; n < 20; n++) await new Promise((resolve) => setImmediate(resolve));
+    };
+    await pause();
+    assert.deepEqual([taken, asked()], [1, 1]);
+    take();
+    await pause();
+    assert.deepEqual([taken, asked()], [2, 1]);
+    while (taken < 72) {
+      take();
+      await pause();
+    }
+    take();
+    await poll;
+    assert.deepEqual([taken, asked()], [72, 3]);
+  });
+
   it('names what a person reads: the newest kind, the first process of several, in order', () => {
     const named = (...names: string[]) => logNames(Object.fromEntries(names.map((name) => [name, ''])));
     const old = ['azureml-logs/70_driver_log.txt', 'azureml-logs/55_azureml-execution.txt', 'logs/azureml/executionlogs.txt'];
