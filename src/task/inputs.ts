@@ -162,6 +162,14 @@ export class InputReader {
     return values;
   }
 
+  /** A mapping of texts: tags and the like, which hold nothing else. Lists and mappings in it are told. */
+  async texts(name: string): Promise<Record<string, string>> {
+    const mapped = Object.entries(await this.mapping(name));
+    for (const [key, { kind }] of mapped)
+      if (kind === 'json') this.problem(name, `"${key}" is a list or a mapping.`, 'One `name: value` a line, each value a text.');
+    return Object.fromEntries(mapped.map(([key, { text }]) => [key, text]));
+  }
+
   /** The service connection that a connectedService input names. */
   endpoint(name: string, required = true): ServiceEndpoint | undefined {
     const id = required ? this.required(name, 'the Azure Resource Manager service connection to use') : this.optional(name);

@@ -40,11 +40,9 @@ export async function parse(platform: Platform): Promise<Inputs> {
   const modelType = read.optional('modelType')
     ? read.choice('modelType', ['mlflow_model', 'custom_model', 'triton_model'], 'custom_model')
     : undefined;
-  const texts = async (input: string) =>
-    Object.fromEntries(Object.entries(await read.mapping(input)).map(([key, { text }]) => [key, text]));
   const [description, modelStage] = [read.optional('description'), read.optional('modelStage')];
-  const tags = await texts('tags');
-  const properties = await texts('properties');
+  const tags = await read.texts('tags');
+  const properties = await read.texts('properties');
   for (const [input, entries] of [
     ['tags', tags],
     ['properties', properties],

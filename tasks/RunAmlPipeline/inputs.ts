@@ -110,14 +110,6 @@ function filesOf(folder: string): string[] | undefined {
   }
 }
 
-/** A mapping of texts: lists and mappings in it are told. */
-async function flat(read: InputReader, name: string): Promise<Awaited<ReturnType<InputReader['mapping']>>> {
-  const mapped = await read.mapping(name);
-  for (const [key, { kind }] of Object.entries(mapped))
-    if (kind === 'json') read.problem(name, `"${key}" is a list or a mapping.`, 'One `name: value` a line, each value a text.');
-  return mapped;
-}
-
 export async function parse(platform: Platform): Promise<Inputs> {
   const read = new InputReader(platform);
   const action = read.choice('action', ['run', 'submit', 'attach', 'validate'], 'run');
@@ -155,8 +147,6 @@ export async function parse(platform: Platform): Promise<Inputs> {
       'Letters, digits, - and _; it begins with a letter or digit and has at most 255 characters.',
     );
   }
-  const texts = (mapped: Awaited<ReturnType<InputReader['mapping']>>) =>
-    Object.fromEntries(Object.entries(mapped).map(([key, { text }]) => [key, text]));
   const optional = <K extends string>(key: K, value: string | undefined) =>
     (value ? { [key]: value } : {}) as { [key in K]?: string };
   const limitMinutes = read.integer('jobTimeoutInMinutes', 1, 60 * 24 * 60);
@@ -170,8 +160,8 @@ export async function parse(platform: Platform): Promise<Inputs> {
     ...optional('experimentName', read.optional('experimentName')),
     ...optional('displayName', read.optional('displayName')),
     ...optional('description', read.optional('description')),
-    tags: texts(await flat(read, 'tags')),
-    jobInputs: texts(await read.mapping('jobInputs')),
+    tags: await read.texts('tags'),
+    jobInputs: Object.fromEntries(Object.entries(await read.mapping('jobInputs')).map(([key, { text }]) => [key, text])),
     overrides: read.lines('overrides'),
     streamLogs: read.choice('streamLogs', ['all', 'failed', 'none'], 'all'),
     downloadOutputs: read.names('downloadOutputs'),

@@ -8,6 +8,7 @@ import { assertionSource, connectionOf } from '../../src/task/connection.js';
 import { outcomeOf } from '../../src/task/outcome.js';
 import { InputProblems, InputReader } from '../../src/task/inputs.js';
 import type { ServiceEndpoint } from '../../src/task/platform.js';
+import { parse as parseRegister } from '../../tasks/RegisterModel/inputs.js';
 import { parse } from '../../tasks/RunAmlPipeline/inputs.js';
 import { ownPlace, workspaceInput } from '../../tasks/shared/places.js';
 import { FakePlatform } from '../support/fake-platform.js';
@@ -103,9 +104,27 @@ describe('inputs', () => {
     assert.deepEqual(told, [`Input overrides: "name = mine": a job's name is no override here.`]);
   });
 
-  it('tags are texts', async () => {
-    const told = await problemsOf({ action: 'validate', pipelineFile: 'package.json', tags: 'a: {b: c}\nd: [1]\ne: 0.10' });
-    assert.deepEqual(told, ['Input tags: "a" is a list or a mapping.', 'Input tags: "d" is a list or a mapping.']);
+  it('tags and properties are texts, in both tasks that have them', async () => {
+    const text = 'a: {b: c}\nd: [1]\ne: 0.10';
+    const told = (input: string) => ['a', 'd'].map((key) => `Input ${input}: "${key}" is a list or a mapping.`);
+    const inputs = { action: 'validate', pipelineFile: 'package.json', tags: text };
+    assert.deepEqual(await problemsOf(inputs), told('tags'));
+    const place = { azureSubscription: 'conn', resourceGroupName: 'rg', workspaceName: 'ws' };
+    const model = { ...place, modelPath: 'model', modelName: 'm' };
+    const register = (more: Record<string, string>) =>
+      parseRegister(new FakePlatform({ ...model, ...more }, {}, { conn: secret }));
+    await assert.rejects(register({ tags: text, properties: text }), ({ problems }: InputProblems) => {
+      assert.deepEqual(
+        problems.map(({ message }) => message),
+        [...told('tags'), ...told('properties')],
+      );
+      return true;
+    });
+    assert.deepEqual((await register({ tags: 'e: 0.10\nf:\n"g": "[text]"' })).tags, {
+      e: '0.10',
+      f: '',
+      g: '[text]',
+    });
   });
 
   it('every problem of every input is said in one go', async () => {
