@@ -45,6 +45,8 @@ export async function main<Inputs>(task: Task<Inputs>): Promise<void> {
   const broken = (error: unknown) => {
     if (over) return;
     report(platform, error);
+    // A cancelled run has its job to cancel yet: the last moment ends it, nothing else.
+    if (cancel.signal.aborted) return;
     void finish({ result: 'Failed', message: `${task.name} had a fault of its own: ${text(error)}` });
   };
   process.on('uncaughtException', broken);
