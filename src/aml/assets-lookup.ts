@@ -2,7 +2,7 @@
 import { Failure } from '../azure/errors.js';
 import type { CompileWarning, Reference } from './compile/types.js';
 import type { Lookups } from './compile/offline.js';
-import { shown } from './compile/problems.js';
+import { inputOf, shown } from './compile/problems.js';
 import type { Workspace } from './workspace.js';
 
 const COLLECTIONS: Record<Reference['kind'], string> = {
@@ -97,9 +97,7 @@ async function checkOne(
     // Reading may be forbidden where submitting is not: the service has the last word.
     warnings.push({
       message: `${SHORT[kind]} ${name} could not be looked up: the connection may not read it.`,
-      file: reference.file,
-      line: reference.line,
-      column: reference.column,
+      ...(reference.input === undefined ? placeOf(reference) : {}),
     });
     return undefined;
   }
@@ -138,13 +136,17 @@ async function latestVersion(
   return first?.name ?? first?.id?.split('/').pop();
 }
 
+const placeOf = ({ file, line, column }: Reference) => ({ file, line, column });
+
 async function notFound(
   workspace: Workspace,
   found: { problem: string; reference: Reference | undefined }[],
   signal?: AbortSignal,
 ): Promise<Failure> {
   const lines = found.map(({ problem, reference }) =>
-    reference ? `  ${shown(reference.file)}:${reference.line}:${reference.column}: ${problem}` : `  ${problem}`,
+    reference
+      ? `  ${reference.input ?? `${shown(reference.file)}:${reference.line}:${reference.column}`}: ${problem}`
+      : `  ${problem}`,
   );
   const computes = found.some(({ reference }) => reference?.kind === 'compute')
     ? await computeNames(workspace, signal)
@@ -153,7 +155,7 @@ async function notFound(
   return new Failure(`In workspace ${workspace.workspace} something that the job names is missing:\n${lines.join('\n')}`, {
     code: 'ReferenceNotFound',
     advice: `${computes === undefined ? '' : `Computes of the workspace: ${computes}, and serverless. `}Correct the names or create what is missing. Nothing was submitted.`,
-    ...(first ? { file: first.file, line: first.line, column: first.column } : {}),
+    ...(first?.input !== undefined ? { input: inputOf(first.input) } : first ? placeOf(first) : {}),
   });
 }
 

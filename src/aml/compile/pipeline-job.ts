@@ -159,9 +159,7 @@ function settingsBody({ context, root }: JobFile, read: TreeObject): TreeObject 
         context.references.push({
           kind: collection === 'computes' ? 'compute' : 'datastore',
           name,
-          file: place.file,
-          line: place.line,
-          column: place.column,
+          ...place,
         });
       }
     }

@@ -34,6 +34,11 @@ export class Problems {
   }
 
   warn(place: Place, message: string): void {
+    if (place.input !== undefined) {
+      const said = `${place.input}: ${message}`;
+      if (!this.warnings.some((other) => other.message === said)) this.warnings.push({ message: said });
+      return;
+    }
     if (this.warnings.some((other) => other.message === message && other.file === place.file && other.line === place.line))
       return;
     this.warnings.push({ message, file: place.file, line: place.line, column: place.column });
@@ -54,11 +59,14 @@ export class Problems {
         advice: 'Correct the places named above and run again. Nothing was submitted.',
         ...(first.place.input === undefined
           ? { file: first.place.file, line: first.place.line, column: first.place.column }
-          : { input: first.place.input.startsWith('override ') ? 'overrides' : 'jobInputs' }),
+          : { input: inputOf(first.place.input) }),
       },
     );
   }
 }
+
+/** Which input of the task an override or a job's input was given in. */
+export const inputOf = (said: string): 'overrides' | 'jobInputs' => (said.startsWith('override ') ? 'overrides' : 'jobInputs');
 
 /** The named file first, then the others as they were met; each from top to bottom. */
 function inReadingOrder(list: readonly Problem[], file: string): Problem[] {

@@ -35,8 +35,8 @@ function versionedId(context: Context, kind: AssetKind, name: string, version: s
   return `${context.workspaceId}/${PLURAL[kind]}/${name}/versions/${version}`;
 }
 
-function refer(context: Context, reference: Omit<Reference, 'file' | 'line' | 'column'>, place: Place): void {
-  context.references.push({ ...reference, file: place.file, line: place.line, column: place.column });
+function refer(context: Context, reference: Omit<Reference, keyof Place>, place: Place): void {
+  context.references.push({ ...reference, ...place });
 }
 
 /**

@@ -93,6 +93,8 @@ export interface Reference {
   file: string;
   line: number;
   column: number;
+  /** No file says it, but this override or input of the task. */
+  input?: string;
 }
 
 /** Where assets go. Every method may be called several times with the same content; a target answers from memory then. */
