@@ -4,6 +4,9 @@ import { handlers, hostsOf } from './command-handlers.js';
 import type { Restrictions } from './restrictions.js';
 import type { StepState } from './step-state.js';
 
+/** A member of its own: `constructor` is no command. */
+const own = <Value>(of: Record<string, Value>, key: string): Value | undefined => (Object.hasOwn(of, key) ? of[key] : undefined);
+
 const reference = 'Please reference documentation (http://go.microsoft.com/fwlink/?LinkId=817296)';
 
 export class CommandEngine {
@@ -31,13 +34,13 @@ export class CommandEngine {
 
   #carryOut(command: LoggingCommand, text: string): boolean {
     const name = `${command.area}.${command.event}`;
-    const area = handlers[command.area];
+    const area = own(handlers, command.area);
     if (!area) {
       this.state.warn(`Can't find command extension for ##vso[${name}]. ${reference}`);
       return false;
     }
     try {
-      const handler = area[command.event];
+      const handler = own(area, command.event);
       if (!handler)
         throw new Error(`##vso[${name}] is not a recognized command for ${command.area} command extension. ${reference}`);
       if (!this.restrictions.commandAllowed(command.area, command.event)) {

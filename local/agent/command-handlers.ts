@@ -34,7 +34,7 @@ const existingFile = (path: string, state: StepState, what: string): string => {
 /** Characters that a file name cannot hold, on any of the agents: names become files on the server's side. */
 const invalidName = /[\u0000-\u001f"<>|:*?\\/]/;
 const legalName = (value: string, key: string): string => {
-  if (invalidName.test(value)) throw new Error(`${key} contains invalid characters. ('${value}')`);
+  if (invalidName.test(value) || /^\.+$/.test(value)) throw new Error(`${key} contains invalid characters. ('${value}')`);
   return value;
 };
 

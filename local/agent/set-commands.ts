@@ -13,6 +13,11 @@ const name = (command: LoggingCommand): string => {
   return value;
 };
 
+/** Also a variable called `__proto__`. */
+const keep = <Value>(into: Record<string, Value>, key: string, value: Value): void => {
+  Object.defineProperty(into, key, { value, configurable: true, enumerable: true, writable: true });
+};
+
 /** A secret has one line, unless the job allows more. */
 function refuseLines({ data }: LoggingCommand, { job }: StepState): void {
   const allowed = job.variables.byEnvironmentName('SYSTEM_UNSAFEALLOWMULTILINESECRET')?.value.toLowerCase() === 'true';
@@ -51,12 +56,12 @@ export const setVariable: CommandHandler = (command, state, restrictions) => {
   const preserveCase = isTrue(command, 'preservecase');
   if (plain) {
     variables.set(variable, { value, isSecret, isReadOnly, preserveCase });
-    state.result.variables[variable] = { value, isSecret };
+    keep(state.result.variables, variable, { value, isSecret });
     return;
   }
   // Later steps of the job read it as `<step>.<name>`, never under its plain name.
   variables.set(`${state.step}.${variable}`, { value, isSecret, isReadOnly: isOutput || isReadOnly, preserveCase });
-  state.result.outputVariables[variable] = { value, isSecret };
+  keep(state.result.outputVariables, variable, { value, isSecret });
 };
 
 /** Task variables are for the same step's work before and after the job, of which our tasks have none: nobody reads them. */

@@ -201,6 +201,7 @@ describe('logging commands', () => {
     job.variables.set('agent.forbidAttachments', { value: 'false' });
     fails(`##vso[task.addattachment type=a/b;name=n;]${file()}`, /type contains invalid characters/);
     fails(`##vso[task.addattachment type=t;name=a/b;]${file()}`, /name contains invalid characters/);
+    for (const name of ['.', '..']) fails(`##vso[task.addattachment type=${name};name=n;]${file()}`, /type contains invalid/);
     fails(`##vso[task.addattachment name=n;]${file()}`, /'type' is missing/);
     fails(`##vso[task.addattachment type=t;name=n;]${file()}.none`, /does not exist/);
     fails('##vso[task.uploadsummary]', /does not exist/);
@@ -240,6 +241,7 @@ describe('logging commands', () => {
     assert.match(result.issues[0]?.message ?? '', /is empty/);
     assert.deepEqual([result.buildTags, result.buildNumber], [['a tag'], '20260101.5']);
     fails(`##vso[artifact.upload artifactname=x]${file()}.none`, /does not exist/);
+    for (const name of ['..', '../x']) fails(`##vso[artifact.upload artifactname=${name}]${file()}`, /invalid characters/);
     fails(`##vso[artifact.upload]${file()}`, /'artifactname' is missing/);
     fails('##vso[build.addbuildtag] ', /required/);
     fails('##vso[build.updatebuildnumber]a/b', /not legal/);
@@ -311,6 +313,11 @@ describe('logging commands', () => {
     assert.match(issues('##vso [a.b]x')[0] ?? '', /^warning: .*not a legal command/);
     assert.match(issues('##vso[nosuch.thing]x')[0] ?? '', /^warning: Can't find command extension for ##vso\[nosuch\.thing\]/);
     fails('##vso[task.nosuch]x', /not a recognized command for task/);
+    // Words of the language that the harness is written in are names like others.
+    for (const event of ['constructor', 'toString', 'hasOwnProperty']) fails(`##vso[task.${event}]x`, /not a recognized command/);
+    assert.match(issues('##vso[constructor.toString]x')[0] ?? '', /^warning: Can't find command extension/);
+    const odd = said('##vso[task.setvariable variable=__proto__;isOutput=true]p');
+    assert.deepEqual(Object.entries(odd.outputVariables), [['__proto__', { value: 'p', isSecret: false }]]);
   });
 
   it('escapes: percent signs are read back unless the job says no', async () => {
