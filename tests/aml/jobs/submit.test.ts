@@ -144,6 +144,9 @@ describe('submission', () => {
       assert.notEqual(derivedName({ ...identity, ...other }), name);
     }
     assert.match(derivedName({ ...identity, pipeline: '名前', stage: '' }), /^42-[0-9a-f]{12}$/);
+    assert.match(derivedName({ ...identity, pipeline: '', runId: '-', stage: '!' }), /^run-[0-9a-f]{12}$/);
+    const long = { pipeline: `${'p'.repeat(31)} ${'q'.repeat(99)}`, runId: '9'.repeat(99), stage: 's'.repeat(99) };
+    assert.match(derivedName({ ...identity, ...long }), /^p{31}-9{12}-s{20}-[0-9a-f]{12}$/);
   });
 
   it('attaches to what is active or completed, and goes on to the next attempt after what failed', async () => {
@@ -233,6 +236,39 @@ describe('submission, told by single answers', () => {
         during === 'PUT' ? ['PUT'] : ['PUT', 'GET'],
       );
     }
+  });
+
+  it('waits between its looks while Azure does not say; each request and each pause ends with the cancel', async () => {
+    const { signal } = new AbortController();
+    const clock = new FakeClock();
+    const before = clock.now();
+    const slept: (AbortSignal | undefined)[] = [];
+    const sleep = clock.sleep.bind(clock);
+    clock.sleep = (ms, given) => {
+      slept.push(given);
+      return sleep(ms, given);
+    };
+    const workspace = fakeWorkspace(() => ({ status: 503, body: { error: { code: 'Busy', message: 'busy here' } } }));
+    await assert.rejects(send(workspace, { clock, signal }), (error) => {
+      const { message, details } = error as Failure;
+      assert.match(message, /busy here.* Whether job n was made is not known/);
+      assert.deepEqual([details.status, details.code], [503, 'Busy']);
+      assert.match(details.advice ?? '', /^Run the step again when Azure answers/);
+      return true;
+    });
+    const minutes = (clock.now() - before) / 60_000;
+    assert.ok(minutes > 1.5 && minutes < 4, `${minutes}`);
+    assert.deepEqual([slept.length, workspace.asked.length, puts(workspace).length], [9, 11, 1]);
+    for (const given of [...slept, ...workspace.asked.map((one) => one.signal)]) assert.equal(given, signal);
+  });
+
+  it('a first sending that Azure calls a conflict has made the job when it bears our mark', async () => {
+    const conflict: Answer = { status: 409, body: { error: { code: 'Conflict', message: 'exists' } } };
+    const workspace = fakeWorkspace(({ method }) => (method === 'PUT' ? conflict : jobOf('Running')));
+    const { job, readBack } = await send(workspace);
+    assert.deepEqual([job.name, job.status, readBack], ['n', 'Running', true]);
+    const made = await send(fakeWorkspace(() => jobOf('Starting')));
+    assert.deepEqual([made.job.name, made.job.status, made.readBack], ['n', 'Starting', false]);
   });
 
   it("sends the user's token with jobs that need it, and with no other", async () => {
