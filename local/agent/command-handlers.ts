@@ -165,11 +165,20 @@ const uploadArtifact: CommandHandler = (command, state) => {
   state.job.keepArtifact(state, name, path);
 };
 
+/** A share, a server's path or a file container; nothing else can be told by its location. */
+function locationType(location: string): string {
+  if (/^(\\\\|\/\/|file:\/\/)[^\\/]/i.test(location)) return 'filepath';
+  if (/^\$[\\/]/.test(location)) return 'versioncontrol';
+  if (location.startsWith('#')) return 'container';
+  throw new Error(`Cannot infer the type of the artifact from its location '${location}'.`);
+}
+
 const associateArtifact: CommandHandler = (command, state) => {
   const name = needed(command, 'artifactname');
-  if (!command.data.trim()) throw new Error('Artifact location is required.');
   // `type`, which the task library sends, is not read: the agent infers the type then.
-  const type = command.properties.get('artifacttype') ?? (/^#\//.test(command.data) ? 'container' : 'filepath');
+  const type = command.properties.get('artifacttype') ?? locationType(command.data);
+  if (/^(container|filepath|versioncontrol)$/i.test(type) && command.data === '')
+    throw new Error('Artifact location is required.');
   state.result.artifacts.push({ name, type, path: command.data });
 };
 
@@ -214,7 +223,7 @@ export const handlers: Record<string, Record<string, CommandHandler>> = {
     uploadfile: uploadFile,
     logdetail: logDetail,
   },
-  build: { addbuildtag: addBuildTag, updatebuildnumber: updateBuildNumber, uploadlog: uploadFile },
+  build: { addbuildtag: addBuildTag, updatebuildnumber: updateBuildNumber, uploadlog: uploadFile, uploadsummary: uploadSummary },
   artifact: { upload: uploadArtifact, associate: associateArtifact },
   release: {
     updatereleasename: ({ data }, state) => {

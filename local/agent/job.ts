@@ -144,13 +144,15 @@ export class AgentJob {
 
   /** Copies an artifact at once: the agent uploads it before it goes on to the next step. */
   keepArtifact(state: StepState, name: string, path: string): void {
+    const folder = statSync(path).isDirectory();
+    if (folder && readdirSync(path, { recursive: true, withFileTypes: true }).every((entry) => entry.isDirectory())) {
+      state.warn(`Directory '${path}' is empty. Nothing will be added to build artifact '${name}'.`);
+      return;
+    }
     const target = join(state.keepFolder, 'artifacts', name);
     mkdirSync(target, { recursive: true });
-    if (statSync(path).isDirectory()) {
-      if (readdirSync(path).length === 0)
-        state.warn(`Directory '${path}' is empty. Nothing will be added to build artifact '${name}'.`);
-      cpSync(path, target, { recursive: true });
-    } else {
+    if (folder) cpSync(path, target, { recursive: true });
+    else {
       copyFileSync(path, join(target, basename(path)));
     }
     if (!state.result.artifacts.some((known) => known.name === name && known.type === 'container')) {

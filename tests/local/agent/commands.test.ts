@@ -192,6 +192,7 @@ describe('logging commands', () => {
     const result = fine([
       `##vso[task.addattachment type=t;name=n.txt;]${file()}`,
       `##vso[task.uploadsummary]${file()}`,
+      `##vso[build.uploadsummary]${file()}`,
       `##vso[task.uploadfile]${file()}`,
       `##vso[build.uploadlog]${file()}`,
     ]);
@@ -218,13 +219,13 @@ describe('logging commands', () => {
       result.attachments.map(({ type, name, path }) => [type, name, readFileSync(path, 'utf8')]),
       [['t', 'n.txt', 'later']],
     );
-    assert.deepEqual([result.summaries.length, result.uploads.length, linked.summaries.length], [1, 2, 1]);
+    assert.deepEqual([result.summaries.length, result.uploads.length, linked.summaries.length], [2, 2, 1]);
     assert.deepEqual(lost.result.problems, []);
   });
 
   it('artifacts and the build: only where there is one', async () => {
     await start();
-    mkdirSync(join(folder, 'empty'));
+    mkdirSync(join(folder, 'empty', 'all', 'the', 'way'), { recursive: true });
     const result = said([
       `##vso[artifact.upload containerfolder=drop;artifactname=drop]${file()}`,
       `##vso[artifact.upload artifactname=nothing]${join(folder, 'empty')}`,
@@ -236,9 +237,17 @@ describe('logging commands', () => {
     ]);
     assert.deepEqual(
       result.artifacts.map(({ name, type }) => `${name} ${type}`),
-      ['drop container', 'nothing container', 'there container', 'share filepath'],
+      ['drop container', 'there container', 'share filepath'],
     );
     assert.match(result.issues[0]?.message ?? '', /is empty/);
+    const types = ['\\\\server\\x', '$/project/x', '#/1/x'].map(
+      (place) => fine(`##vso[artifact.associate artifactname=a]${place}`).artifacts[0]?.type,
+    );
+    assert.deepEqual(types, ['filepath', 'versioncontrol', 'container']);
+    for (const place of ['', '/a/path', 'https://x/'])
+      fails(`##vso[artifact.associate artifactname=a]${place}`, /infer the type/);
+    fails('##vso[artifact.associate artifactname=a;artifacttype=FilePath]', /location is required/);
+    fine('##vso[artifact.associate artifactname=a;artifacttype=own]');
     assert.deepEqual([result.buildTags, result.buildNumber], [['a tag'], '20260101.5']);
     fails(`##vso[artifact.upload artifactname=x]${file()}.none`, /does not exist/);
     for (const name of ['..', '../x']) fails(`##vso[artifact.upload artifactname=${name}]${file()}`, /invalid characters/);
