@@ -78,7 +78,8 @@ export function compute(job: JobFile): Tree {
     );
     return undefined;
   }
-  return computeId(job.context, text, node.place, textOf(child(job.root, 'type')) === 'pipeline');
+  const type = textOf(child(job.root, 'type')) ?? 'command';
+  return computeId(job.context, text, node.place, type === 'pipeline', ['command', 'sweep', 'spark'].includes(type));
 }
 
 export function usesUserIdentity(read: TreeObject): boolean {

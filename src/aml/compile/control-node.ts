@@ -1,13 +1,13 @@
 /** Control flow: do_while, parallel_for, if_else (reference azure-ml-rest §1.7; the client compiles them as a private preview). */
 import { isPrimitive } from './component-io.js';
 import type { Context } from './context.js';
-import { child, textOf, type YNode } from './document.js';
+import { child, jsonNode, textOf, type YNode } from './document.js';
 import { inputToRest, outputToRest, readInput } from './io.js';
 import type { Draft } from './nodes.js';
 import { compact, Pending, materialise, type Tree, type TreeObject } from './pending.js';
 import { pyJson } from './python.js';
 import type { Place } from './problems.js';
-import { int, isBinding, object, raw, readObject } from './schema.js';
+import { bool, int, isBinding, object, raw, readObject, union, str } from './schema.js';
 
 const NODE = /^\$\{\{parent\.jobs\.([^.}]+)\}\}$/;
 
@@ -73,16 +73,22 @@ function doWhile(context: Context, draft: Draft, drafts: readonly Draft[]): Tree
   }
   const mapping: TreeObject = {};
   const mapNode = child(node, 'mapping');
-  if (mapNode?.kind === 'map') {
+  if (mapNode?.kind === 'map' && mapNode.entries.size > 0) {
+    const fed = new Map<string, string>();
     for (const [key, entry] of mapNode.entries) {
       const output = port(context, body, key, 'outputs', entry.key.place);
       const items = entry.value.kind === 'seq' ? entry.value.items : [entry.value];
-      mapping[output] = items.map((item) => port(context, body, textOf(item) ?? '', 'inputs', item.place));
+      mapping[output] = items.map((item) => {
+        const input = port(context, body, textOf(item) ?? '', 'inputs', item.place);
+        checkFeed(context, body, output, input, fed.get(input), item.place);
+        fed.set(input, output);
+        return input;
+      });
     }
   } else if (mapNode)
     context.problems.add(
       mapNode.place,
-      'mapping is not a mapping.',
+      mapNode.kind === 'map' ? 'mapping is empty.' : 'mapping is not a mapping.',
       'an output of the body: an input of the body, or a list of them',
     );
   const condition = child(node, 'condition');
@@ -96,6 +102,27 @@ function doWhile(context: Context, draft: Draft, drafts: readonly Draft[]): Tree
     );
   }
   return { body: textOf(child(node, 'body')), condition: name, mapping, limits };
+}
+
+/** What a round hands to the next: one output to each input, and no file or folder to a value. */
+function checkFeed(
+  context: Context,
+  body: Draft | undefined,
+  output: string,
+  input: string,
+  before: string | undefined,
+  place: Place,
+): void {
+  if (before !== undefined && before !== output)
+    context.problems.add(place, `The input ${input} is given both ${before} and ${output}.`, 'one output for each input');
+  if (body?.component?.kind !== 'local') return;
+  const [from, to] = [body.component.outputs.get(output)?.type, body.component.inputs.get(input)?.type];
+  if (from !== undefined && to !== undefined && !isPrimitive(from) && isPrimitive(to))
+    context.problems.add(
+      place,
+      `The output ${output} of type ${from} cannot be given to ${input}, a ${to}.`,
+      'an input for data',
+    );
 }
 
 /** The name of an input or output of the body: `${{parent.jobs.BODY.outputs.x}}`, or the name itself. */
@@ -138,20 +165,17 @@ function parallelFor(context: Context, draft: Draft, drafts: readonly Draft[]): 
   };
 }
 
-/** Items as JSON text; data in them is resolved like any input. */
-function itemsText(context: Context, draft: Draft, body: Draft | undefined, node: YNode): Tree {
-  const text = textOf(node);
-  if (text !== undefined) {
+/** Items as JSON text, in Python's spelling; data in them is resolved like any input. */
+function itemsText(context: Context, draft: Draft, body: Draft | undefined, given: YNode): Tree {
+  const text = textOf(given);
+  const node = text === undefined ? given : jsonNode(text, given.place);
+  if (node === undefined) {
     if (isBinding(text)) return text;
-    try {
-      JSON.parse(text);
-    } catch {
-      context.problems.add(
-        node.place,
-        'items is neither JSON nor a binding.',
-        'a list or mapping of mappings, the same as JSON text, or ${{parent.inputs.x}}',
-      );
-    }
+    context.problems.add(
+      given.place,
+      'items is neither JSON nor a binding.',
+      'a list or mapping of mappings, the same as JSON text, or ${{parent.inputs.x}}',
+    );
     return text;
   }
   const members: [string | undefined, YNode][] =
@@ -180,7 +204,11 @@ function itemsText(context: Context, draft: Draft, body: Draft | undefined, node
       const value = readInput(context, entry.value, draft.base, true);
       if (value?.kind === 'literal') values[name] = value.value;
       else if (value?.kind === 'binding' && !value.mapped) values[name] = value.text;
-      else if (value) assets[name] = inputToRest(value, 'snake');
+      else if (value) {
+        // The type last, as in the client's text.
+        const { job_input_type: type, ...rest } = inputToRest(value, 'snake') as TreeObject;
+        assets[name] = { ...rest, job_input_type: type };
+      }
     }
     return [key, { ...assets, ...values }];
   });
@@ -193,7 +221,7 @@ function ifElse(context: Context, draft: Draft, drafts: readonly Draft[]): TreeO
   const { node } = draft;
   const read = readObject(
     node,
-    { type: raw, condition: raw, true_block: raw, false_block: raw },
+    { type: raw, condition: union(bool, str), true_block: raw, false_block: raw },
     { name: `the step ${draft.name}`, required: ['condition'], unknown: 'drop' },
     context.reader(draft.base),
   );
@@ -216,7 +244,7 @@ function block(context: Context, node: YNode | undefined, drafts: readonly Draft
   if (!node) return [];
   return (node.kind === 'seq' ? node.items : [node]).map((item) => {
     const text = textOf(item) ?? '';
-    const name = NODE.exec(text)?.[1];
+    const name = NODE.exec(text.replace(/\s+(?=\}\}$)|(?<=^\$\{\{)\s+/g, ''))?.[1];
     if (name === undefined || !drafts.some((draft) => draft.name === name)) {
       context.problems.add(
         item.place,

@@ -52,6 +52,7 @@ function copyNode(context: Context, draft: Draft, scope: Scope): Tree {
     const base = nodeBase(context, draft, read, component.source, component.id);
     return compact({ ...more, ...base, task: 'copy_data', data_copy_mode: own });
   }
+  refuseUnknown(context, draft, 'data_copy_mode');
   const inputs = inlineInputs(draft, scope);
   const outputs = inlineOutputs(draft, scope);
   checkCopy(context, draft.place, inputs, outputs);
@@ -64,8 +65,22 @@ function copyNode(context: Context, draft: Draft, scope: Scope): Tree {
     ...(tags?.kind === 'map' ? { tags: nodeBase(context, draft, {}, '')['tags'] } : {}),
   };
   const made = localComponent({ base: draft.base, source: 'YAML.JOB' }, 'data_transfer', inputs, outputs, { spec, defaults: {} });
-  const base = nodeBase(context, draft, read, made.source, made.id);
-  return compact({ ...more, ...base, task: 'copy_data', data_copy_mode: mode });
+  // The client does not hand the properties on.
+  const { properties: _properties, ...base } = nodeBase(context, draft, read, made.source, made.id);
+  return compact({ ...base, task: 'copy_data', data_copy_mode: mode });
+}
+
+const JOB_KEYS = (
+  'type task name id inputs outputs compute display_name description tags properties experiment_name services status ' +
+  'creation_context $schema parent_job_name'
+).split(' ');
+
+/** A step without a component is a job of its own, whose keys are known. */
+function refuseUnknown(context: Context, draft: Draft, own: string): void {
+  for (const [key, { key: node }] of draft.node.entries) {
+    if (key !== own && !JOB_KEYS.includes(key))
+      context.problems.add(node.place, `Unknown key ${key} in the step ${draft.name}.`, [own, ...JOB_KEYS].sort().join(', '));
+  }
 }
 
 /** One output; one input has its type, of several all are merged into a folder. */
@@ -89,6 +104,7 @@ function transferNode(context: Context, draft: Draft, what: string): Tree {
   const [side, other, name] = imports ? ['source', 'outputs', 'sink'] : ['sink', 'inputs', 'source'];
   const { read, more } = readNode(context, draft, { task, [side]: end(side), services });
   const kind = toSnake(asText((read[side] as TreeObject | undefined)?.['type']));
+  if (!draft.node.entries.has('component')) refuseUnknown(context, draft, side);
   if (!draft.node.entries.has(side))
     context.problems.add(draft.place, `The step ${draft.name} has no ${side}.`, `${side}: with type and connection`);
   const ports = imports ? draft.outputs : draft.inputs;

@@ -4,7 +4,7 @@ import { isAlias, isMap, isScalar, isSeq, LineCounter } from 'yaml';
 import type { Document, ParsedNode } from 'yaml';
 import { MAX_DEPTH, openingOf, parseLeniently, strayTab, tooDeep, wordsOf } from './lenient.js';
 import type { Tree } from './pending.js';
-import { PyDate, type PyFloat } from './python.js';
+import { PyDate, PyFloat } from './python.js';
 import { type Place, type Problems, shown } from './problems.js';
 import { resolveScalar, resolveTagged, type ScalarType } from './scalars.js';
 
@@ -245,6 +245,37 @@ function emptyScalar(place: Place): YScalar {
 /** A string scalar made up by us (overrides). */
 export function textNode(text: string, place: Place): YScalar {
   return { kind: 'scalar', type: 'str', value: text, text, place };
+}
+
+/** JSON text as a node, all of it at one place; numbers stay what they are written as. Undefined when it is no JSON. */
+export function jsonNode(text: string, place: Place): YNode | undefined {
+  // A fraction or a power is a float to Python, be it whole or not.
+  const marked = text.replace(/"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?/g, (token) =>
+    token.startsWith('"') ? token : `{"\\u0000":"${token}"}`,
+  );
+  try {
+    JSON.parse(text);
+    return nodeOf(JSON.parse(marked), place);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+function nodeOf(value: unknown, place: Place): YNode {
+  if (Array.isArray(value)) return { kind: 'seq', items: value.map((item) => nodeOf(item, place)), place };
+  if (typeof value === 'string') return textNode(value, place);
+  if (typeof value === 'boolean') return { kind: 'scalar', type: 'bool', value, text: String(value), place };
+  if (typeof value !== 'object' || value === null) return emptyScalar(place);
+  const number = (value as Record<string, unknown>)['\u0000'];
+  if (typeof number === 'string') {
+    if (/^-?\d+$/.test(number)) return { kind: 'scalar', ...resolveScalar(number), text: number, place };
+    return { kind: 'scalar', type: 'float', value: new PyFloat(Number(number)), text: number, place };
+  }
+  const entries = Object.entries(value).map(
+    ([key, item]) => [key, { key: textNode(key, place), value: nodeOf(item, place) }] as const,
+  );
+  return { kind: 'map', entries: new Map(entries), place };
 }
 
 export function child(node: YNode | undefined, key: string): YNode | undefined {

@@ -188,15 +188,16 @@ function seconds(value: Tree): number | undefined {
 /** ISO 8601 duration as the client writes it: `PT1H30M`, `P1DT2H`. Zero and absent give nothing. */
 export function duration(value: Tree): Tree {
   if (isBinding(value)) return value;
-  const whole = seconds(value);
-  if (!whole) return undefined;
+  const count = seconds(value);
+  if (!count) return undefined;
+  const whole = Math.abs(count);
   const days = Math.floor(whole / 86400);
   const rest = whole - days * 86400;
   const hours = Math.floor(rest / 3600);
   const minutes = Math.floor((rest % 3600) / 60);
   const last = rest % 60;
   const time = `${hours ? `${hours}H` : ''}${minutes ? `${minutes}M` : ''}${last ? `${last}S` : ''}`;
-  return `P${days ? `${days}D` : ''}${time ? `T${time}` : ''}`;
+  return `${count < 0 ? '-' : ''}P${days ? `${days}D` : ''}${time ? `T${time}` : ''}`;
 }
 
 /** The style of keys: REST's camelCase in jobs, snake_case in nodes. */

@@ -202,7 +202,11 @@ export function dataUri(context: Context, text: string, type: string, base: stri
   // What the client takes for neither a URL nor a path of this machine.
   const odd = /^(?:azureml:azureml:\/\/|(?:azureml:)?(?:file|runs):)/.exec(text)?.[0];
   if (odd !== undefined) {
-    const instead = odd.endsWith('//') ? bare : odd.endsWith('file:') ? text.slice(odd.length) : 'azureml://…';
+    const instead = odd.endsWith('//')
+      ? bare
+      : odd.endsWith('file:')
+        ? text.slice(odd.length).replace(/^\/\//, '')
+        : 'azureml://…';
     context.problems.add(place, `A path of data cannot begin with ${odd}.`, instead);
     return undefined;
   }

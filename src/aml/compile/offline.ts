@@ -30,10 +30,12 @@ const STORAGE = 'https://storage.blob.core.windows.net';
 export function offlineTarget(workspace: WorkspaceRef, lookups?: Lookups): CompileTarget {
   const id = workspaceId(workspace);
   const requests: WriteRequest[] = [];
-  const known = new Set<string>();
-  const put = (path: string, apiVersion: string, body: unknown, written = path): string => {
-    if (!known.has(written)) {
-      known.add(written);
+  const last = new Map<string, string>();
+  /** `again`: whether a path is written once more with a body that is not the one written last. */
+  const put = (path: string, apiVersion: string, body: unknown, again = false): string => {
+    const text = again ? JSON.stringify(body) : '';
+    if (last.get(path) !== text) {
+      last.set(path, text);
       requests.push({ method: 'PUT', path, query: { 'api-version': apiVersion }, body });
     }
     return path;
@@ -66,11 +68,9 @@ export function offlineTarget(workspace: WorkspaceRef, lookups?: Lookups): Compi
       `azureml://datastores/${local.datastore ?? 'workspaceblobstore'}/paths/LocalUpload/${local.id}/${local.name}`,
     contextUri: async (local: LocalData) =>
       `${STORAGE}/${local.datastore ?? 'azureml-blobstore'}/LocalUpload/${local.id}/${local.name}/`,
-    environment: async (asset: AssetWrite) => {
-      const path = `${id}/environments/${asset.name}/versions/${asset.version ?? '1'}`;
-      // Description and tags do not count in the version: one path may be written with different bodies.
-      return put(path, asset.apiVersion, asset.body, `${path} ${JSON.stringify(asset.body)}`);
-    },
+    // Description and tags do not count in the version: the last one's stand.
+    environment: async (asset: AssetWrite) =>
+      put(`${id}/environments/${asset.name}/versions/${asset.version ?? '1'}`, asset.apiVersion, asset.body, true),
     component: async (asset: AssetWrite) =>
       put(`${id}/components/${asset.name}/versions/${asset.version ?? '1'}`, asset.apiVersion, asset.body),
   };

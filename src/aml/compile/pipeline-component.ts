@@ -14,7 +14,7 @@ import { compileNodes, nodeBase, readNode, type Draft } from './nodes.js';
 import { compact, type Tree } from './pending.js';
 import { withoutCompute } from './pipeline-checks.js';
 import { namedId } from './refs.js';
-import { raw, readObject } from './schema.js';
+import { isBinding, raw, readObject } from './schema.js';
 import { Scope } from './scope.js';
 
 /** `type: pipeline` components: their steps are compiled like a job's. */
@@ -59,9 +59,10 @@ export function pipelineNode(context: Context, draft: Draft): Tree {
     return undefined;
   }
   const base = nodeBase(context, draft, read, component.source, component.id);
-  // A step with a local pipeline keeps the text of its compute as it is written, prefix and all; the service does not read it.
-  if (component.kind === 'local' && typeof read['compute'] === 'string')
-    base['computeId'] = namedId(context, 'computes', read['compute']);
+  // A step with a pipeline keeps the text of its compute as it is written, prefix and all; the service does not read it.
+  const compute = read['compute'];
+  if (typeof compute === 'string' && !isBinding(compute))
+    base['computeId'] = compute === 'serverless' && component.kind === 'local' ? compute : namedId(context, 'computes', compute);
   return compact({ ...more, ...base });
 }
 
@@ -82,18 +83,21 @@ function inferOptional(context: Context, inputs: ReadonlyMap<string, PortInput>,
           : value.kind === 'literal' && typeof value.value === 'string'
             ? value.value
             : undefined;
-      for (const match of (text ?? '').matchAll(/\$\{\{parent\.inputs\.([^}]+?)\}\}/g)) {
-        const source = match[1] ?? '';
+      // Text around an expression binds nothing; expressions one after the other do, with anything but spaces between them.
+      if (text === undefined || !/^\$\{\{\s*parent\S*\s*\}\}$/.test(text)) continue;
+      for (const [, expression = ''] of text.matchAll(/\$\{\{\s*(parent\.inputs\S*?)\s*\}\}/g)) {
+        const source = /^parent\.inputs.([^.]+)/.exec(expression)?.[1] ?? '';
         if (!inputs.has(source)) continue;
         bound.set(source, [...(bound.get(source) ?? []), name]);
-        if (text !== match[0]) inside.add(`${source}\n${source}`);
+        // Spaces within the braces count as other text.
+        if (text.replaceAll(`\${{parent.inputs.${source}}}`, '') !== '') inside.add(source);
       }
     }
     for (const [source, names] of bound) {
       const input = inputs.get(source);
       if (!input) continue;
       const required = names.filter(
-        (name) => !inside.has(`${source}\n${name}`) && declared.has(name) && declared.get(name)?.optional !== true,
+        (name) => !(inside.has(source) && name === source) && declared.has(name) && declared.get(name)?.optional !== true,
       );
       if (input.optional === undefined && required.length === 0) {
         input.optional = true;

@@ -41,9 +41,15 @@ function refer(context: Context, reference: Omit<Reference, keyof Place>, place:
 
 /**
  * `azureml:cpu-cluster`, `cpu-cluster`, an ARM id, `serverless`, `${{…}}`. Out: what is sent as computeId, undefined for serverless where
- * the client sends nothing.
+ * the client sends nothing. `shared`: whether `virtualClusters/NAME` is a cluster of the resource group.
  */
-export function computeId(context: Context, text: string, place: Place, inPipeline: boolean | 'step' = 'step'): string {
+export function computeId(
+  context: Context,
+  text: string,
+  place: Place,
+  inPipeline: boolean | 'step' = 'step',
+  shared = false,
+): string {
   let name = withoutPrefix(text);
   // Only steps can take their compute from an input; at the top the text is a name like any other.
   if (inPipeline === 'step' && isBinding(name)) return name;
@@ -55,6 +61,9 @@ export function computeId(context: Context, text: string, place: Place, inPipeli
       context.problems.add(place, `${JSON.stringify(text)} is no name of a compute.`, 'azureml:NAME');
   }
   if (/^\/subscriptions\//i.test(name)) return name;
+  // A cluster of the resource group, not of the workspace.
+  const cluster = shared && /^virtualclusters\/(.*)$/i.exec(name)?.[1];
+  if (cluster) return `${context.workspaceId.replace(/\/workspaces\/[^/]+$/i, '')}/virtualclusters/${cluster}`;
   if (!SPECIAL_COMPUTES.has(name.toLowerCase())) refer(context, { kind: 'compute', name }, place);
   return namedId(context, 'computes', name);
 }
@@ -84,6 +93,14 @@ export function assetId(context: Context, kind: AssetKind, text: string, place: 
   if (isRegistryId(bare) || isBinding(bare) || isUrl(bare)) return bare;
   if (kind === 'environment' && bare.startsWith('AzureML-')) return `azureml:${bare}`;
   const { name, version, label } = splitAsset(bare);
+  if (version?.startsWith('/')) {
+    context.problems.add(
+      place,
+      `${JSON.stringify(text)} is neither a name with a version nor an address.`,
+      'azureml:NAME:VERSION',
+    );
+    return undefined;
+  }
   if (version !== undefined && version !== '') {
     refer(context, { kind, name, version }, place);
     return versionedId(context, kind, name, version);

@@ -164,14 +164,14 @@ describe('compile: small parts', () => {
     assert.deepEqual([sent.displayName, sent.experimentName], ['case', 'train']);
   });
 
-  it('writes an environment once for each of its descriptions', async () => {
+  it('writes an environment each time its description is not the last one', async () => {
     const step = (name: string, text: string) => `  ${name}: {command: ls, environment: {image: i, description: ${text}}}\n`;
     const made = await given(
-      `type: pipeline\nsettings: {default_compute: azureml:cpu}\njobs:\n${step('a', 'x')}${step('b', 'y')}${step('c', 'x')}`,
+      `type: pipeline\nsettings: {default_compute: azureml:cpu}\njobs:\n${step('a', 'x')}${step('b', 'x')}${step('c', 'y')}${step('d', 'x')}`,
     ).compile();
     assert.deepEqual(
       writesTo(made, 'environments').map((body) => body.properties.description),
-      ['x', 'y'],
+      ['x', 'y', 'x'],
     );
   });
 
