@@ -1,5 +1,5 @@
 /** What stays of a run: the attachment `aml.run` (JSON with a schema version) and a Markdown page in the run's summary. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Digest } from '../../src/aml/jobs/digest.js';
 import type { JobState } from '../../src/aml/jobs/job.js';
@@ -27,10 +27,19 @@ export interface Report {
 
 const schemaVersion = 1;
 
-/** Folder for the files of one job; they must stay until the agent job ends (attachments are uploaded late). */
+const folders = new WeakMap<Platform, string>();
+
+/**
+ * Folder for this step's files of a job; they must stay until the agent job ends, because attachments are uploaded late: a later step that
+ * attaches to the same job has its own.
+ */
 export function reportFolder(platform: Platform, job: string): string {
-  const folder = join(platform.temp, 'amlops', job);
-  mkdirSync(folder, { recursive: true });
+  let folder = folders.get(platform);
+  if (folder === undefined) {
+    const above = join(platform.temp, 'amlops');
+    mkdirSync(above, { recursive: true });
+    folders.set(platform, (folder = mkdtempSync(join(above, `${job.slice(0, 100)}-`))));
+  }
   return folder;
 }
 

@@ -44,6 +44,11 @@ describe('RunAmlPipeline: what stays of a run', () => {
     const platform = new FakePlatform();
     publish(platform, report);
     assert.equal(JSON.parse(readFileSync(platform.attachments[0]?.path ?? '', 'utf8')).schemaVersion, 1);
+    // Files are uploaded when the agent job ends: a later step of the same job leaves them as they are.
+    const later = new FakePlatform();
+    Object.defineProperty(later, 'temp', { value: platform.temp });
+    publish(later, { ...report, how: 'attached' });
+    assert.equal(JSON.parse(readFileSync(platform.attachments[0]?.path ?? '', 'utf8')).how, 'submitted');
     // A disk that is full makes no failure of a job that has completed.
     const full = new FakePlatform();
     Object.defineProperty(full, 'temp', { value: platform.attachments[0]?.path });
