@@ -1,16 +1,5 @@
 /** What a step gave out unmasked, its lines and its files: does it hold a secret that only the mask hid, or that nothing hid? */
-import {
-  appendFileSync,
-  closeSync,
-  createReadStream,
-  existsSync,
-  openSync,
-  readSync,
-  readdirSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { appendFileSync, closeSync, createReadStream, openSync, readSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseCommand } from './command.js';
 import { LineSplitter } from './lines.js';
@@ -30,13 +19,14 @@ function registersSecret(line: string): boolean {
   return (event === 'setvariable' || event === 'settaskvariable') && properties.get('issecret')?.toLowerCase() === 'true';
 }
 
-/** The unmasked lines, kept on disk while the step runs and read once at its end. */
+/** The unmasked lines, kept on disk while the step runs and read once at its end; kept open, so that a step that clears folders takes nothing away. */
 export class RawOutput {
+  readonly #open: number;
   #buffer: string[] = [];
   #size = 0;
 
   constructor(private readonly file: string) {
-    writeFileSync(file, '', { mode: 0o600 });
+    this.#open = openSync(file, 'w+', 0o600);
   }
 
   line(text: string): void {
@@ -46,7 +36,7 @@ export class RawOutput {
   }
 
   #flush(): void {
-    if (this.#buffer.length) appendFileSync(this.file, `${this.#buffer.join('\n')}\n`);
+    if (this.#buffer.length) appendFileSync(this.#open, `${this.#buffer.join('\n')}\n`);
     this.#buffer = [];
     this.#size = 0;
   }
@@ -61,13 +51,15 @@ export class RawOutput {
       const leak = masker.leak(line);
       if (leak !== undefined && !registersSecret(line)) found.push(leak);
     });
-    for await (const chunk of createReadStream(this.file)) splitter.write(chunk as Buffer);
+    for await (const chunk of createReadStream(this.file, { fd: this.#open, start: 0, autoClose: false }))
+      splitter.write(chunk as Buffer);
     splitter.end();
     return found;
   }
 
   remove(): void {
-    if (existsSync(this.file)) rmSync(this.file);
+    closeSync(this.#open);
+    rmSync(this.file, { force: true });
   }
 }
 
