@@ -43,7 +43,7 @@ const causes: { cause: Cause; error: RegExp; log?: RegExp }[] = [
     cause: 'out of memory',
     error:
       /out ?of ?memory|\bOOM(?:Killed)?\b|exit(?:ed)?(?: with)?(?: status)?(?: code)?:? ?(?:137|-9)\b|memory limit|\bSIGKILL\b|KilledBySystemSignal/i,
-    log: /\bMemoryError\b|CUDA out of memory|OutOfMemoryError|oom-kill|Cannot allocate memory|(?:^|\s\d+ )Killed(?:$|\s)/m,
+    log: /MemoryError\b|CUDA (?:error: )?out of memory|OutOfMemoryError|oom-kill|Cannot allocate memory|(?:^|\s\d+ )Killed(?:$|\s)/m,
   },
   {
     cause: 'time limit',
@@ -56,7 +56,7 @@ const causes: { cause: Cause; error: RegExp; log?: RegExp }[] = [
   {
     cause: 'permission',
     error:
-      /authorizationfailed|permission|forbidden|unauthorized|not authorized|access denied|\b403\b|AuthorizationPermissionMismatch/i,
+      /authorizationfailed|permission|forbidden|unauthorized|not authorized|authentication failed|StreamAccess\.Auth|access denied|\b403\b|AuthorizationPermissionMismatch/i,
     log: /AuthorizationFailed|AuthorizationPermissionMismatch|This request is not authorized|PermissionError|Read-only file system|ClientAuthenticationError|\b403 Forbidden/,
   },
   {
@@ -65,12 +65,12 @@ const causes: { cause: Cause; error: RegExp; log?: RegExp }[] = [
       /not ?found.*(data|blob|path|input|dataset|asset)|(data|blob|path|input|dataset|asset).*not ?found|ScriptExecution\.StreamAccess\.NotFound|DataNotFound|NoSuchFile|does not exist/i,
     log: /FileNotFoundError|StreamAccess\.NotFound|The specified (blob|path|container) does not exist|DataAccessError\(NotFound\)/,
   },
-  { cause: 'cancelled', error: /cancel+ed|preempt/i },
   {
     cause: 'infrastructure',
     error:
-      /ServiceError|SystemError|InternalServerError|node (was )?(lost|unusable|evicted|preempted)|heartbeat|infrastructure|ComputeUnusable/i,
+      /ServiceError|SystemError|InternalServerError|node (was )?(lost|unusable|evicted)|preempt|heartbeat|infrastructure|ComputeUnusable/i,
   },
+  { cause: 'cancelled', error: /cancel+ed/i },
   {
     cause: 'user code',
     error: /UserError|UserProcessKilled|exit(?:ed)?(?: with)?(?: code| status)?|UserScript|ExecutionFailed|non-?zero/i,
@@ -142,7 +142,8 @@ function ownWords(error: RunError | undefined): string {
 /** Pure part: class of a failure from the run's error and its last lines. */
 export function causeOf(error: RunError | undefined, lines: readonly string[], status: string): Cause {
   const own = ownWords(error);
-  const words = error ? [...error.codes, own].join(' ') : '';
+  // The path of the program is no word of the service: it often lies in an environment of conda.
+  const words = error ? [...error.codes, own.replace(/User process '[^']*'/g, 'User process')].join(' ') : '';
   const rest = (error?.message ?? '').slice(own.length).split(/\r?\n/);
   const all = lines.length > 0 ? lines : rest;
   const [raised] = telling(all, mostAfter(error));

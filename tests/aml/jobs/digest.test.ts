@@ -44,6 +44,20 @@ describe('failure digest', () => {
         traceback("ValueError: Image 'x' is broken"),
       ],
       ['environment build', error('Execution failed.', 'UserError'), ['ERROR: No matching distribution found for nosuchpackage']],
+      // Where the program lies says nothing.
+      [
+        'user code',
+        error("Execution failed. User process '/opt/miniconda/envs/timeout/bin/python' exited with status code 1."),
+        traceback('ValueError: bad'),
+      ],
+      [
+        'out of memory',
+        error('exited with status code 1'),
+        traceback('numpy.core._exceptions._ArrayMemoryError: Unable to allocate 74.5 GiB'),
+      ],
+      ['out of memory', error('exited with status code 1'), traceback('RuntimeError: CUDA error: out of memory')],
+      ['permission', error('x', 'ScriptExecution.StreamAccess.Authentication'), []],
+      ['infrastructure', error('JobNodePreempted: the job was canceled, its node was preempted'), []],
       ['out of memory', error('Execution failed. exited with code 137'), []],
       [
         'out of memory',
