@@ -144,7 +144,10 @@ export class AgentJob {
 
   /** Copies an artifact at once: the agent uploads it before it goes on to the next step. */
   keepArtifact(state: StepState, name: string, path: string): void {
-    const folder = statSync(path).isDirectory();
+    const info = statSync(path);
+    const folder = info.isDirectory();
+    // A pipe would be read for ever.
+    if (!folder && !info.isFile()) throw new Error(`Cannot upload artifact ${path}: it is neither a file nor a folder.`);
     if (folder && readdirSync(path, { recursive: true, withFileTypes: true }).every((entry) => entry.isDirectory())) {
       state.warn(`Directory '${path}' is empty. Nothing will be added to build artifact '${name}'.`);
       return;
@@ -192,6 +195,7 @@ export class AgentJob {
       mkdirSync(folder, { recursive: true });
       const target = freeName(folder, name);
       try {
+        if (!statSync(path).isFile()) throw new Error('it is no file any more');
         copyFileSync(path, target);
       } catch (error) {
         state.problem(`The ${type} ${path} could not be read at the job's end: ${(error as Error).message}`);

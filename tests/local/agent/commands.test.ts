@@ -250,6 +250,7 @@ describe('logging commands', () => {
     fine('##vso[artifact.associate artifactname=a;artifacttype=own]');
     assert.deepEqual([result.buildTags, result.buildNumber], [['a tag'], '20260101.5']);
     fails(`##vso[artifact.upload artifactname=x]${file()}.none`, /does not exist/);
+    if (process.platform !== 'win32') fails('##vso[artifact.upload artifactname=x]/dev/null', /neither a file nor a folder/);
     for (const name of ['..', '../x']) fails(`##vso[artifact.upload artifactname=${name}]${file()}`, /invalid characters/);
     fails(`##vso[artifact.upload]${file()}`, /'artifactname' is missing/);
     fails('##vso[build.addbuildtag] ', /required/);
