@@ -87,7 +87,7 @@ function attachment(report: Report): Record<string, unknown> {
     attempt: report.attempt,
     how: report.how,
     end: report.end,
-    waitedMs: report.waitedMs,
+    waitedMs: Math.round(report.waitedMs),
     steps: steps.map((step) => ({
       name: step.name,
       runId: step.runId,

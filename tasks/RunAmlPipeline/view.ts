@@ -125,7 +125,10 @@ function graphLine(leaves: readonly StepState[], waiting: readonly string[], now
     if (waiting.length > 0) counts.set('waiting', waiting.length);
     const running = leaves.filter(({ phase }) => phase === 'active').map(({ name }) => name);
     const named = running.length > 0 && running.length <= 5 ? `: ${running.join(', ')}` : '';
-    return `Steps: ${[...counts].map(([word, count]) => `${count} ${word}`).join(', ')}${named}`;
+    const failed = leaves.filter(({ phase }) => phase === 'failed').map(({ name }) => name);
+    const which = ` (${failed.slice(0, 3).join(', ')}${failed.length > 3 ? ', …' : ''})`;
+    const said = [...counts].map(([word, count]) => `${count} ${word}${word === words.failed ? which : ''}`);
+    return `Steps: ${said.join(', ')}${named}`;
   }
   const parts = leaves.map((leaf) => `${leaf.name} ${wordOf(leaf)}${took(leaf, now)}`);
   return `Steps: ${[...parts, ...waiting.map((name) => `${name} waiting`)].join(' | ')}`;

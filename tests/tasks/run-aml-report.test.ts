@@ -134,7 +134,7 @@ describe('RunAmlPipeline: what stays of a run', () => {
     const place = { subscriptionId: 's', resourceGroup: 'g', workspace: 'w' };
     const failed: Report = {
       job: job({ displayName: 'Größe: a/b?', status: 'Failed', tags: { team: 'x' }, experimentName: '' }),
-      ...{ workspace: place, attempt: 1, how: 'attached', end: 'failed', waitedMs: 1_000 },
+      ...{ workspace: place, attempt: 1, how: 'attached', end: 'failed', waitedMs: 1_000.25 },
       steps: [step('j', { phase: 'failed', status: 'Failed', started: 0, ended: 61_000 })],
       metrics: { values: { auc: 0.123456789 }, remarks: ['late is NaN: left out'] },
       outputs: [{ name: 'model', folder: '/f', files: [{ path: 'm', size: 3, sha256: '0' }], bytes: 3, digest: 'sha256:0' }],

@@ -87,6 +87,10 @@ describe('RunAmlPipeline: what is read', () => {
     const words = 's0 FAILED | s1 cancelled | s2 paused | s3 no answer | s4 reused | s5 running (0 s)';
     assert.equal(platform.lines.at(-1), `Steps: ${words} | prep waiting | train waiting | after waiting`);
     assert.deepEqual(platform.progressed.at(-1), { percent: (100 * 3) / 9, text: '3 of 9 steps' });
+    // And which failed.
+    const failed = Array.from({ length: 15 }, (_, n) => step(`s${n}`, { phase: n > 10 ? 'failed' : 'completed' }));
+    new JobView(platform, job({ nodes: [] })).steps(failed);
+    assert.equal(platform.lines.at(-1), 'Steps: 11 completed, 4 FAILED (s11, s12, s13, …)');
     // A nested pipeline that has no steps yet is not forgotten.
     const nested = new JobView(platform, job({ nodes: ['nested', 'prep'] }));
     nested.steps([prep, step('nested', { group: true, status: 'Preparing' })]);
