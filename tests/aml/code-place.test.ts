@@ -60,7 +60,12 @@ describe('the place of an upload', () => {
   it('may be another one then: everything goes there', async () => {
     const first = await place();
     container = 'c2';
-    assert.equal(await inPlace(first, upload), `${server.origin}/c2`);
+    const told: boolean[] = [];
+    const uri = await inPlace(first, (at, moved) => {
+      told.push(moved);
+      return upload(at, moved);
+    });
+    assert.deepEqual([uri, told], [`${server.origin}/c2`, [false, true]]);
     assert.deepEqual(blobs, ['/c2/a', '/c2/b', '/c2/c']);
   });
 

@@ -139,6 +139,26 @@ describe('what RunAmlPipeline submits', () => {
     assert.doesNotMatch(none.said, /[Uu]ploaded/);
   });
 
+  it('attaching: what the report and the last sentence say, and no warning that nobody needs', async () => {
+    const good = await world.tell({ status: () => 'Completed' });
+    assert.deepEqual([good.report?.['attempt'], good.report?.['how'], good.platform.warnings], [1, 'attached', []]);
+    const gone = await world.tell({ status: () => undefined });
+    assert.deepEqual(
+      gone.platform.issues.map(({ code }) => code),
+      ['JobNotFound'],
+    );
+    assert.match(gone.platform.issues[0]?.message ?? '', /^Input jobName: .*\nGive the name \(not the display name\)/);
+    // The link to the studio is what a list of steps shows of a failure.
+    for (const [status, words] of [
+      ['Canceled', 'was cancelled in Azure'],
+      ['Unknown', 'has been Unknown for too long'],
+      ['', 'has been without a state for too long'],
+    ] as const) {
+      const bad = await world.tell({ status: () => status });
+      assert.match(bad.outcome?.message ?? '', new RegExp(`^Job mine ${words}.* https://ml\\.azure\\.com/runs/mine\\?\\S+$`));
+    }
+  });
+
   it('a connection without a subscription is refused before anything is asked; a limit is in minutes', async () => {
     const { origin, ca } = azure.server;
     const connection: Inputs['connection'] = {

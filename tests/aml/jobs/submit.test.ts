@@ -275,7 +275,8 @@ describe('submission, told by single answers', () => {
     for (const token of [true, false]) {
       const workspace = fakeWorkspace(() => jobOf('Starting'));
       await send(workspace, { token });
-      assert.deepEqual(puts(workspace)[0]?.headers, token ? { 'x-azureml-token': 'token' } : {});
+      const [put] = puts(workspace);
+      assert.deepEqual([put?.headers, put?.apiVersion], [token ? { 'x-azureml-token': 'token' } : {}, '1']);
     }
   });
 
@@ -314,6 +315,20 @@ describe('submission, told by single answers', () => {
     );
     assert.equal(still.now(), before);
     assert.equal(told.length, 1);
+  });
+
+  it('looking for the job of an attempt, and waiting for its end, ends with the cancel', async () => {
+    const { signal } = new AbortController();
+    const clock = new FakeClock();
+    const slept: unknown[] = [];
+    clock.sleep = async (_ms, given) => void slept.push(given);
+    const workspace = fakeWorkspace(() => jobOf(slept.length < 2 ? 'CancelRequested' : 'Running'));
+    const { name, attempt, existing } = await chooseAttempt(workspace, 'n', submission, { clock, signal });
+    assert.deepEqual([name, attempt, existing?.status], ['n', 1, 'Running']);
+    assert.deepEqual(
+      [...slept, ...workspace.asked.map((one) => one.signal)],
+      Array.from({ length: 5 }, () => signal),
+    );
   });
 
   it('organization and project are the same in any case and with a slash at the end', () => {
