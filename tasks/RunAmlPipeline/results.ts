@@ -52,9 +52,15 @@ export async function giveMetrics(workspace: Workspace, report: Report, platform
     if (names.length > shown.length) platform.info(`  and ${names.length - shown.length} more: see metricsFile`);
   }
   const text = JSON.stringify(metrics.values);
-  const file = join(reportFolder(platform, report.job.name), 'metrics.json');
-  writeFileSync(file, text);
-  platform.output('metricsFile', file);
+  try {
+    const file = join(reportFolder(platform, report.job.name), 'metrics.json');
+    writeFileSync(file, text);
+    platform.output('metricsFile', file);
+  } catch (error) {
+    // A disk that is full makes no failure of a job that has completed.
+    const what = error instanceof Error ? error.message : String(error);
+    platform.warn(`The metrics could not be written to a file, so the output variable metricsFile is empty: ${what}`);
+  }
   if (text.length <= longestVariable) platform.output('metrics', text);
   else platform.warn(`There are ${names.length} metrics, too many for the output variable metrics: read them from metricsFile.`);
   return metrics;

@@ -72,6 +72,12 @@ describe('RunAmlPipeline: metrics of a job that has completed', () => {
     });
     assert.equal(large.metrics, undefined);
     assert.match(large.platform.warnings.join(), /500 metrics, too many.*read them from metricsFile/);
+    const full = new FakePlatform();
+    Object.defineProperty(full, 'temp', { value: import.meta.filename });
+    const one = fakeWorkspace(() => ({ body: { run: { data: { metrics: [{ key: 'auc', value: 1 }] } } } }));
+    await giveMetrics(one, reportOf(), full);
+    assert.deepEqual(full.outputs, { metrics: '{"auc":1}' });
+    assert.match(full.warnings.join(), /could not be written to a file.*ENOTDIR/);
     const none = await give({});
     assert.deepEqual([none.metrics, none.platform.lines, none.platform.warnings], ['{}', [], []]);
   });
