@@ -1,6 +1,6 @@
 /** `amlops compile`: the writes that submitting a job file makes, as JSON; nothing is sent and no connection is needed (design §4). */
 import { InvalidArgumentError, type Command } from 'commander';
-import { compileJob, offlineTarget } from '../src/aml/compile/index.js';
+import { bodyText, compileJob, offlineTarget } from '../src/aml/compile/index.js';
 import type { WorkspaceRef } from '../src/aml/workspace.js';
 import { Failure } from '../src/azure/errors.js';
 
@@ -50,7 +50,7 @@ async function compile(file: string, options: Options): Promise<number> {
     for (const { message, file: at, line, column } of job.warnings) {
       process.stderr.write(`warning: ${at === undefined ? '' : `${at}:${line ?? 1}:${column ?? 1}: `}${message}\n`);
     }
-    process.stdout.write(`${JSON.stringify({ requests: job.requests }, null, 1)}\n`);
+    process.stdout.write(`${bodyText({ requests: job.requests }, 1)}\n`);
     return 0;
   } catch (error) {
     if (!(error instanceof Failure)) throw error;

@@ -289,7 +289,7 @@ export function localComponent(
       ...(pipeline ? { sourceJobId: null } : {}),
     };
     const body = {
-      componentSpec: plain(sent) as Record<string, unknown>,
+      componentSpec: plain(sent, true) as Record<string, unknown>,
       ...(sent['description'] === undefined ? {} : { description: sent['description'] }),
       isAnonymous: true,
       ...(pipeline ? {} : { isArchived: false }),

@@ -20,6 +20,7 @@ import type { CompiledJob, CompileTarget, JobSource } from './types.js';
 import { JOB_API_VERSION } from './versions.js';
 
 export { offlineTarget, type Lookups } from './offline.js';
+export { bodyText } from './python.js';
 export type { CompiledJob, CompileTarget, CompileWarning, JobSource, JobType, Reference, WriteRequest } from './types.js';
 
 type Compiler = (job: JobFile) => JobBody;

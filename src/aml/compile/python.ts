@@ -3,6 +3,8 @@
  * Values of a compiled body: string, number (a Python int), PyFloat, boolean, null, arrays and plain objects.
  */
 
+import { randomUUID } from 'node:crypto';
+
 /** A Python float: written `1.0` where an int is written `1`. */
 export class PyFloat {
   constructor(readonly value: number) {}
@@ -135,18 +137,34 @@ export function pyJoin(separator: string, text: string): string {
   return Array.from(text).join(separator);
 }
 
-/** Drops undefined members, and turns PyFloat into a number: what is sent. */
-export function plain(value: Json): unknown {
+/** Drops undefined members, and turns PyFloat into a number: what is sent. `floats`: whole ones stay, for `bodyText`. */
+export function plain(value: Json, floats = false): unknown {
+  if (floats && value instanceof PyFloat && Number.isInteger(value.value)) return value;
   if (value instanceof PyFloat || value instanceof PyDate) return value.toJSON();
-  if (Array.isArray(value)) return value.map(plain);
+  if (Array.isArray(value)) return value.map((item) => plain(item, floats));
   if (value !== null && typeof value === 'object') {
     return Object.fromEntries(
       Object.entries(value)
         .filter(([, item]) => item !== undefined)
-        .map(([key, item]) => [key, plain(item)]),
+        .map(([key, item]) => [key, plain(item, floats)]),
     );
   }
   return value;
+}
+
+/** JSON as the client writes it: a float that is whole keeps its `.0`, so that what is compared byte by byte is the same. */
+export function bodyText(value: unknown, indent?: number): string {
+  // What no text of a user's can be.
+  const mark = randomUUID();
+  const marked = JSON.stringify(
+    value,
+    function (this: Record<string, unknown>, key: string, item: unknown) {
+      const before = this[key];
+      return before instanceof PyFloat && Number.isInteger(before.value) ? mark + pyFloat(before.value) : item;
+    },
+    indent,
+  );
+  return marked.replace(new RegExp(`"${mark}([-+.e\\d]+)"`, 'g'), '$1');
 }
 
 export function isObject(value: unknown): value is JsonObject {

@@ -1,5 +1,6 @@
 /** Nested pipelines, control flow and addresses in unusual spellings; each was tried against the client (control flow with its private switch). */
 import assert from 'node:assert/strict';
+import { bodyText } from '../../../src/aml/compile/index.js';
 import { cleanUp, files, properties, specs, WS, type Loose } from './support.js';
 
 const ENVIRONMENT = 'environment: azureml:e:1\n';
@@ -123,5 +124,19 @@ describe('compile: addresses', () => {
       `${PIPELINE}jobs: {a: {type: data_transfer, task: copy_data, inputs: {x: {type: uri_file, path: 'azureml:d:1'}}, outputs: {o: {type: uri_file}}, ${more}}}\n`;
     assert.equal((await job(step('properties: {p: q}'))).jobs.a.properties, undefined);
     assert.match(await refused(step('limits: {timeout: 3}')), /Unknown key limits in the step a/);
+  });
+});
+
+describe('compile: whole floats', () => {
+  afterEach(cleanUp);
+
+  it('keep their .0 in the text of a component, as in the client’s', async () => {
+    const below =
+      'type: pipeline\nname: p\njobs: {s: {type: sweep, trial: c.yml, sampling_algorithm: random, search_space: {num: {type: uniform, min_value: 1.0, max_value: 2.5}}, ' +
+      'objective: {goal: minimize, primary_metric: m}, limits: {max_total_trials: 1}}}\n';
+    const made = await compile(`${PIPELINE}jobs: {a: {type: pipeline, component: p.yml}}\n`, { 'p.yml': below });
+    assert.match(bodyText(made.requests), /"min_value":1\.0,"max_value":2\.5/);
+    assert.match(JSON.stringify(made.requests), /"min_value":1,"max_value":2\.5/);
+    assert.equal(bodyText({ a: '\u00001', b: [1, 'x'] }, 1), JSON.stringify({ a: '\u00001', b: [1, 'x'] }, null, 1));
   });
 });
