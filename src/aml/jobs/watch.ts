@@ -108,11 +108,11 @@ class Watch {
   }
 
   #pause(now: number): number {
-    // An outage of a minute must not cost a minute more.
-    if (this.#outage) return Math.min(60_000, Math.max(2_000, (now - this.#outage.since) * 0.15));
     const due = [this.#jobDue];
     const log = this.#logs.nextDue();
     if (this.options.logs) due.push(this.#stepsDue, log ?? Infinity);
+    // An outage of a minute must not cost a minute more.
+    if (this.#outage) due.splice(0, due.length, now + Math.min(60_000, Math.max(2_000, (now - this.#outage.since) * 0.15)));
     if (this.options.limitMs !== undefined) due.push(this.#started + this.options.limitMs);
     return Math.max(200, Math.min(...due) - now);
   }

@@ -103,6 +103,16 @@ describe('the wait in trouble', () => {
     );
     const { end, job, steps } = limited.end;
     assert.deepEqual([end, job.name, job.status, steps.map(({ name }) => name)], ['limit', 'j', 'Running', ['a']]);
+    // Also in an outage, whose pauses are long.
+    for (const minutes of [20, 21, 22, 23]) {
+      const away = await world.watch(
+        { status: () => 'Running', instead: (_asked, age) => (age > 5 * minute ? { status: 503 } : undefined) },
+        { limitMs: minutes * minute },
+      );
+      assert.equal(away.end.end, 'limit');
+      const late = away.endedAt - minutes * minute;
+      assert.ok(late >= 0 && late < 10_000, `${late} ms late`);
+    }
   });
 
   it('a step that fails is seen at once, wherever it falls between two looks at the job; a job without steps as well', async () => {
