@@ -35,6 +35,8 @@ function replaceMacros(text: string, valueOf: (name: string) => string | undefin
 
 /** Variables that may stand in each other's values, one below the other. */
 const mostNested = 50;
+/** Variables that may stand in one value, those in their values counted. No limit of agents: theirs is memory. */
+const mostInOne = 10_000;
 
 /**
  * Puts the values of variables into each other (agent: Variables.RecalculateExpanded). What holds a secret's value is a secret from then on. A
@@ -50,6 +52,7 @@ export function expandVariables<Kind extends JobVariable>(
     if (!variable.value.includes('$(')) continue;
     let isSecret = variable.isSecret === true;
     let wrong: string | undefined;
+    let left = mostInOne;
     const resolve = (text: string, path: string[]): string =>
       replaceMacros(text, (name) => {
         const inner = name.toLowerCase();
@@ -57,6 +60,7 @@ export function expandVariables<Kind extends JobVariable>(
         if (!found || wrong !== undefined) return undefined;
         if (path.length === mostNested) wrong = `The max expansion depth (${mostNested}) was exceeded.`;
         else if (path.includes(inner)) wrong = 'A cyclical reference was detected.';
+        else if (left-- === 0) wrong = `More than ${mostInOne} variables stand in its value.`;
         if (wrong !== undefined) return undefined;
         isSecret ||= found.isSecret === true;
         return resolve(found.value, [...path, inner]);

@@ -116,6 +116,13 @@ describe('rules of the agent', () => {
     variables.unset('Name');
     variables.expandAll();
     assert.equal(value('root.path'), '/r/$(name)');
+    // Values that double each other up fill no memory.
+    const doubled = Object.fromEntries(
+      Array.from({ length: 45 }, (_, n) => [`v${n}`, { value: n === 0 ? 'ha' : `$(v${n - 1})$(v${n - 1})` }]),
+    );
+    const laughs = new JobVariables(doubled);
+    assert.deepEqual([laughs.get('v10')?.value.length, laughs.get('v44')?.value], [2048, '$(v43)$(v43)']);
+    assert.ok(laughs.expandAll().includes("Unable to expand variable 'v44'. More than 10000 variables stand in its value."));
   });
 
   it('masks every form, overlapping ones as one, and tells a leak', () => {
