@@ -296,7 +296,8 @@ function sweeps(draft: Draft, name: string): boolean {
 function asDeclared(context: Context, draft: Draft, value: InputValue, type: string): InputValue {
   // An expression among other text, or one that binds nothing, stays as it is.
   if (value.kind !== 'literal' || isPrimitive(type) || isBinding(value.value)) return value;
-  if (typeof value.value !== 'string') {
+  // An empty path would be the whole folder of the file.
+  if (typeof value.value !== 'string' || value.value === '') {
     context.problems.add(
       value.place,
       `An input of type ${type} takes a path, not ${JSON.stringify(value.value)}.`,

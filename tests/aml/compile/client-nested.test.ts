@@ -34,6 +34,16 @@ describe('compile: nested pipelines', () => {
     assert.equal(await nested('${{parent.inputs.p}} ${{parent.inputs.p}}', 'o'), undefined);
   });
 
+  it('take no empty path for data, at any depth', async () => {
+    const step = "{type: command, component: c.yml, inputs: {d: ''}}";
+    const below = { 'p.yml': `type: pipeline\nname: p\njobs: {a: ${step}}\n` };
+    for (const said of [
+      await refused(`${PIPELINE}jobs: {a: ${step}}\n`),
+      await refused(`${PIPELINE}jobs: {s: {type: pipeline, component: p.yml}}\n`, below),
+    ])
+      assert.match(said, /An input of type uri_folder takes a path, not ""/);
+  });
+
   it('keep the compute of their step as it is written', async () => {
     const below = { 'p.yml': 'type: pipeline\nname: p\njobs: {a: {type: command, component: c.yml}}\n' };
     const compute = async (text: string, component: string): Promise<unknown> =>
