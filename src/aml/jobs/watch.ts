@@ -108,12 +108,11 @@ class Watch {
   }
 
   #pause(now: number): number {
-    const due = [this.#jobDue];
-    const log = this.#logs.nextDue();
-    if (this.options.logs) due.push(this.#stepsDue, log ?? Infinity);
+    const { logs, limitMs } = this.options;
     // An outage of a minute must not cost a minute more.
-    if (this.#outage) due.splice(0, due.length, now + Math.min(60_000, Math.max(2_000, (now - this.#outage.since) * 0.15)));
-    if (this.options.limitMs !== undefined) due.push(this.#started + this.options.limitMs);
+    const due = [this.#outage ? now + Math.min(60_000, Math.max(2_000, (now - this.#outage.since) * 0.15)) : this.#jobDue];
+    if (logs && !this.#outage) due.push(this.#stepsDue, this.#logs.nextDue() ?? Infinity);
+    if (limitMs !== undefined) due.push(this.#started + limitMs);
     return Math.max(200, Math.min(...due) - now);
   }
 
