@@ -141,15 +141,15 @@ async function runOnce(name: string, options: TaskOptions, workFolder: string, s
     variables,
     onLine: (line) => process.stdout.write(`${line}\n`),
   });
-  const env: Record<string, string> = {};
-  for (const [key, value] of Object.entries(options.env)) {
-    // The agent's own variables win over a step's env; who names one here means the variable.
-    const variable = job.variables.byEnvironmentName(key);
-    if (variable && !variable.isSecret) job.variables.set(variable.name, { value, isReadOnly: true });
-    else env[key] = value;
-  }
   let result: TaskRunResult;
   try {
+    const env: Record<string, string> = {};
+    for (const [key, value] of Object.entries(options.env)) {
+      // The agent's own variables win over a step's env; who names one here means the variable.
+      const variable = job.variables.byEnvironmentName(key);
+      if (variable && !variable.isSecret) job.variables.set(variable.name, { value, isReadOnly: true });
+      else env[key] = value;
+    }
     result = await runTaskIn(job, {
       from,
       name,

@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
+import { Failure } from '../../src/azure/errors.js';
 import { unescapeCommand } from './command.js';
 import { agentVariables, collectionVariables, networkVariables, serverVariables } from './job-variables.js';
 import { SecretMasker, parameterIsMasked, parameterIsSecret } from './masker.js';
@@ -183,6 +184,14 @@ export class AgentJob {
 
   /** The end of the job: queued files are read now, processes that were left behind are ended, `_temp` is wiped. */
   async finish(): Promise<void> {
+    try {
+      this.#end();
+    } finally {
+      await this.services?.close();
+    }
+  }
+
+  #end(): void {
     const lookupId = this.variables.get('VSTS_PROCESS_LOOKUP_ID')?.value;
     if (lookupId) killByLookupId(lookupId);
     for (const { kind, state, type, name, path } of this.#queue.splice(0)) {
@@ -208,7 +217,6 @@ export class AgentJob {
     }
     for (const { state, what, path } of this.#published.splice(0)) this.#scan(state, what, path);
     rmSync(this.folders.temp, { recursive: true, force: true });
-    await this.services?.close();
   }
 }
 
@@ -241,10 +249,27 @@ function makeFolders(workFolder: string, sourcesFolder: string | undefined): Job
   return folders;
 }
 
+/** The text of a PEM file. Errors: Failure `AgentCA` when it cannot be read. */
+function pemOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new Failure(`The CA file ${file} cannot be read: ${(error as Error).message}`, {
+      code: 'AgentCA',
+      file,
+      advice: 'Start `amlops up` again: it writes the CA that connection.json names.',
+      cause: error,
+    });
+  }
+}
+
 /**
  * Makes a job. Its services (OIDC endpoint over https) run until `finish`. Errors: Failure when a CA or key file cannot be read.
  */
 export async function createJob(options: JobOptions): Promise<AgentJob> {
+  // Before anything serves: what serves would go on doing so.
+  const pems = (options.ca ?? []).map(pemOf);
+  const own = options.collection?.ca ? pemOf(options.collection.ca) : undefined;
   const folders = makeFolders(options.workFolder, options.sourcesFolder);
   const clock = options.clock ? injectClock(folders.diagnostics, options.clock) : undefined;
   const services = options.collection
@@ -258,9 +283,8 @@ export async function createJob(options: JobOptions): Promise<AgentJob> {
       });
   const collection = options.collection ?? services?.collection;
   if (!collection) throw new Error('no collection'); // cannot be: one of the two is there
-  const pems = (options.ca ?? []).map((file) => readFileSync(file, 'utf8'));
-  const own = options.collection?.ca ? readFileSync(options.collection.ca, 'utf8') : services?.caPem;
-  if (own) pems.push(own);
+  const collectionCa = own ?? services?.caPem;
+  if (collectionCa) pems.push(collectionCa);
   let caFile: string | undefined;
   if (pems.length) {
     caFile = join(folders.diagnostics, 'ca.pem');

@@ -144,6 +144,7 @@ describe('amlops task', function () {
     const of = (...more: string[]): string[] => [...usual, '--from', probe, ...more];
     const from = (name: string): string[] => [...usual, '--from', at(name)];
     const missing = at('no', 'such');
+    writeFileSync(at('lost-ca.json'), readFileSync(connection, 'utf8').replace('"ca.pem"', '"gone.pem"'));
     for (const [args, words] of [
       [from('text.vsix'), /text\.vsix is not a VSIX: .*\nGive a VSIX/],
       [from('none.vsix'), /none\.vsix holds no task Probe; there are: none\.\nGive a VSIX/],
@@ -162,6 +163,7 @@ describe('amlops task', function () {
       [of('--timeout', 'Infinity'), /'--timeout <minutes>' .* "Infinity" is not a number above zero/],
       [of('--clock', 'slow'), /'--clock <factor>' .* "slow" is not a number above zero/],
       [of('--connection', missing), /such: there is no such file\.\nStart `amlops up`/],
+      [of('--connection', at('lost-ca.json')), /The CA file .*gone\.pem cannot be read: ENOENT.*\nStart `amlops up` again/],
       [usual.filter((_, index) => index < 3 || index > 4), /required option '--workspace <name>' not specified/],
       [of('--workspace', 'nope'), /There is no workspace nope; there are: dev, prod\./],
       [of('--input', 'nosuch=1'), /Probe@1 has no input "nosuch"\.\nIts inputs are: scenario, /],

@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, wri
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createJob, preferredHandler, runScriptIn, runTask, runTaskIn } from '../../../local/agent/run-task.js';
+import { createJob, preferredHandler, runScriptIn, runTask, runTaskIn, type AgentJob } from '../../../local/agent/run-task.js';
 import { setWritable } from '../../../local/agent/task-folder.js';
 import type { JobOptions, TaskRunResult, TaskStep } from '../../../local/agent/types.js';
 
@@ -23,12 +23,16 @@ describe('agent harness', function () {
   this.timeout(120_000);
   let workFolder: string;
   let log: string[];
+  let jobs: AgentJob[];
 
   beforeEach(() => {
     workFolder = join(mkdtempSync(join(tmpdir(), 'amlops-agent-')), '_work');
     log = [];
+    jobs = [];
   });
-  afterEach(() => {
+  afterEach(async () => {
+    // A test that fails before its job is at its end leaves no server behind, which would keep mocha from ending.
+    for (const job of jobs) await job.finish();
     setWritable(workFolder, true);
     rmSync(join(workFolder, '..'), { recursive: true, force: true });
   });
@@ -45,6 +49,11 @@ describe('agent harness', function () {
       ...more,
       inputs: { scenario, ...more.inputs },
     });
+  const start = async (options: JobOptions): Promise<AgentJob> => {
+    const job = await createJob(options);
+    jobs.push(job);
+    return job;
+  };
   const errors = (result: TaskRunResult): string[] =>
     result.issues.filter(({ type }) => type === 'error').map(({ message }) => message);
 
@@ -129,7 +138,7 @@ describe('agent harness', function () {
     };
     const ways =
       'stdout stderr debug issue output variable progress tag unread summary attachment utf16 upload artifact results'.split(' ');
-    const job = await createJob({
+    const job = await start({
       workFolder,
       waits: quick,
       variables: { 'store key': { value: secret, isSecret: true } },
@@ -167,7 +176,7 @@ describe('agent harness', function () {
 
   it('raises no false alarm for values that are short, common or no secrets', async () => {
     const values = { flag: 'true', count: '7', stage: 'production', region: 'westeurope', zeros: '000000' };
-    const job = await createJob({
+    const job = await start({
       workFolder,
       waits: quick,
       endpoints: [arm],
@@ -190,7 +199,7 @@ describe('agent harness', function () {
 
   it('names steps without a name, hands over secure files, and keeps both from forks', async () => {
     const file = { id: '99999999-2222-3333-4444-555555555555', name: 'key.pfx', ticket: 'ticket-of-file-1' };
-    const job = await createJob({ workFolder, waits: quick, secureFiles: [file], onLine: (line) => log.push(line) });
+    const job = await start({ workFolder, waits: quick, secureFiles: [file], onLine: (line) => log.push(line) });
     const set = (): Promise<TaskRunResult> => runTaskIn(job, { from: fixture, inputs: { scenario: 'ok' } });
     const named = () => job.variables.get('System.TaskInstanceName')?.value;
     const names: unknown[] = [];
@@ -291,7 +300,7 @@ describe('agent harness', function () {
   it('goes on without processes that were left behind', async () => {
     const done = await run('done');
     assert.equal(done.result, 'Succeeded');
-    const job = await createJob({ workFolder, waits: quick });
+    const job = await start({ workFolder, waits: quick });
     const child = await runTaskIn(job, { from: fixture, inputs: { scenario: 'child' } });
     assert.equal(child.result, 'Succeeded');
     const id = job.variables.get('VSTS_PROCESS_LOOKUP_ID')?.value ?? '';
@@ -350,7 +359,7 @@ describe('agent harness', function () {
   });
 
   it('shares outputs, paths and secrets between the steps of a job', async () => {
-    const job = await createJob({ workFolder, waits: quick, onLine: (line) => log.push(line) });
+    const job = await start({ workFolder, waits: quick, onLine: (line) => log.push(line) });
     await runTaskIn(job, { from: fixture, step: 'first', inputs: { scenario: 'ok' } });
     await runTaskIn(job, { from: fixture, step: 'quiet', inputs: { scenario: 'hush' } });
     const script = await runScriptIn(job, {
@@ -368,7 +377,7 @@ describe('agent harness', function () {
   });
 
   it('gives later steps the paths, read-only outputs and task variables of earlier ones, and nothing else', async () => {
-    const job = await createJob({
+    const job = await start({
       workFolder,
       waits: quick,
       onLine: (line) => log.push(line),
@@ -394,7 +403,7 @@ describe('agent harness', function () {
   });
 
   it('puts variables into each other when a step starts, and into connections when the job does', async () => {
-    const job = await createJob({
+    const job = await start({
       workFolder,
       waits: quick,
       endpoints: [{ ...arm, data: { ...arm.data, subscriptionName: 'sub of $(stage)' } }],
