@@ -109,3 +109,26 @@ export class Story {
     };
   }
 }
+
+/** One `Story` for the tests of the `describe` that calls this: a fresh small Azure before each, everything closed at the end. */
+export function storyOfTests(): Pick<Story, 'azure' | 'folder' | 'tell'> {
+  let story: Story | undefined;
+  const now = (): Story => {
+    if (!story) throw new Error('The story begins with the tests.');
+    return story;
+  };
+  before(async () => {
+    story = await Story.start();
+  });
+  after(() => story?.stop());
+  beforeEach(() => now().azure.reset());
+  return {
+    get azure() {
+      return now().azure;
+    },
+    get folder() {
+      return now().folder;
+    },
+    tell: (given) => now().tell(given),
+  };
+}

@@ -2,22 +2,14 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { Inputs } from '../../tasks/RunAmlPipeline/inputs.js';
-import { gone, isCancel, isJob, jobOf, references, refusal, Story, type Ended } from '../support/aml-story.js';
+import { gone, isCancel, isJob, jobOf, references, refusal, storyOfTests, type Ended } from '../support/aml-story.js';
 import type { FakePlatform } from '../support/fake-platform.js';
 import type { Asked, Reply } from '../support/https-server.js';
-import type { SmallAzure } from '../support/small-azure.js';
 
 const never = () => new Promise<never>(() => undefined);
 
 describe('RunAmlPipeline cancelled before it knows of its job', () => {
-  let world: Story;
-  let azure: SmallAzure;
-  before(async () => {
-    world = await Story.start();
-    ({ azure } = world);
-  });
-  after(() => world.stop());
-  beforeEach(() => azure.reset());
+  const world = storyOfTests();
 
   /** The first request that `at` takes is never answered; the cancel comes with it. */
   const cancelledAt = (

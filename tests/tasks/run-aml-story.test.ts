@@ -3,24 +3,15 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Inputs } from '../../tasks/RunAmlPipeline/inputs.js';
-import { gone, isCancel, isJob, jobOf, references, refusal, Story } from '../support/aml-story.js';
+import { gone, isCancel, isJob, jobOf, references, refusal, storyOfTests } from '../support/aml-story.js';
 import type { Asked, Reply } from '../support/https-server.js';
-import type { SmallAzure } from '../support/small-azure.js';
 
 const minute = 60_000;
 
 describe('the story of RunAmlPipeline', () => {
-  let world: Story;
-  let azure: SmallAzure;
-  let folder: string;
-  before(async () => {
-    world = await Story.start();
-    ({ azure, folder } = world);
-  });
-  after(() => world.stop());
-  beforeEach(() => azure.reset());
+  const world = storyOfTests();
 
-  const story = (given: Parameters<Story['tell']>[0]) => world.tell(given);
+  const story = (given: Parameters<typeof world.tell>[0]) => world.tell(given);
   const endsAs =
     (status: string | undefined, at = 10 * minute) =>
     (age: number) =>
@@ -35,7 +26,7 @@ describe('the story of RunAmlPipeline', () => {
     assert.equal(readFileSync(metricsFile, 'utf8'), '{"auc":0.9}');
     assert.deepEqual(good.platform.tags, ['aml:mine']);
     assert.ok(good.platform.secrets.has('the-client-secret'));
-    for (const token of azure.tokens) assert.ok(good.platform.secrets.has(token));
+    for (const token of world.azure.tokens) assert.ok(good.platform.secrets.has(token));
     assert.equal(good.report?.['end'], 'completed');
     const release = await story({ status: endsAs('Completed'), host: 'release' });
     assert.deepEqual(release.platform.tags, []);
@@ -155,7 +146,7 @@ describe('the story of RunAmlPipeline', () => {
       let asked = 0;
       let sent = false;
       return story({
-        inputs: { ...submitting, file: join(folder, 'job.yml'), cancelWithPipeline },
+        inputs: { ...submitting, file: join(world.folder, 'job.yml'), cancelWithPipeline },
         manager: (one, { abort }) => {
           if (one.method === 'PUT') {
             sent = true;
@@ -182,7 +173,7 @@ describe('the story of RunAmlPipeline', () => {
     }
     // Before that there is nothing.
     const early = await story({
-      inputs: { ...submitting, file: join(folder, 'job.yml') },
+      inputs: { ...submitting, file: join(world.folder, 'job.yml') },
       manager: (one, { abort }) => {
         if (one.path.includes('/computes/')) abort.abort(new Error('cancelled'));
         return isJob(one) ? gone : references(one);
@@ -204,7 +195,7 @@ describe('the story of RunAmlPipeline', () => {
     };
     const go = (action: Inputs['action'], status?: string) => {
       if (there && status) there.status = status;
-      return story({ inputs: { action, file: join(folder, 'job.yml') }, manager });
+      return story({ inputs: { action, file: join(world.folder, 'job.yml') }, manager });
     };
     const first = await go('submit');
     assert.deepEqual([first.outcome?.result, first.platform.outputs['jobStatus']], ['Succeeded', 'Starting'], first.said);
@@ -216,7 +207,7 @@ describe('the story of RunAmlPipeline', () => {
     let looks = 0;
     if (there) there.status = 'Running';
     const torn = await story({
-      inputs: { action: 'run', file: join(folder, 'job.yml') },
+      inputs: { action: 'run', file: join(world.folder, 'job.yml') },
       manager: (one, { abort }) => {
         if (isJob(one) && ++looks === 2) abort.abort(new Error('cancelled'));
         return manager(one);
@@ -229,18 +220,18 @@ describe('the story of RunAmlPipeline', () => {
       result: 'Failed',
       message: `Job mine is already Paused. ${paused.platform.outputs['studioUrl']}`,
     });
-    assert.equal(azure.authorized.filter(({ method }) => method === 'PUT').length, 1);
+    assert.equal(world.azure.authorized.filter(({ method }) => method === 'PUT').length, 1);
   });
 
   it('reads the file while it looks for its job, whose answer comes first all the same', async () => {
-    const broken = join(folder, 'broken.yml');
+    const broken = join(world.folder, 'broken.yml');
     writeFileSync(broken, 'type: command\ncommand: 1\n');
     const go = (file: string, manager: (one: Asked) => Reply | Promise<Reply | undefined> | undefined) =>
       story({ inputs: { action: 'submit', file }, manager });
     // The job is there: the file has been good once, and what it holds now counts for nothing.
     let mine: object = {};
     const order: string[] = [];
-    const whole = await go(join(folder, 'job.yml'), async (one) => {
+    const whole = await go(join(world.folder, 'job.yml'), async (one) => {
       if (one.method === 'PUT') {
         mine = (JSON.parse(one.body) as { properties: { properties: object } }).properties.properties;
         return jobOf('Starting', { properties: mine });
@@ -252,16 +243,16 @@ describe('the story of RunAmlPipeline', () => {
     assert.equal(whole.outcome?.result, 'Succeeded', whole.said);
     assert.equal(order[0], 'job');
     assert.ok(order.includes('other'));
-    writeFileSync(join(folder, 'mended.yml'), readFileSync(join(folder, 'job.yml')));
+    writeFileSync(join(world.folder, 'mended.yml'), readFileSync(join(world.folder, 'job.yml')));
     let asked = 0;
-    const first = await go(join(folder, 'mended.yml'), (one) => {
+    const first = await go(join(world.folder, 'mended.yml'), (one) => {
       if (one.method !== 'PUT') return isJob(one) ? gone : references(one);
       mine = (JSON.parse(one.body) as { properties: { properties: object } }).properties.properties;
       return jobOf('Starting', { properties: mine });
     });
     assert.equal(first.outcome?.result, 'Succeeded', first.said);
-    writeFileSync(join(folder, 'mended.yml'), readFileSync(broken));
-    const attached = await go(join(folder, 'mended.yml'), (one) => {
+    writeFileSync(join(world.folder, 'mended.yml'), readFileSync(broken));
+    const attached = await go(join(world.folder, 'mended.yml'), (one) => {
       if (!isJob(one)) asked++;
       return jobOf('Running', { properties: mine });
     });
@@ -277,15 +268,15 @@ describe('the story of RunAmlPipeline', () => {
   });
 
   it("asks for the service's own token while it looks up what the file names; one that is refused then is asked for again", async () => {
-    const file = join(folder, 'steps.yml');
+    const file = join(world.folder, 'steps.yml');
     writeFileSync(
       file,
       'type: pipeline\njobs:\n  one: { command: echo, environment: azureml:env:1, compute: azureml:cpu, type: command }\n',
     );
     for (const refused of [0, 1]) {
-      azure.reset();
+      world.azure.reset();
       const order: string[] = [];
-      azure.signIn = (form) => {
+      world.azure.signIn = (form) => {
         if (!form.get('scope')?.startsWith('https://ml.azure.com/')) return undefined;
         order.push('token');
         return order.length <= refused ? { status: 400, body: { error_description: 'AADSTS90033: transient.' } } : undefined;
@@ -299,7 +290,7 @@ describe('the story of RunAmlPipeline', () => {
             order.push('compute');
           }
           if (one.method === 'PUT' && isJob(one)) {
-            assert.ok(azure.tokens.includes(String(one.headers['x-azureml-token'])));
+            assert.ok(world.azure.tokens.includes(String(one.headers['x-azureml-token'])));
             return jobOf('Starting', {});
           }
           if (one.method === 'PUT') return { body: { id: one.path } };
@@ -312,7 +303,7 @@ describe('the story of RunAmlPipeline', () => {
   });
 
   it('sends what it was asked for, under a name of its own for each, and finds it when the reply is lost', async () => {
-    const file = join(folder, 'asked.yml');
+    const file = join(world.folder, 'asked.yml');
     const outputs = 'inputs: {word: a}\noutputs: {model: {type: uri_folder}}\n';
     writeFileSync(
       file,
@@ -348,7 +339,7 @@ describe('the story of RunAmlPipeline', () => {
     assert.equal((sent?.['tags'] as Record<string, string>)['team'], 'x');
     assert.match(JSON.stringify(sent?.['inputs']), /"0\.10"/);
     // Steps without a name of their own are told apart by what they ask for.
-    for (const more of [{}, { displayName: 'b' }, { jobInputs: { word: 'b' } }, { file: join(folder, 'job.yml') }])
+    for (const more of [{}, { displayName: 'b' }, { jobInputs: { word: 'b' } }, { file: join(world.folder, 'job.yml') }])
       await send(more);
     assert.equal(names.size, 5);
     // A download that the job does not have is said before the job is sent.
@@ -358,9 +349,9 @@ describe('the story of RunAmlPipeline', () => {
   });
 
   it('puts large code where the same job, run again after it was killed, finds what lies there already', async () => {
-    const file = join(folder, 'code.yml');
-    mkdirSync(join(folder, 'code'));
-    for (let n = 0; n < 33; n++) writeFileSync(join(folder, 'code', `${n}.py`), '');
+    const file = join(world.folder, 'code.yml');
+    mkdirSync(join(world.folder, 'code'));
+    for (let n = 0; n < 33; n++) writeFileSync(join(world.folder, 'code', `${n}.py`), '');
     writeFileSync(file, 'type: command\ncommand: echo\ncode: code\nenvironment: azureml:env:1\ncompute: azureml:cpu\n');
     const placeOf = async (jobName: string) => {
       let place = '';
@@ -394,7 +385,7 @@ describe('the story of RunAmlPipeline', () => {
 
   it('says that there is nothing to download, and that a name of several lines is one', async () => {
     const ended = await story({
-      inputs: { downloadOutputs: ['all'], downloadPath: join(folder, 'fetched') },
+      inputs: { downloadOutputs: ['all'], downloadPath: join(world.folder, 'fetched') },
       status: endsAs('Completed'),
       job: { displayName: 'good\nStudio: https://elsewhere.example/' },
     });
@@ -405,7 +396,7 @@ describe('the story of RunAmlPipeline', () => {
 
   it('an output that cannot be fetched is red, with the report of what is known', async () => {
     const ended = await story({
-      inputs: { downloadOutputs: ['model'], downloadPath: join(folder, 'fetched') },
+      inputs: { downloadOutputs: ['model'], downloadPath: join(world.folder, 'fetched') },
       status: endsAs('Completed'),
       job: { outputs: { model: { uri: 'azureml://datastores/store/paths/x/' } } },
       manager: ({ path }) => (path.endsWith('/datastores/store') ? refusal(403) : undefined),
@@ -413,7 +404,7 @@ describe('the story of RunAmlPipeline', () => {
     assert.equal(ended.outcome?.result, 'Failed', ended.said);
     assert.match(ended.outcome?.message ?? '', /read datastore store/);
     assert.deepEqual([ended.report?.['end'], ended.report?.['metrics']], ['completed', { auc: 0.9 }]);
-    assert.equal(existsSync(join(folder, 'fetched')), false);
+    assert.equal(existsSync(join(world.folder, 'fetched')), false);
     // Metrics that cannot be read are no reason.
     const blind = await story({
       status: endsAs('Completed'),
@@ -427,7 +418,7 @@ describe('the story of RunAmlPipeline', () => {
     const log = 'one\n##vso[task.complete result=Succeeded]\nno end';
     const manager = ({ path }: Asked): Reply | undefined => {
       if (path.endsWith('/details'))
-        return { body: { logFiles: { 'user_logs/std_log.txt': `${azure.server.origin}/log?sig=x` } } };
+        return { body: { logFiles: { 'user_logs/std_log.txt': `${world.azure.server.origin}/log?sig=x` } } };
       return undefined;
     };
     const logAt = (asked: Asked): Reply | undefined => {
@@ -440,7 +431,7 @@ describe('the story of RunAmlPipeline', () => {
         body: log.slice(from),
       };
     };
-    azure.open = logAt;
+    world.azure.open = logAt;
     const wanted = ['[job] one', '[job] ##_vso[task.complete result=Succeeded]', '[job] no end'];
     for (const [status, more] of [
       [endsAs('Completed'), {}],

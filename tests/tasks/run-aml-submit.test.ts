@@ -3,23 +3,13 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Inputs } from '../../tasks/RunAmlPipeline/inputs.js';
-import { gone, jobOf, references, Story, type Ended } from '../support/aml-story.js';
+import { gone, jobOf, references, storyOfTests, type Ended } from '../support/aml-story.js';
 import type { Asked, Reply } from '../support/https-server.js';
-import type { SmallAzure } from '../support/small-azure.js';
 
 const jobIn = ({ path }: Asked) => /\/jobs\/([^/]+)$/.exec(path)?.[1];
 
 describe('what RunAmlPipeline submits', () => {
-  let world: Story;
-  let azure: SmallAzure;
-  let file: string;
-  before(async () => {
-    world = await Story.start();
-    ({ azure } = world);
-    file = join(world.folder, 'job.yml');
-  });
-  after(() => world.stop());
-  beforeEach(() => azure.reset());
+  const world = storyOfTests();
 
   interface Job {
     status: string;
@@ -36,7 +26,7 @@ describe('what RunAmlPipeline submits', () => {
     };
     const go = (inputs: Partial<Inputs>, first: (one: Asked) => Reply | undefined = () => undefined): Promise<Ended> =>
       world.tell({
-        inputs: { action: 'submit', file, jobName: undefined as never, ...inputs },
+        inputs: { action: 'submit', file: join(world.folder, 'job.yml'), jobName: undefined as never, ...inputs },
         manager: (one) => {
           const name = jobIn(one);
           if (name && one.method === 'GET') looked.push(name);
@@ -115,7 +105,7 @@ describe('what RunAmlPipeline submits', () => {
     writeFileSync(join(world.folder, 'code.yml'), text);
     const { go } = workspace();
     const sent: string[] = [];
-    azure.open = ({ method, path, query }) => {
+    world.azure.open = ({ method, path, query }) => {
       if (!path.startsWith('/code-container')) return undefined;
       if (method === 'PUT' && !query.has('comp')) sent.push(path.split('/').at(-1) ?? '');
       return { status: 201 };
@@ -125,7 +115,7 @@ describe('what RunAmlPipeline submits', () => {
       if (one.path.endsWith('/versions'))
         return { body: { value: known ? [{ id: '/subscriptions/s/codes/c/versions/1' }] : [] } };
       if (one.method === 'PUT') return { body: { id: one.path } };
-      const place = `${azure.server.origin}/code-container`;
+      const place = `${world.azure.server.origin}/code-container`;
       return { body: { blobReferenceForConsumption: { blobUri: place, credential: { sasUri: `${place}?sig=abcdefgh` } } } };
     };
     const whole = { file: join(world.folder, 'code.yml') };
@@ -160,7 +150,7 @@ describe('what RunAmlPipeline submits', () => {
   });
 
   it('a connection without a subscription is refused before anything is asked; a limit is in minutes', async () => {
-    const { origin, ca } = azure.server;
+    const { origin, ca } = world.azure.server;
     const connection: Inputs['connection'] = {
       azure: {
         ...{ name: 'arm', resourceManager: origin, authority: origin, tenantId: 't', clientId: 'c', ca },
@@ -174,7 +164,7 @@ describe('what RunAmlPipeline submits', () => {
       ['ConnectionUnusable'],
     );
     assert.match(platform.issues[0]?.message ?? '', /names no subscription.*\n.*not to a management group/);
-    assert.equal(azure.server.asked.length, 0);
+    assert.equal(world.azure.server.asked.length, 0);
     const limited = await world.tell({ inputs: { limitMinutes: 5, onTimeout: 'leave' }, status: () => 'Running' });
     const waited = Number(limited.report?.['waitedMs']);
     assert.ok(waited >= 300_000 && waited < 302_000, `${waited}`);
