@@ -18,9 +18,12 @@ export async function* resuming(
   for (let tries = 0; ;) {
     try {
       for await (const piece of pieces(stream)) {
+        const more = position + piece.length > end;
         position += piece.length;
         tries = 0;
-        yield piece;
+        yield more ? piece.subarray(0, end - position) : piece;
+        // Who was asked for a part and sends the whole.
+        if (more) return;
       }
       if (position >= end) return;
       throw Object.assign(new Error(`the reply ended at byte ${position} of ${end}`), { code: 'ERR_STREAM_PREMATURE_CLOSE' });

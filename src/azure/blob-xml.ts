@@ -15,9 +15,15 @@ function element(xml: string, name: string): string | undefined {
   return new RegExp(`<${name}>([^<]*)</${name}>`).exec(xml)?.[1];
 }
 
-export function listPage(xml: string): { items: BlobItem[]; marker: string } {
+/** How folders show up in a list: of hierarchical accounts, and those that a mount has made. */
+const folder = /<hdi_isfolder>true<|<ResourceType>directory</i;
+
+/** Undefined: no list, or one that is cut short. */
+export function listPage(xml: string): { items: BlobItem[]; marker: string } | undefined {
+  if (!/<EnumerationResults[\s>][\s\S]*<\/EnumerationResults>\s*$/.test(xml)) return undefined;
   const items: BlobItem[] = [];
   for (const [, body = ''] of xml.matchAll(/<Blob>([\s\S]*?)<\/Blob>/g)) {
+    if (folder.test(body)) continue;
     const name = /<Name(\s+Encoded="true")?>([^<]*)<\/Name>/.exec(body);
     const raw = text(name?.[2] ?? '');
     const md5 = element(body, 'Content-MD5');

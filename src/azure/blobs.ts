@@ -78,7 +78,15 @@ class Container implements BlobContainer {
   }
 
   async #sendAs(auth: BlobAuth, call: Call): Promise<HttpResponse> {
-    const path = call.name === undefined ? '' : `/${call.name.split('/').map(encodeURIComponent).join('/')}`;
+    const segments = call.name?.split('/') ?? [];
+    // An address resolves them: another blob would be asked for.
+    if (segments.some((segment) => segment === '.' || segment === '..')) {
+      throw new Failure(`Could not ${call.what}: no address can hold a name with . or .. between its slashes.`, {
+        code: 'BlobNameInvalid',
+        operation: call.what,
+      });
+    }
+    const path = call.name === undefined ? '' : `/${segments.map(encodeURIComponent).join('/')}`;
     const url = new URL(this.url + path);
     for (const [key, value] of Object.entries(call.query ?? {})) url.searchParams.set(key, value);
     const { sign, query } = authorize(auth, call.method, url, call.body?.byteLength ?? 0);
@@ -105,18 +113,28 @@ class Container implements BlobContainer {
       : await this.#http.send({ ...sending, prepare: sign });
   }
 
+  /** Folders that show up as empty blobs (Data Lake Gen2, mounts) are left out: their files are listed themselves. */
   async *list(prefix: string, signal?: AbortSignal): AsyncIterable<BlobItem> {
+    const what = `list ${this.url}/${prefix}`;
+    const seen = new Set<string>();
     let marker = '';
     do {
       const response = await this.#send({
         method: 'GET',
-        query: { restype: 'container', comp: 'list', prefix, maxresults: '5000', ...(marker ? { marker } : {}) },
+        query: {
+          ...{ restype: 'container', comp: 'list', prefix, maxresults: '5000', include: 'metadata' },
+          ...(marker ? { marker } : {}),
+        },
         signal,
-        what: `list ${this.url}/${prefix}`,
+        what,
       });
       const page = listPage(response.bytes.toString('utf8'));
+      // Half a list would be taken for all that is there.
+      if (!page) throw new Failure(`Could not ${what}: the reply is no whole list.`, { code: 'ReplyInvalid', operation: what });
       yield* page.items;
       marker = page.marker;
+      if (seen.has(marker)) throw new Failure(`The pages of "${what}" come round again.`, { code: 'PagesLoop', operation: what });
+      seen.add(marker);
     } while (marker);
   }
 
@@ -131,14 +149,25 @@ class Container implements BlobContainer {
 
   async #open(name: string, from: number, to: number | undefined, etag: string | undefined, signal?: AbortSignal) {
     const range = from > 0 || to !== undefined ? { 'x-ms-range': `bytes=${from}-${to === undefined ? '' : to - 1}` } : {};
-    return this.#send({
+    const what = `read ${this.url}/${name}`;
+    const response = await this.#send({
       method: 'GET',
       name,
       headers: { ...range, ...(etag ? { 'If-Match': etag } : {}) },
       signal,
       accept: [404, 416],
       stream: true,
-      what: `read ${this.url}/${name}`,
+      what,
+    });
+    const { status, headers, stream } = response;
+    const begins = Number(/^bytes (\d+)-/.exec(headers['content-range'] ?? '')?.[1] ?? 0);
+    if (status >= 300 || begins === from) return response;
+    // The whole blob, or another part of it: joined to what is there it would be no blob of anybody's.
+    stream?.destroy();
+    throw new Failure(`Could not ${what}: bytes from ${from} on were asked for, those from ${begins} on came.`, {
+      code: 'RangeIgnored',
+      operation: what,
+      advice: 'Something between this agent and the storage answers in its place: a proxy or a cache.',
     });
   }
 
@@ -153,7 +182,9 @@ class Container implements BlobContainer {
     const first = await this.#open(name, start, stop, options.ifMatch, options.signal);
     if (first.status === 404) return undefined;
     const etag = first.headers['etag'] ?? '';
-    const total = Number(/\/(\d+)$/.exec(first.headers['content-range'] ?? '')?.[1] ?? first.headers['content-length'] ?? 0);
+    const length = /\/(\d+)$/.exec(first.headers['content-range'] ?? '')?.[1] ?? first.headers['content-length'];
+    // A proxy that sends on in pieces leaves the length out: without it an end that comes too early looks like the end.
+    const total = length === undefined ? await this.#length(name, first, options.signal) : Number(length);
     if (first.status === 416 || !first.stream) return { stream: Readable.from([]), size: total, etag };
     const end = Math.min(stop ?? total, total);
     const reopen = async (position: number) => (await this.#open(name, position, end, etag, options.signal)).stream;
@@ -162,6 +193,14 @@ class Container implements BlobContainer {
       size: total,
       etag,
     };
+  }
+
+  async #length(name: string, first: HttpResponse, signal?: AbortSignal): Promise<number> {
+    const what = `find out how large ${this.url}/${name} is`;
+    const { headers } = await this.#send({ method: 'HEAD', name, signal, what });
+    if (headers['content-length'] && headers['etag'] === first.headers['etag']) return Number(headers['content-length']);
+    first.stream?.destroy();
+    throw new Failure(`Could not ${what}: no reply says it.`, { code: 'LengthMissing', operation: what });
   }
 
   async readBytes(
@@ -297,7 +336,8 @@ function writeHeaders(options: BlobWriteOptions): Record<string, string> {
 
 function storageFailure(what: string, response: HttpResponse): Failure {
   const code = response.headers['x-ms-error-code'] ?? '';
-  const condition = response.status === 412 || code === 'BlobAlreadyExists' || code === 'ConditionNotMet';
+  // 412 is also said of a blob that is leased.
+  const condition = (response.status === 412 && !code.startsWith('Lease')) || code === 'BlobAlreadyExists';
   if (!condition) return replyFailure(what, response.status, response.headers, response.bytes.toString('utf8'));
   return new Failure(`Could not ${what}: somebody else wrote it first (HTTP ${response.status}).`, {
     code: 'ConditionNotMet',

@@ -6,7 +6,7 @@ import type { Agent as HttpAgent } from 'node:http';
 import { Agent } from 'node:https';
 import { randomUUID } from 'node:crypto';
 import type { LookupFunction } from 'node:net';
-import { pipeline, type Readable } from 'node:stream';
+import { pipeline, Readable } from 'node:stream';
 import { createGunzip, createInflate } from 'node:zlib';
 import {
   createDefaultHttpClient,
@@ -35,7 +35,7 @@ export interface HttpRequest {
   headers?: Record<string, string>;
   body?: string | Uint8Array;
   signal?: AbortSignal | undefined;
-  /** Until the reply's headers, and between two pieces of its body. Default 100 s. */
+  /** From the last piece of the body that the line has taken until the reply's headers, and between two pieces of the reply. Default 100 s. */
   timeoutMs?: number | undefined;
   /** Give the body as a stream instead of bytes. */
   stream?: boolean;
@@ -64,6 +64,9 @@ const transientStatus = new Set([408, 429, 500, 502, 503, 504]);
 const longestWait = 300_000;
 /** Trouble that passes sooner is no news. */
 const unnoticed = 10_000;
+/** Bodies up to this size are handed over at once, larger ones in pieces. */
+const sentWhole = 512 * 1024;
+const pieceSent = 128 * 1024;
 /** Bytes a second that a reply has to come in at, once it has had its time. */
 const slowest = 1024;
 
@@ -199,16 +202,23 @@ export class Http {
     await request.prepare?.(headers);
     const stop = new AbortController();
     const limit = request.timeoutMs ?? 100_000;
-    const began = performance.now();
     let late = '';
     const expire = () => {
       late ||= `no answer within ${Math.round(limit / 1000)} s`;
       stop.abort();
     };
     let timer = setTimeout(expire, limit);
+    let over = false;
+    const moved = () => {
+      // An answer may come before all is sent.
+      if (over) return;
+      clearTimeout(timer);
+      timer = setTimeout(expire, limit);
+    };
     const aborted = () => stop.abort();
     request.signal?.addEventListener('abort', aborted, { once: true });
     const done = () => {
+      over = true;
       clearTimeout(timer);
       request.signal?.removeEventListener('abort', aborted);
     };
@@ -222,13 +232,14 @@ export class Http {
           // What the client reads decides whether it unpacks the body, which it does without noticing that a line breaks: that is done here.
           headers: createHttpHeaders({ ...headers, 'Accept-Encoding': 'identity' }),
           requestOverrides: { headers },
-          ...(body === undefined ? {} : { body }),
+          ...(body === undefined ? {} : { body: sent(body, moved) }),
           abortSignal: stop.signal,
           requestId,
           allowInsecureConnection: request.plainHttp === true,
           streamResponseStatusCodes: new Set([Number.POSITIVE_INFINITY]),
         }),
       );
+      const began = performance.now();
       const answer = { status: response.status, headers: response.headers.toJSON() };
       const stream = bodyOf(response);
       if (request.stream && response.status < 300 && stream) {
@@ -241,11 +252,10 @@ export class Http {
       const packing = headers['Accept-Encoding'] === 'identity' ? undefined : answer.headers['content-encoding'];
       const bytes = stream
         ? await allOf(unpacked(stream, packing), most, request.url, (size) => {
-            clearTimeout(timer);
-            timer = setTimeout(expire, limit);
-            const over = performance.now() - began - limit;
-            if (over <= 0 || size >= (over / 1000) * slowest) return;
-            late = `only ${size} bytes of the answer came within ${Math.round((limit + over) / 1000)} s`;
+            moved();
+            const longer = performance.now() - began - limit;
+            if (longer <= 0 || size >= (longer / 1000) * slowest) return;
+            late = `only ${size} bytes of the answer came within ${Math.round((limit + longer) / 1000)} s`;
             expire();
           })
         : Buffer.alloc(0);
@@ -259,6 +269,17 @@ export class Http {
       throw error;
     }
   }
+}
+
+/** What is sent: large bodies in pieces, as the line takes them, so that a slow line is told from a dead one. */
+function sent(body: string | Uint8Array, onPiece: () => void): string | Uint8Array | (() => Readable) {
+  if (typeof body === 'string' || body.byteLength <= sentWhole) return body;
+  let at = 0;
+  const read = function (this: Readable) {
+    onPiece();
+    this.push(at < body.byteLength ? body.subarray(at, (at += pieceSent)) : null);
+  };
+  return () => new Readable({ read, highWaterMark: pieceSent });
 }
 
 /** The whole body. (Events: an async iterator costs as much as the rest of a small reply.) */
