@@ -1,12 +1,11 @@
 /** Inputs of RunAmlPipeline (design §3), read once. */
-import { lstatSync, readdirSync, readlinkSync, statSync, type Stats } from 'node:fs';
+import { statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { InputReader, missing } from '../../src/task/inputs.js';
 import { connectionOf, type TaskConnection } from '../../src/task/connection.js';
 import { Failure } from '../../src/azure/errors.js';
 import type { Platform } from '../../src/task/platform.js';
-import { repositoryPath } from '../../src/task/repository-path.js';
-import { sanitizeInline } from '../../src/task/sanitize.js';
+import { unreadable } from './job-file.js';
 
 export interface Inputs {
   action: 'run' | 'submit' | 'attach' | 'validate';
@@ -36,48 +35,6 @@ export interface Inputs {
 /** What Azure ML takes as the name of a job. */
 const jobNamePattern = /^[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}$/;
 
-/** Why no job can be read from `file`; undefined when it is a file. Says which files there are, because it is mostly a matter of folders. */
-function unreadable(file: string, root: string | undefined): { what: string; advice: string } | undefined {
-  const path = repositoryPath(root, file);
-  let found: Stats | undefined;
-  try {
-    found = statSync(file);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    // A path below a file (ENOTDIR) is as little there as one that nobody made.
-    if (code !== 'ENOENT' && code !== 'ENOTDIR')
-      return {
-        what: `${path} cannot be read (${code}).`,
-        advice: 'Check the spelling, and that the user of the agent may read it.',
-      };
-  }
-  if (found?.isFile()) return undefined;
-  const target = found ? undefined : linkedTo(file);
-  if (target !== undefined)
-    return {
-      what: `${path} is a link to ${sanitizeInline(target)}, which is not there.`,
-      advice: 'Check in the file itself, or check out what the link points at (another repository, a submodule).',
-    };
-  if (found && !found.isDirectory())
-    return {
-      what: `${path} is neither a file nor a folder.`,
-      advice: "Give the path of a job YAML file below the repository's root.",
-    };
-  const folder = found?.isDirectory() ? file : dirname(file);
-  const there = filesOf(folder);
-  const place = repositoryPath(root, folder) || '.';
-  const seen =
-    there === undefined
-      ? `There is no folder ${place} either.`
-      : there.length === 0
-        ? `Folder ${place} holds no YAML file.`
-        : `YAML files in folder ${place}: ${there.slice(0, 10).join(', ')}${there.length > 10 ? ', …' : ''}.`;
-  return {
-    what: found?.isDirectory() ? `${path} is a folder, not a job file.` : `${path} is not there.`,
-    advice: `${seen} The path starts at the repository's root${root ? ` (${root})` : ''}; check the spelling, upper and lower case, and that the repository is checked out.`,
-  };
-}
-
 /** The file that stands where a folder is to be made; undefined when nothing does. */
 function inTheWay(folder: string): string | undefined {
   for (let path = resolve(folder); ; path = dirname(path)) {
@@ -87,26 +44,6 @@ function inTheWay(folder: string): string | undefined {
       // not there: what is above it decides
       if (dirname(path) === path) return undefined;
     }
-  }
-}
-
-/** Where a symbolic link points; undefined when it is none. */
-function linkedTo(file: string): string | undefined {
-  try {
-    return lstatSync(file).isSymbolicLink() ? readlinkSync(file) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function filesOf(folder: string): string[] | undefined {
-  try {
-    return readdirSync(folder)
-      .filter((name) => /\.ya?ml$/i.test(name))
-      .map((name) => sanitizeInline(name))
-      .sort();
-  } catch {
-    return undefined;
   }
 }
 

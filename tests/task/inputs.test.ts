@@ -1,8 +1,5 @@
 /** Inputs judged together, connections of every scheme, assertions pinned to the collection, outcomes. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Failure } from '../../src/azure/errors.js';
 import { assertionSource, connectionOf } from '../../src/task/connection.js';
 import { outcomeOf } from '../../src/task/outcome.js';
@@ -42,26 +39,52 @@ const problemsOf = async (inputs: Record<string, string>, endpoints: Record<stri
 };
 
 describe('inputs', () => {
-  it('a path that cannot be one is an input to correct, whatever the file system says of it', async () => {
-    const file = import.meta.filename;
-    assert.match((await problemsOf({ action: 'validate', pipelineFile: `${file}/x.yml` })).join(), /x\.yml is not there/);
-    const long = await problemsOf({ action: 'validate', pipelineFile: `${'a'.repeat(5000)}.yml` });
-    assert.match(long.join(), /Input pipelineFile: .*(cannot be read \(ENAMETOOLONG\)|is not there)/);
-  });
-
-  it('a link to nowhere and a file that is none are named as what they are', async function () {
-    if (process.platform === 'win32') return this.skip();
-    const folder = mkdtempSync(join(tmpdir(), 'amlops-inputs-'));
-    try {
-      const link = join(folder, 'job.yml');
-      symlinkSync('../shared/job.yml', link);
-      const told = await problemsOf({ action: 'validate', pipelineFile: link });
-      assert.match(told.join(), /Input pipelineFile: .*job\.yml is a link to \.\.\/shared\/job\.yml, which is not there/);
-      const device = await problemsOf({ action: 'validate', pipelineFile: '/dev/null' });
-      assert.match(device.join(), /\/dev\/null is neither a file nor a folder/);
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
+  it('readers take what is accepted in any case, to its very limits, and nothing else', () => {
+    const given = {
+      yes: 'TRUE',
+      no: 'False',
+      word: 'YES',
+      least: '1',
+      most: '+60',
+      less: '0',
+      more: '61',
+      half: '1.5',
+      exp: '1e1',
+    };
+    const lists = { lines: ' a=1 \r\n# why\n\n  b=2 # kept', names: ' model, logs ,,\n# none\n data', pick: 'ALL', none: 'some' };
+    const read = new InputReader(new FakePlatform({ ...given, ...lists }, {}, { conn: secret }));
+    assert.deepEqual(
+      [read.boolean('yes', false), read.boolean('no', true), read.boolean('absent', true), read.boolean('absent', false)],
+      [true, false, true, false],
+    );
+    assert.deepEqual([read.integer('least', 1, 60), read.integer('most', 1, 60), read.integer('absent', 1)], [1, 60, undefined]);
+    assert.deepEqual(read.lines('lines'), ['a=1', 'b=2 # kept']);
+    assert.deepEqual(read.names('names'), ['model', 'logs', 'data']);
+    assert.equal(read.choice('pick', ['some', 'all'], 'some'), 'all');
+    assert.equal(read.endpoint('absent', false), undefined);
+    read.done();
+    assert.equal(read.boolean('word', true), true);
+    for (const name of ['less', 'more', 'half', 'exp']) assert.equal(read.integer(name, 1, 60), undefined, name);
+    assert.equal(read.integer('less', 1), undefined);
+    assert.equal(read.choice('none', ['a', 'b'], 'b'), 'b');
+    assert.deepEqual([read.required('absent', 'it'), read.endpoint('absent')], ['', undefined]);
+    assert.throws(
+      () => read.done(),
+      ({ problems }: InputProblems) => {
+        const range = 'is not a whole number from 1 to 60.';
+        assert.deepEqual(
+          problems.map(({ message }) => message),
+          [
+            'Input word: "yes" is neither true nor false.',
+            ...['0', '61', '1.5', '1e1'].map((value, n) => `Input ${['less', 'more', 'half', 'exp'][n]}: "${value}" ${range}`),
+            'Input less: "0" is not a whole number of at least 1.',
+            'Input none: "some" is not one of its values.',
+            'Input absent is required but was not given.',
+          ],
+        );
+        return problems.every(({ code }) => code === 'InputInvalid');
+      },
+    );
   });
 
   it('names of groups and workspaces never lead an address elsewhere', async () => {
@@ -86,13 +109,6 @@ describe('inputs', () => {
       undefined,
     );
     assert.throws(() => read.done(), /no name of a resource group.*no name of a workspace/);
-  });
-
-  it('a file where the outputs are to go is said before the wait', async () => {
-    const at = (downloadPath: string) => problemsOf({ action: 'validate', pipelineFile: 'package.json', downloadPath });
-    assert.deepEqual(await at(join(import.meta.dirname, 'none', 'deeper')), []);
-    for (const path of [import.meta.filename, join(import.meta.filename, 'below')])
-      assert.deepEqual(await at(path), [`Input downloadPath: ${import.meta.filename} is a file, not a folder.`]);
   });
 
   it('a name is given where it counts', async () => {
