@@ -99,12 +99,21 @@ export async function snapshotHash(files: readonly SnapshotFile[], signal?: Abor
   return feeder.digest();
 }
 
-/** Id of `LocalUpload/{id}`: a seed text, then per entry (sorted by lower-cased path) its name and contents, folders in place. Hex. */
-export async function uploadId(target: string, rules: IgnoreRules, signal?: AbortSignal): Promise<string> {
+/**
+ * Id of `LocalUpload/{id}`: a seed text, then per entry (sorted by lower-cased path) its name and contents, folders in place. Hex.
+ * `files`: those that were listed and are to be sent. Errors: Failure for one that was not listed: it would be missing under that id for good.
+ */
+export async function uploadId(
+  target: string,
+  rules: IgnoreRules,
+  files: readonly SnapshotFile[],
+  signal?: AbortSignal,
+): Promise<string> {
   const feeder = new Feeder(createHash('sha256'), signal);
   feeder.text(SEED);
   const stat = statSync(target);
-  if (stat.isDirectory()) await feedFolder(spotOf(target, rules), rules, feeder, []);
+  const listed = new Set(files.map((file) => file.path));
+  if (stat.isDirectory()) await feedFolder(spotOf(target, rules), { rules, feeder, listed }, []);
   else await feeder.file(target, stat.size);
   return feeder.digest();
 }
@@ -115,10 +124,18 @@ function unreadableFolder(folder: string): Failure {
   return new Failure(`${folder} may not be read (EACCES).`, { code: 'FolderUnreadable', file: folder, advice });
 }
 
-async function feedFolder(spot: Spot, rules: IgnoreRules, feeder: Feeder, above: readonly string[]): Promise<void> {
-  const listed = entriesOf(spot.real);
-  if (!listed) throw unreadableFolder(spot.real);
-  const entries = listed.map((entry) => ({ entry, name: entry.name, key: entry.name.toLowerCase() })).sort(inOrder);
+interface Feeding {
+  rules: IgnoreRules;
+  feeder: Feeder;
+  /** Paths of the files that are sent. */
+  listed: ReadonlySet<string>;
+}
+
+async function feedFolder(spot: Spot, feeding: Feeding, above: readonly string[]): Promise<void> {
+  const { rules, feeder, listed } = feeding;
+  const there = entriesOf(spot.real);
+  if (!there) throw unreadableFolder(spot.real);
+  const entries = there.map((entry) => ({ entry, name: entry.name, key: entry.name.toLowerCase() })).sort(inOrder);
   for (const { entry, name } of entries) {
     // The folder itself is tested as the client does, a link by its own name: an ignored one is neither counted nor entered.
     const match = matchOf(spot, name, rules);
@@ -126,14 +143,16 @@ async function feedFolder(spot: Spot, rules: IgnoreRules, feeder: Feeder, above:
     feeder.text(name);
     const full = path.join(spot.real, name);
     const isLink = entry.isSymbolicLink();
-    if (!isLink && entry.isDirectory()) await feedFolder({ real: full, match }, rules, feeder, above);
+    if (!isLink && entry.isDirectory()) await feedFolder({ real: full, match }, feeding, above);
     else {
       const stat = statAt(full, isLink);
-      if (stat?.isFile()) await feeder.file(full, stat.size);
-      else if (stat?.isDirectory()) {
+      if (stat?.isFile()) {
+        if (!listed.has(full)) throw changed(full, 'came into the folder while that was being read');
+        await feeder.file(full, stat.size);
+      } else if (stat?.isDirectory()) {
         const inside = spotOf(full, rules);
         const chain = [...above, spot.real];
-        if (!circles(inside.real, chain)) await feedFolder(inside, rules, feeder, chain);
+        if (!circles(inside.real, chain)) await feedFolder(inside, feeding, chain);
       }
     }
   }

@@ -73,7 +73,7 @@ export async function localData(target: string, signal?: AbortSignal): Promise<L
     kind: isFolder ? 'folder' : 'file',
     path: target,
     name: path.basename(target),
-    id: await uploadId(target, rules, signal),
+    id: await uploadId(target, rules, files, signal),
     files,
     bytes: total(files),
     warnings: [...rules.warnings, ...warnings],

@@ -64,14 +64,19 @@ export function statAt(file: string, isLink: boolean): Stats | undefined {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (isLink && (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP')) return undefined;
-    if (code === 'ENOENT') throw file.includes('\uFFFD') ? misnamed(file) : changed(file);
+    if (code === 'ENOENT') throw gone(file);
     throw error;
   }
 }
 
+/** A name that is not UTF-8 is listed as another than it is, and never found. */
+function gone(file: string): Failure {
+  return file.includes('\uFFFD') ? misnamed(file) : changed(file);
+}
+
 /** The Failure for a file that is not what it was a moment ago. */
-export function changed(file: string): Failure {
-  return new Failure(`${file} changed or was removed while it was being read.`, {
+export function changed(file: string, what = 'changed or was removed while it was being read'): Failure {
+  return new Failure(`${file} ${what}.`, {
     code: 'FileChanged',
     file,
     advice: 'Run again when nothing writes to the folder, or name the file in .amlignore.',
@@ -83,7 +88,8 @@ export function openListed(file: string): number {
   try {
     return openSync(file, 'r');
   } catch (error) {
-    throw (error as NodeJS.ErrnoException).code === 'ENOENT' ? changed(file) : error;
+    const { code } = error as NodeJS.ErrnoException;
+    throw code === 'ENOENT' || code === 'ENOTDIR' ? changed(file) : error;
   }
 }
 
@@ -102,7 +108,7 @@ export function entriesOf(folder: string): Dirent[] | undefined {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EACCES' || code === 'EPERM') return undefined;
-    if (code === 'ENOENT') throw changed(folder);
+    if (code === 'ENOENT' || code === 'ENOTDIR') throw gone(folder);
     throw error;
   }
 }

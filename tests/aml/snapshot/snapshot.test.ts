@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { chmodSync, statSync, symlinkSync } from 'node:fs';
+import { chmodSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { resolvePath } from '../../../src/aml/compile/context.js';
 import { snapshotHash } from '../../../src/aml/snapshot/hash.js';
@@ -43,6 +43,30 @@ describe('snapshots', () => {
     const data = await localData(folder.path('d'));
     assert.equal(data.id, sha256(`${seed}suby2x.csv1`));
     assert.deepEqual(data.files.map(({ name }) => name).sort(), ['sub/y', 'x.csv']);
+    // Lower-cased, by code points (U+FF5E comes before U+1F600, whose first half is smaller), and links as what they lead to.
+    const order = files({ 'd/b': '1', 'd/A': '2', 'd/a': '3', 'd/B/z': '4', 'd/\u{1f600}': '5', 'd/\uff5e': '6', 'e/in': '7' });
+    symlinkSync('../e', order.path('d/c'));
+    symlinkSync('../e/in', order.path('d/d'));
+    assert.equal((await localData(order.path('d'))).id, sha256(`${seed}A2a3Bz4b1cin7d7\uff5e6\u{1f600}5`));
+    const code = await codeSnapshot({ code: order.path('d') });
+    assert.equal(code.hash, sha256('8#A#1#a#1#b#1#B/z#1#c/in#1#d#1#\uff5e#1#\u{1f600}#123147765'));
+  });
+
+  it('lets a cancel in while it reads, and refuses what comes into a folder of data meanwhile: its id would stand for it, too', async () => {
+    const mega = Buffer.alloc(9 * 1024 * 1024, 'x');
+    const folder = files({ 'd/a.bin': mega, 'd/z/old': '1' });
+    for (const work of [
+      (signal: AbortSignal) => localData(folder.path('d'), signal),
+      (signal: AbortSignal) => codeSnapshot({ code: folder.path('d') }, signal),
+    ]) {
+      const abort = new AbortController();
+      setImmediate(() => abort.abort(new Error('enough')));
+      await assert.rejects(work(abort.signal), /enough/);
+    }
+    const making = localData(folder.path('d'));
+    folder.write({ 'd/z/new.csv': '2' });
+    await assert.rejects(making, /d\/z\/new\.csv came into the folder while that was being read/);
+    assert.deepEqual((await localData(folder.path('d'))).files.length, 3);
   });
 
   it('prefers .amlignore, lets the last matching line decide, and leaves __pycache__ out of components', async () => {
@@ -192,6 +216,16 @@ describe('snapshots', () => {
     for (const size of [1, 3]) await assert.rejects(snapshotHash([{ ...file, size }]), /c\/a changed or was removed/);
     await assert.rejects(snapshotHash([{ ...file, path: folder.path('c/gone') }]), /c\/gone changed or was removed/);
     await assert.rejects(codeSnapshot({ code: folder.path('d') }), /\.gitignore is not UTF-8 text/);
+    if (process.platform !== 'linux') return;
+    for (const name of ['file', 'folder/x']) {
+      const odd = files({ 'e/a': '1' });
+      const [first = '', ...below] = name.split('/');
+      const path = Buffer.concat([Buffer.from(`${odd.path('e')}/${first}`), Buffer.from([0xe9])]);
+      if (below.length > 0) mkdirSync(path);
+      else writeFileSync(path, '1');
+      for (const make of [() => codeSnapshot({ code: odd.path('e') }), () => localData(odd.path('e'))])
+        await assert.rejects(make, /The name of .* is not UTF-8/, name);
+    }
   });
 
   it('leaves out a folder that may not be read, and refuses a file', async function () {
