@@ -33,7 +33,7 @@ export async function digestFailure(inputs: Inputs, workspace: Workspace, platfo
   platform.info(digest.message);
   platform.info(digest.advice);
   if (digest.lines.length > 0) {
-    platform.info('The last lines of its log:');
+    platform.info(`The last lines of its log${digest.file ? ` (${digest.file})` : ''}:`);
     for (const line of digest.lines)
       platform.foreign(`  | ${line.length > longestTold ? `${line.slice(0, longestTold)}…` : line}`);
   }

@@ -27,6 +27,8 @@ export interface Digest {
   /** The service's own words, or the exception's last line. */
   message: string;
   lines: string[];
+  /** Whose lines these are, where the step has several logs. */
+  file?: string;
   place?: Place;
   advice: string;
 }
@@ -197,9 +199,10 @@ export async function failureDigest(
   const runId = step?.runId ?? job.name;
   let error = step?.error;
   let lines: string[] = [];
+  let file: string | undefined;
   const trouble: string[] = [];
   try {
-    ({ lines } = await logTail(workspace, step?.logsOf ?? runId, { lines: 400 }, signal));
+    ({ lines, file } = await logTail(workspace, step?.logsOf ?? runId, { lines: 400 }, signal));
     error ??= (await readDetails(workspace, runId, signal))?.error;
     if (!error && step) error = (await readDetails(workspace, job.name, signal))?.error;
   } catch (failed) {
@@ -223,6 +226,7 @@ export async function failureDigest(
     cause,
     message: message || `The service gave no message (${step?.status ?? job.status}).`,
     lines: [...lines.slice(-40), ...trouble],
+    ...(file ? { file } : {}),
     ...(place ? { place } : {}),
     advice: adviceOf(cause, message),
   };

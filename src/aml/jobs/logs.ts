@@ -2,41 +2,21 @@
  * Logs of a job's steps, each read from where it was left (reference azure-ml-rest §2.4). An address carries its own signature, which
  * expires after eight hours: it is asked for again when it is refused. The text is foreign; whoever prints it cleans it.
  */
-import { TextDecoder } from 'node:util';
+import { passesByItself } from '../../azure/line.js';
 import { Failure } from '../../azure/errors.js';
 import type { Workspace } from '../workspace.js';
+import { LogFile, logNames, otherProcesses } from './log-file.js';
 import { Rhythm } from './rhythm.js';
 import { handicap, logInterval, longestUnread, type Allowance } from './schedule.js';
 import { readDetails, type StepState } from './steps.js';
 
-/** The user's log first, then the names of older compute generations (reference azure-ml-rest §2.4). */
-const patterns = [
-  /^user_logs\/std_log\D*0*(?:_ps)?\.txt$/,
-  /^azureml-logs\/\d{2}.+\.txt$/,
-  /^logs\/azureml\/executionlogs\.txt$/,
-  /^azureml-logs\/hyperdrive\.txt$/,
-];
-
-/** Files of a step that a person reads as its log. */
-export function logNames(files: Readonly<Record<string, string>>): string[] {
-  for (const pattern of patterns) {
-    const names = Object.keys(files)
-      .filter((name) => pattern.test(name))
-      .sort();
-    if (names.length > 0) return names;
-  }
-  return [];
-}
-
-const pieceSize = 4 * 1024 * 1024;
 /** Characters that are given at once. */
 const spell = 128 * 1024;
-
-interface Tail {
-  url: string;
-  offset: number;
-  decoder: TextDecoder;
-}
+/** Pieces of one file that one look reads: the state of the job must not wait for a log that grows faster than it is read. */
+const mostPieces = 4;
+/** The log of a step that has one process: no further file comes. */
+const single = 'user_logs/std_log.txt';
+const ofUser = (name: string) => name.startsWith('user_logs/');
 
 /** What one look has brought. */
 interface News {
@@ -44,6 +24,8 @@ interface News {
   lines: number;
   /** How long ago the log was written, by the store's clock. */
   age?: number;
+  /** There may be more of it now. */
+  more: boolean;
 }
 
 /** One step's logs. */
@@ -52,13 +34,19 @@ class StepLog {
   looked: number;
   lastData: number;
   readonly since: number;
-  readonly tails = new Map<string, Tail>();
+  readonly files = new Map<string, LogFile>();
   readonly rhythm = new Rhythm();
   finished = false;
   needsAddresses = true;
   addressed = 0;
+  /** Requests so far. */
+  asked = 0;
   /** Looks in a row that failed. */
   failures = 0;
+  /** That there are further processes. */
+  told = false;
+  /** Looks after the end of the step, and whether one of them has brought something. */
+  readonly last = { looks: 0, heard: false };
 
   constructor(
     public step: StepState,
@@ -78,8 +66,8 @@ class StepLog {
 
   /** Longest unread first; silence as the last look left it, for what has come since is not known yet. The end of a step is news. */
   turn(scarce: boolean): number {
-    const { looked, lastData, tails, step } = this;
-    return looked + (scarce && tails.size > 0 && step.phase === 'active' ? handicap(looked - lastData) : 0);
+    const { looked, lastData, files, step } = this;
+    return looked + (scarce && files.size > 0 && step.phase === 'active' ? handicap(looked - lastData) : 0);
   }
 
   /** The step has ended. One that does not answer, or is paused, may write again. */
@@ -88,10 +76,36 @@ class StepLog {
     return phase === 'completed' || phase === 'failed' || phase === 'canceled';
   }
 
-  /** Whether a user's log is among those that are read; before it there may be only what the service wrote itself. */
-  get ofUser(): boolean {
-    return [...this.tails.keys()].some((name) => name.startsWith('user_logs/'));
+  /**
+   * Whether its files have to be asked for. What the service wrote while it prepared the step gives way to the user's log when that is there;
+   * logs of several processes come one after the other.
+   */
+  wantsAddresses(now: number): boolean {
+    const { files, addressed, since } = this;
+    if (this.needsAddresses || files.size === 0) return true;
+    if (files.has(single)) return false;
+    if (this.over) return now > addressed;
+    return now - addressed > Math.max(longestUnread, [...files.keys()].some(ofUser) ? (now - since) / 2 : 0);
   }
+
+  /** Whether all has been read after a look that brought nothing: the last words may come a little after the end. */
+  get exhausted(): boolean {
+    return this.over && (this.last.heard || this.last.looks > 1 || (this.files.size === 0 && this.step.started === undefined));
+  }
+}
+
+interface Reading {
+  now: number;
+  /** Nobody comes back later. */
+  final: boolean;
+  /** Pieces of each file. */
+  most: number;
+  signal?: AbortSignal | undefined;
+}
+
+/** A host that does not answer would let every log in it wait for it. */
+function silent(error: unknown): boolean {
+  return !(error instanceof Failure) || (error.details.status === undefined && passesByItself(error));
 }
 
 interface Chunk {
@@ -134,7 +148,7 @@ export class JobLogs {
   /** When the next look is due; undefined when nothing is followed. */
   nextDue(): number | undefined {
     let next: number | undefined;
-    for (const log of this.#logs.values()) if (!log.finished && (next === undefined || log.due < next)) next = log.due;
+    for (const { finished, due } of this.#logs.values()) if (!finished && due < (next ?? Infinity)) next = due;
     return next === undefined ? undefined : Math.max(next, this.#blocked);
   }
 
@@ -150,22 +164,25 @@ export class JobLogs {
         log.due = until;
         continue;
       }
-      const cost = Math.max(1, log.tails.size) + (log.needsAddresses && log.tails.size > 0 ? 1 : 0);
       if (!allowance.take(now)) {
         // All that are due wait for the next request together, so that the longest unread gets it.
         this.#blocked = now + allowance.wait(now);
         break;
       }
-      if (cost > 1) allowance.spend(now, cost - 1);
       chosen.push(log);
     }
-    const results = await Promise.allSettled(chosen.map((log) => this.#look(log, now, signal)));
+    const results = await Promise.allSettled(
+      chosen.map(async (log) => {
+        const before = log.asked + 1;
+        await this.#look(log, now, signal).finally(() => allowance.spend(now, log.asked - before));
+      }),
+    );
     for (const result of results) if (result.status === 'rejected') throw result.reason;
   }
 
   async #look(log: StepLog, now: number, signal?: AbortSignal): Promise<void> {
     let open = 0;
-    for (const { finished } of this.#logs.values()) if (!finished) open += 1;
+    for (const { finished, due } of this.#logs.values()) if (!finished && due < Infinity) open += 1;
     const before = log.looked;
     log.looked = now;
     // Set first: a look that fails comes round again like any other.
@@ -173,7 +190,7 @@ export class JobLogs {
     const { over } = log;
     let news: News;
     try {
-      news = await this.#read(log, now, signal);
+      news = await this.#read(log, { now, final: over, most: mostPieces, signal });
       log.failures = 0;
     } catch (error) {
       log.due = now + Math.min(300_000, 2_000 * 2 ** ++log.failures);
@@ -181,7 +198,14 @@ export class JobLogs {
     }
     if (news.bytes > 0) log.lastData = now;
     log.rhythm.look(now, before, news.lines, news.age === undefined ? undefined : now - news.age);
-    if (over && news.bytes === 0) this.#finish(log);
+    if (news.more) log.due = now;
+    if (!over) return;
+    log.last.looks += 1;
+    log.last.heard ||= news.bytes > 0;
+    if (news.bytes > 0 || news.more || !log.exhausted) return;
+    // A log that has not come yet is looked for once more at the job's end.
+    if (log.files.size > 0 || log.step.started === undefined) this.#finish(log);
+    else log.due = Infinity;
   }
 
   #finish(log: StepLog): void {
@@ -189,88 +213,85 @@ export class JobLogs {
     this.#over(log.step);
   }
 
-  /** Reads what is new of one step. */
-  async #read(log: StepLog, now: number, signal?: AbortSignal): Promise<News> {
-    // What the service wrote while it prepared the step gives way to the user's log when that is there.
-    if (!log.ofUser && log.tails.size > 0 && (log.over || now - log.addressed > longestUnread)) log.needsAddresses = true;
-    const fresh = log.needsAddresses;
-    if (fresh) {
-      const details = await readDetails(this.#workspace, log.step.logsOf, signal);
-      log.addressed = now;
-      for (const name of logNames(details?.logFiles ?? {})) {
-        const url = details?.logFiles[name] ?? '';
-        const known = log.tails.get(name);
-        if (known) known.url = url;
-        else log.tails.set(name, { url, offset: 0, decoder: new TextDecoder('utf-8') });
-      }
-      log.needsAddresses = log.tails.size === 0;
-    }
-    const news: News = { bytes: 0, lines: 0 };
-    for (const [name, tail] of log.tails) {
-      for (;;) {
-        // A new address that is refused has not expired: something else is wrong, and is told.
-        const piece = await this.#piece(tail, fresh, signal).catch((error: unknown) => {
+  /** Reads what is new of one step. One file that cannot be read keeps no other from being read. */
+  async #read(log: StepLog, how: Reading): Promise<News> {
+    const news: News = { bytes: 0, lines: 0, more: false };
+    let fresh = log.wantsAddresses(how.now);
+    if (fresh) await this.#address(log, how);
+    const troubles: unknown[] = [];
+    let files = [...log.files.values()];
+    for (;;) {
+      const expired: LogFile[] = [];
+      for (const file of files) {
+        try {
+          if (!(await this.#readFile(log, file, { ...how, fresh }, news))) expired.push(file);
+        } catch (error) {
           log.needsAddresses = true;
-          throw error;
-        });
-        if (piece === 'expired') {
-          log.needsAddresses = true;
-          break;
+          how.signal?.throwIfAborted();
+          if (silent(error)) throw error;
+          troubles.push(error);
         }
-        if (piece === 'replaced') {
-          tail.offset = 0;
-          tail.decoder = new TextDecoder('utf-8');
-          continue;
-        }
-        const { bytes, age } = piece;
-        if (bytes.length === 0) break;
-        news.bytes += bytes.length;
-        for (const byte of bytes) if (byte === 10) news.lines += 1;
-        // Text without a line end is news as well.
-        news.lines ||= 1;
-        if (age !== undefined) news.age = Math.min(age, news.age ?? age);
-        tail.offset += bytes.length;
-        const text = tail.decoder.decode(bytes, { stream: true });
-        for (let at = 0; at < text.length; at += spell) {
-          await this.#give({ step: log.step, text: text.slice(at, at + spell), ...(log.tails.size > 1 ? { file: name } : {}) });
-          // A log of hundreds of megabytes must not keep a cancel waiting.
-          if (text.length > spell) await new Promise((resolve) => setImmediate(resolve));
-          signal?.throwIfAborted();
-        }
-        if (bytes.length < pieceSize) break;
       }
+      if (expired.length === 0) break;
+      // A new address that is refused has not expired: something else is wrong, and is told.
+      fresh = true;
+      log.needsAddresses = true;
+      await this.#address(log, how);
+      files = expired;
     }
+    if (troubles.length > 0) throw troubles[0];
     return news;
   }
 
-  async #piece(
-    tail: Tail,
-    fresh: boolean,
-    signal?: AbortSignal,
-  ): Promise<{ bytes: Buffer; age?: number } | 'expired' | 'replaced'> {
-    const { status, bytes, headers } = await this.#workspace.azure.request({
-      method: 'GET',
-      url: tail.url,
-      scope: null,
-      headers: { Range: `bytes=${tail.offset}-${tail.offset + pieceSize - 1}`, Accept: '*/*', 'Accept-Encoding': 'identity' },
-      accept: fresh ? [404, 416] : [401, 403, 404, 416],
-      maxBytes: 256 * 1024 * 1024,
-      retries: 1,
-      timeoutSeconds: 30,
-      operation: 'read a log',
-      ...(signal ? { signal } : {}),
-    });
-    if (status === 401 || status === 403) return 'expired';
-    if (status === 404) return { bytes: Buffer.alloc(0) };
-    if (status === 416) {
-      const size = Number(/\/(\d+)$/.exec(headers['content-range'] ?? '')?.[1] ?? Number.NaN);
-      // A shorter file is another file: the step was started again.
-      return size < tail.offset ? 'replaced' : { bytes: Buffer.alloc(0) };
+  async #address(log: StepLog, { now, signal }: Reading): Promise<void> {
+    log.asked += 1;
+    const { logFiles = {} } = (await readDetails(this.#workspace, log.step.logsOf, signal)) ?? {};
+    log.addressed = now;
+    log.needsAddresses = false;
+    const others = otherProcesses(logFiles);
+    const names = logNames(logFiles);
+    // The first process may never have come to write.
+    if (log.over && !names.some(ofUser)) names.push(...others.splice(0, 1));
+    const several = names.length > 1 || log.files.size > 0;
+    for (const name of names) {
+      const url = logFiles[name] ?? '';
+      const known = log.files.get(name);
+      if (known) known.renew(url);
+      else log.files.set(name, new LogFile(name, url, several ? name : undefined));
     }
-    if (status === 200 && bytes.length < tail.offset) return 'replaced';
-    const age = Date.parse(headers['date'] ?? '') - Date.parse(headers['last-modified'] ?? '');
-    // A server that knows no ranges sends the whole file.
-    return { bytes: status === 200 ? bytes.subarray(tail.offset) : bytes, ...(age >= 0 ? { age } : {}) };
+    const first = names.find(ofUser);
+    if (others.length > 0 && !log.told && first) {
+      log.told = true;
+      log.files
+        .get(first)
+        ?.remark(`this step has further processes; the log of ${first.slice(10, -4)} is shown, see the studio for the others`);
+    }
+  }
+
+  /** False when the signature is not taken. */
+  async #readFile(log: StepLog, file: LogFile, how: Reading & { fresh: boolean }, news: News): Promise<boolean> {
+    for (let pieces = 0; ; pieces++) {
+      if (pieces >= how.most) {
+        news.more = true;
+        return true;
+      }
+      log.asked += 1;
+      const piece = await file.read(this.#workspace, how);
+      if (piece === 'expired') return false;
+      const { bytes, lines, text, age, more } = piece;
+      news.bytes += bytes;
+      // Text without a line end is news as well.
+      news.lines += lines;
+      if (age !== undefined && bytes > 0) news.age = Math.min(age, news.age ?? age);
+      for (let at = 0; at < text.length; at += spell) {
+        const { label } = file;
+        await this.#give({ step: log.step, text: text.slice(at, at + spell), ...(label ? { file: label } : {}) });
+        // A log of hundreds of megabytes must not keep a cancel waiting.
+        if (text.length > spell) await new Promise((resolve) => setImmediate(resolve));
+        how.signal?.throwIfAborted();
+      }
+      if (!more) return true;
+    }
   }
 
   /** After the end: everything that is still unread, of every leaf that ran. Throws what a request threw, after the others. */
@@ -282,12 +303,12 @@ export class JobLogs {
     const worker = async () => {
       for (let log = open[next++]; log; log = open[next++]) {
         try {
-          while ((await this.#read(log, now, signal)).bytes > 0);
+          while ((await this.#read(log, { now, final: true, most: Infinity, signal })).bytes > 0);
         } catch (error) {
           signal?.throwIfAborted();
           failures.push(error);
-          // A host that does not answer would let every one of them wait for it.
-          if (!(error instanceof Failure) || error.details.status === undefined) next = open.length;
+          if (silent(error)) next = open.length;
+          continue;
         }
         this.#finish(log);
       }

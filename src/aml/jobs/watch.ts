@@ -8,8 +8,10 @@ import type { Clock } from '../../azure/types.js';
 import type { Workspace } from '../workspace.js';
 import { readJob, type JobState } from './job.js';
 import { JobLogs } from './logs.js';
+import { outlast } from './outlast.js';
 import { Allowance, jobInterval, stepsInterval } from './schedule.js';
 import { StepReader, type StepState } from './steps.js';
+import { gaveUp, minutes, refused, Unread } from './trouble.js';
 
 export interface WatchSink {
   /** The job's own status word has changed (also the first time). */
@@ -98,9 +100,7 @@ class Watch {
       if (end) return this.#finish(end);
       const now = clock.now();
       if (limitMs !== undefined && now - this.#started >= limitMs) return { end: 'limit', job: this.#job, steps: this.#steps };
-      await this.#guarded(async () => {
-        if (now >= this.#jobDue) await this.#lookAtJob(now);
-      });
+      if (now >= this.#jobDue) await this.#lookAtJob(now);
       if (!this.#outage) await this.#lookInside(now);
       if (this.#end()) continue;
       await clock.sleep(this.#pause(clock.now()), signal);
@@ -131,7 +131,10 @@ class Watch {
 
   async #lookAtJob(now: number): Promise<void> {
     this.#allowance.spend(now);
-    const job = await readJob(this.workspace, this.#job.name, { signal: this.options.signal, retries: 2, timeoutSeconds: 30 });
+    const how = { signal: this.options.signal, retries: 2, timeoutSeconds: 30 };
+    const answer = await this.#guarded(() => readJob(this.workspace, this.#job.name, how));
+    if (!answer) return;
+    const [job] = answer;
     this.#jobDue = this.#nextJobLook(now);
     if (!job) {
       this.#missing ??= now;
@@ -249,15 +252,19 @@ class Watch {
     };
   }
 
-  /** Goes on over what passes by itself; a refusal (401, 403, sign-in) gets three tries, because rights and tokens flicker too. */
-  async #guarded(body: () => Promise<void>): Promise<void> {
+  /**
+   * The answer, or undefined for none: goes on over what passes by itself. A refusal (401, 403, sign-in) gets three tries, because rights and
+   * tokens flicker too.
+   */
+  async #guarded<T>(body: () => Promise<T>): Promise<[T] | undefined> {
     const { clock, signal } = this.options;
     const began = clock.now();
     try {
-      await body();
+      const answer = await body();
       this.#refused = 0;
       if (this.#outage?.said) this.sink.notice('info', `Azure answers again after ${minutes(clock.now() - this.#outage.since)}.`);
       this.#outage = undefined;
+      return [answer];
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof Failure)) throw error;
@@ -272,72 +279,30 @@ class Watch {
         this.#outage.said = true;
         this.sink.notice('warning', `${sentence(error.message)} Still waiting; the job is not affected by that.`);
       }
+      return undefined;
     }
   }
 
   async #finish(end: WatchEnd['end']): Promise<WatchEnd> {
-    const { clock, signal } = this.options;
-    // The end is known; what is read now only explains it.
-    try {
-      const steps = this.#parentHasSteps ? await this.#reader.read(signal) : [this.#itself(this.#job)];
-      this.#takeSteps(steps, clock.now());
-      if (this.options.logs) await this.#logs.drain(steps, clock.now(), signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      const what = error instanceof Error ? error.message : String(error);
-      this.sink.notice('warning', `The last log lines may be missing here: ${what}`);
+    const { clock, signal, logs } = this.options;
+    // The end is known; what is read now only explains it, and what cannot be read keeps nothing else from being read.
+    const troubles: unknown[] = [];
+    const tried = async (known: Unread, body: () => Promise<void>) => {
+      // What could be read so far is worth a second try.
+      await (known.tries > 0 ? body() : outlast(this.workspace, this.#job.name, this.options, body)).catch((error: unknown) => {
+        signal.throwIfAborted();
+        troubles.push(error);
+      });
+    };
+    await tried(this.#unread.steps, async () => {
+      this.#takeSteps(this.#parentHasSteps ? await this.#reader.read(signal) : [this.#itself(this.#job)], clock.now());
+    });
+    if (logs) await tried(this.#unread.logs, () => this.#logs.drain(this.#steps, clock.now(), signal));
+    if (troubles.length > 0) {
+      const what = troubles[0] instanceof Error ? troubles[0].message : String(troubles[0]);
+      const missing = logs ? 'The last log lines may be missing here' : 'The steps of the job could not be read';
+      this.sink.notice('warning', `${missing}: ${what}`);
     }
     return { end, job: this.#job, steps: this.#steps };
   }
-}
-
-/** What cannot be read for a while, and when that is worth a word: at the third time, because much passes by itself. */
-class Unread {
-  tries = 0;
-  constructor(readonly what: 'steps' | 'logs') {}
-
-  /** Until the next try, in milliseconds. */
-  get pause(): number {
-    return Math.min(120_000, 2_000 * 2 ** Math.min(this.tries, 6));
-  }
-
-  failed({ message, details }: Failure): string | undefined {
-    if (++this.tries !== 3) return undefined;
-    const advice = details.advice ? ` ${details.advice}` : '';
-    return `The ${this.what} of the job cannot be read here. ${sentence(message)}${advice} The wait goes on; the studio shows them.`;
-  }
-
-  read(): string | undefined {
-    const said = this.tries >= 3;
-    this.tries = 0;
-    return said ? `The ${this.what} of the job can be read again.` : undefined;
-  }
-}
-
-function minutes(ms: number): string {
-  return ms < 120_000 ? `${Math.round(ms / 1000)} s` : `${Math.round(ms / 60_000)} minutes`;
-}
-
-const attachAgain =
-  'Run the step again: it attaches to the same job while it is active, or takes its result when it has completed.';
-
-/** Azure's refusal, with what it means for somebody who waits. */
-function refused(job: JobState, cause: Failure): Failure {
-  const { advice } = cause.details;
-  return new Failure(`${sentence(cause.message)} The wait for job ${job.name} ends here; the job may run on.`, {
-    ...cause.details,
-    advice: advice ? `${advice} ${attachAgain}` : attachAgain,
-    cause,
-  });
-}
-
-function gaveUp(job: JobState, ms: number, cause: Failure): Failure {
-  return new Failure(
-    `Azure has not answered for ${minutes(ms)}; the wait for job ${job.name} ends here. The job may run on. ${cause.message}`,
-    {
-      code: 'OutageTooLong',
-      advice: attachAgain,
-      cause,
-    },
-  );
 }
