@@ -16,8 +16,12 @@ const ansi =
 /** Control, format (zero width, direction, soft hyphen, BOM), surrogate halves, unassigned in practice, variation selectors, fillers. */
 const ignorable = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Default_Ignorable_Code_Point}]/gu;
 
-/** Two hash signs before `vso` (the agent warns of it even where it is no command) or `[`, marks and blanks between them or not, in any case. */
-const command = /#\p{M}*\s*#[\p{M}\s]*(?=\[|v[\p{M}\s]*s[\p{M}\s]*o)/giu;
+/**
+ * Two hash signs before `vso` (the agent warns of it even where it is no command) or `[`, in any case, with or without what weighs nothing
+ * between them: marks, blanks, and the letters that collation skips (tatweel, lajanyalan and their like).
+ */
+const nothing = '[\\p{M}\\s\u0640\u07fa\u0824\u0828\u180a\u1cd3\u1cf2\u1cf3\ufe73]*';
+const command = new RegExp(`#${nothing}#${nothing}(?=\\[|v${nothing}s${nothing}o)`, 'giu');
 /** Full-width and other twins of `#` and `[`. */
 const twins = /[\uff03\ufe5f\uff3b\u301a\u27e6]/g;
 

@@ -16,6 +16,7 @@ describe('the agent as a platform', () => {
       parameters: { TenantId: 't-1', serviceprincipalid: 'c-1' },
     }),
     [`ENDPOINT_AUTH_SCHEME_${id}`]: 'ServicePrincipal',
+    ENDPOINT_AUTH_SCHEME_NOURL: 'ServicePrincipal',
     [`ENDPOINT_AUTH_PARAMETER_${id}_TENANTID`]: 't-1',
     [`ENDPOINT_AUTH_PARAMETER_${id}_SERVICEPRINCIPALKEY`]: 'key-of-endpoint',
   };
@@ -146,7 +147,20 @@ describe('the agent as a platform', () => {
       lines(() => [platform.input('text'), platform.variable('Agent.TempDirectory'), platform.endpoint(id)]),
       [],
     );
-    assert.deepEqual([platform.pathInput('root'), platform.pathInput('file')], [undefined, join(temp, 'x.yml')]);
+    assert.deepEqual(
+      ['root', 'file', 'none'].map((name) => platform.pathInput(name)),
+      [undefined, join(temp, 'x.yml'), undefined],
+    );
+    process.env['BLANK_ONE'] = '';
+    process.env['SOME_ONE'] = 'x';
+    assert.deepEqual(
+      [platform.variable('blank.one'), platform.variable('Some.One'), platform.variable('no.one')],
+      [undefined, 'x', undefined],
+    );
+    for (const name of ['BLANK_ONE', 'SOME_ONE']) delete process.env[name];
+    process.env['AGENT_TEMPDIRECTORY'] = temp;
+    assert.equal(platform.temp, temp);
+    delete process.env['AGENT_TEMPDIRECTORY'];
   });
 
   it('reads a service connection with the keys that it is asked by, whatever their case, and none that lacks an address or a scheme', () => {
@@ -167,10 +181,10 @@ describe('the agent as a platform', () => {
         parameters: { tenantid: 't-1', serviceprincipalid: 'c-1', serviceprincipalkey: 'key-of-endpoint' },
         data: { subscriptionid: 'sub', environment: 'AzureCloud' },
       });
+      for (const none of ['nobody', 'NOSCHEME', 'NOURL']) assert.equal(platform.endpoint(none), undefined);
     } finally {
       for (const name of Object.keys(data)) delete process.env[name];
     }
-    for (const none of ['nobody', 'NOSCHEME']) assert.equal(platform.endpoint(none), undefined);
   });
 
   it('keeps debug lines to itself unless they are asked for', async () => {
@@ -192,6 +206,10 @@ describe('the agent as a platform', () => {
 
   it('says the error of a failed step once, and the place of an issue below the root', async () => {
     const fresh = await agentPlatform(new AbortController().signal);
+    assert.deepEqual(
+      told(() => fresh.warn('one\ntwo')),
+      [{ 'task.logissue': 'one\ntwo', type: 'warning' }],
+    );
     const shown = told(() => {
       fresh.issue({ type: 'warning', message: 'careful' });
       fresh.complete('Failed', 'it broke');
@@ -226,6 +244,52 @@ describe('the agent as a platform', () => {
       process.stdout.write = own;
     }
     assert.deepEqual(written, ['##[group]g\n', '##[endgroup]\n']);
+  });
+
+  it('closes a group after what is in it, and gives what that gives', async () => {
+    const written: string[] = [];
+    const own = process.stdout.write.bind(process.stdout);
+    process.stdout.write = (chunk: string) => written.push(chunk) > 0;
+    try {
+      const body = async () => {
+        await new Promise((resolve) => setImmediate(resolve));
+        platform.info('inside');
+        return 7;
+      };
+      assert.equal(await platform.group('g', body), 7);
+    } finally {
+      process.stdout.write = own;
+    }
+    assert.deepEqual(written, ['##[group]g\n', 'inside\n', '##[endgroup]\n']);
+  });
+
+  it('waits for an agent that reads slowly until it has read, or cancels', async () => {
+    const abort = new AbortController();
+    const slow = await agentPlatform(abort.signal);
+    const pause = () => new Promise((resolve) => setImmediate(resolve));
+    const stream = process.stdout as unknown as { writableNeedDrain?: boolean };
+    const own = Object.getOwnPropertyDescriptor(stream, 'writableNeedDrain');
+    const before = process.stdout.listenerCount('drain');
+    const waiting = async (end: () => unknown) => {
+      let taken = false;
+      const wait = slow.taken().then(() => (taken = true));
+      await pause();
+      assert.equal(taken, false);
+      end();
+      await wait;
+      assert.equal(process.stdout.listenerCount('drain'), before);
+    };
+    try {
+      await slow.taken();
+      Object.defineProperty(stream, 'writableNeedDrain', { value: true, configurable: true });
+      await waiting(() => process.stdout.emit('drain'));
+      await waiting(() => abort.abort());
+      // After the cancel nothing is waited for.
+      await slow.taken();
+    } finally {
+      delete stream.writableNeedDrain;
+      if (own) Object.defineProperty(stream, 'writableNeedDrain', own);
+    }
   });
 
   it('is flushed when both streams have given away what they held, not before', async () => {

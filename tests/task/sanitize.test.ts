@@ -55,6 +55,26 @@ describe('foreign text', () => {
     assert.deepEqual(sanitize('##vso[task.debug]a'), ['##_vso[task.debug]a']);
   });
 
+  it('no character that weighs nothing in a search by the rules of a culture hides a command', function () {
+    const search = new Intl.Collator('en', { usage: 'search', sensitivity: 'variant' });
+    const prefix = '##vso[';
+    let hidden = 0;
+    for (let code = 0x80; code <= 0x10ffff; code++) {
+      const one = String.fromCodePoint(code);
+      if (search.compare(`##v${one}so[`, prefix) !== 0) continue;
+      hidden += 1;
+      for (let at = 1; at < prefix.length; at++) {
+        const trick = prefix.slice(0, at) + one + prefix.slice(at);
+        const [safe = ''] = sanitizeLine(trick);
+        assert.notEqual(search.compare(safe, prefix), 0, `U+${code.toString(16)}`);
+        // Escape sequences take letters with them.
+        if (code !== 0x9b && code !== 0x9d) assert.match(safe, /##_/, `U+${code.toString(16)}`);
+      }
+    }
+    assert.ok(hidden > 500, `${hidden}`);
+    assert.deepEqual(sanitizeLine('# \u07fa مـحـمد # x'), ['# \u07fa مـحـمد # x']);
+  });
+
   it('ordinary text stays as it is', () => {
     for (const line of ['loss: 0.25 # fine', '## Heading', 'list[0] ## x', 'Größe 名前 😀', 'issue #12 [x] ½ ﬁ ①', '']) {
       assert.deepEqual(sanitizeLine(line), [line]);
