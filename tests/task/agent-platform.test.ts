@@ -71,8 +71,8 @@ describe('the agent as a platform', () => {
       ],
     );
     assert.deepEqual(
-      told(() => platform.output('jobName', 'a;]%\nb')),
-      [{ 'task.setvariable': 'a;]%\nb', variable: 'jobName', isoutput: 'true', issecret: 'false' }],
+      told(() => platform.output('jobName', 'as long as a secret;]%\nb')),
+      [{ 'task.setvariable': 'as long as a secret;]%\nb', variable: 'jobName', isoutput: 'true', issecret: 'false' }],
     );
   });
 
@@ -229,6 +229,33 @@ describe('the agent as a platform', () => {
       told(() => fresh.progress(-3.2, 'x')),
       [{ 'task.setprogress': 'x', value: '0' }],
     );
+  });
+
+  it('hands over files and tags by the commands for them', () => {
+    const junit = {
+      type: 'JUnit',
+      mergeresults: 'false',
+      runtitle: 'a b',
+      publishrunattachments: 'false',
+      resultfiles: '/r.xml',
+    };
+    assert.deepEqual(
+      told(() => [platform.summary('/p a.md'), platform.buildTag(' aml:a\n'), platform.publishJUnit('/r.xml', 'a\nb')]),
+      [{ 'task.uploadsummary': '/p a.md' }, { 'build.addbuildtag': 'aml:a' }, { 'results.publish': '', ...junit }],
+    );
+    // Where no sources are known, a path is of the folder that the agent works in.
+    const { BUILD_SOURCESDIRECTORY: sources } = process.env;
+    delete process.env['BUILD_SOURCESDIRECTORY'];
+    process.env['SYSTEM_DEFAULTWORKINGDIRECTORY'] = temp;
+    try {
+      assert.deepEqual(
+        told(() => platform.issue({ type: 'error', message: 'm', sourcePath: join(temp, 'a.py') })),
+        [{ 'task.logissue': 'm', type: 'error', sourcepath: 'a.py' }],
+      );
+    } finally {
+      delete process.env['SYSTEM_DEFAULTWORKINGDIRECTORY'];
+      process.env['BUILD_SOURCESDIRECTORY'] = sources;
+    }
   });
 
   it('ends a group also when what is in it fails', async () => {

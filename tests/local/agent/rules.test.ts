@@ -58,15 +58,21 @@ describe('rules of the agent', () => {
   });
 
   it('merges results', () => {
-    assert.equal(mergeResults(undefined, 'Succeeded'), 'Succeeded');
-    assert.equal(mergeResults('Failed', 'Succeeded'), 'Failed');
-    assert.equal(mergeResults('Succeeded', 'SucceededWithIssues'), 'SucceededWithIssues');
-    assert.equal(mergeResults('Canceled', 'Failed'), 'Canceled');
-    assert.equal(mergeResults('Canceled', 'Skipped'), 'Canceled');
-    assert.equal(mergeResults('Failed', 'Canceled'), 'Canceled');
-    assert.deepEqual([parseResult('failed'), parseResult('2'), parseResult('Cancelled')], [undefined, 'Failed', undefined]);
+    const words = ['Succeeded', 'SucceededWithIssues', 'Failed', 'Canceled', 'Skipped', 'Abandoned'] as const;
+    // What comes in, by row what there is: the worse of the first three; what lies beyond Failed comes in and stays.
+    const table = ['SIFCKA', 'SIFCKA', 'IIFCKA', 'FFFCKA', 'CCCCCC', 'KKKKKK', 'AAAAAA'];
+    const short = 'SIFCKA';
+    for (const [row, current] of [undefined, ...words].entries())
+      assert.equal(words.map((incoming) => short[words.indexOf(mergeResults(current, incoming))]).join(''), table[row], current);
+    for (const [number, word] of words.entries())
+      assert.deepEqual([parseResult(word), parseResult(String(number)), parseResult(` ${word} `)], [word, word, word]);
+    for (const no of ['failed', 'Cancelled', '6', '-1', '01', '', undefined]) assert.equal(parseResult(no), undefined, no);
     assert.equal(jobResult(['Succeeded', 'SucceededWithIssues', 'Skipped'], false), 'SucceededWithIssues');
-    assert.equal(jobResult(['Failed'], true), 'Canceled');
+    assert.equal(jobResult(['Failed', 'SucceededWithIssues', 'Succeeded'], false), 'Failed');
+    assert.deepEqual(
+      [jobResult(['Skipped'], false), jobResult([], false), jobResult(['Failed'], true)],
+      ['Succeeded', 'Succeeded', 'Canceled'],
+    );
   });
 
   it('expands macros of a text once', () => {
