@@ -14,23 +14,41 @@ const SMALL = 256 * 1024;
 /** Files up to this size go in one request, larger ones in blocks of it. */
 const WHOLE = 8 * 1024 * 1024;
 const AT_ONCE = 16;
+/** Of a block: its number and its MD5. */
+const idLength = '000000-'.length + 32;
 
 /** Lets at most `limit` pieces of work run at a time. */
 export class Lanes {
   private running = 0;
-  private readonly waiting: (() => void)[] = [];
+  private waiting: (() => void)[] = [];
+  /** Of those who have waited: taking them out one by one would move all the others, every time. */
+  private gone = 0;
   constructor(private readonly limit = AT_ONCE) {}
 
   async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.running >= this.limit) await new Promise<void>((resolve) => this.waiting.push(resolve));
-    else this.running++;
+    if (!this.take()) await new Promise<void>((resolve) => this.waiting.push(resolve));
     try {
       return await work();
     } finally {
-      const next = this.waiting.shift();
-      if (next) next();
-      else this.running--;
+      this.give();
     }
+  }
+
+  /** A lane for more of the work that runs in one already; false when none is free. To be given back. */
+  take(): boolean {
+    if (this.running >= this.limit) return false;
+    this.running++;
+    return true;
+  }
+
+  give(): void {
+    const next = this.waiting[this.gone];
+    if (!next) {
+      this.running--;
+      return;
+    }
+    if (++this.gone === this.waiting.length) [this.waiting, this.gone] = [[], 0];
+    next();
   }
 }
 
@@ -61,9 +79,9 @@ export async function uploadFiles(
     options.lanes.run(async () => {
       signal.throwIfAborted();
       const name = `${prefix}${file.name}`;
-      const sent = await uploadFile(container, name, file, there.get(name), options.resume, signal).catch((error: unknown) => {
-        const { code, path } = error as NodeJS.ErrnoException;
-        throw code === 'ENOENT' && path === file.path ? changed(file) : error;
+      const given = { there: there.get(name), resume: options.resume, lanes: options.lanes };
+      const sent = await uploadFile(container, name, file, given, signal).catch((error: unknown) => {
+        throw isGone(error, file) ? changed(file) : error;
       });
       if (sent === undefined) result.reused++;
       else {
@@ -88,15 +106,22 @@ async function existing(
   return found;
 }
 
+interface Given {
+  /** What has the file's name in the container. */
+  there: { size: number; md5?: string } | undefined;
+  resume: boolean;
+  lanes: Lanes;
+}
+
 /** Gives the bytes that were sent; undefined when the file was there. */
 async function uploadFile(
   container: BlobContainer,
   name: string,
   file: SnapshotFile,
-  there: { size: number; md5?: string } | undefined,
-  resume: boolean,
+  given: Given,
   signal: AbortSignal,
 ): Promise<number | undefined> {
+  const { there } = given;
   if (file.size <= WHOLE) {
     const bytes = file.parts
       ? readParts(file.parts, 0, file.size)
@@ -112,7 +137,7 @@ async function uploadFile(
     return file.size;
   }
   // Blocks that were not committed make no blob that a list shows.
-  return uploadBlocks(container, name, file, resume, there?.size === file.size, signal);
+  return uploadBlocks(container, name, file, given, signal);
 }
 
 /** Blocks are named after their content, so that those of an interrupted upload are taken as they are. */
@@ -120,16 +145,33 @@ async function uploadBlocks(
   container: BlobContainer,
   name: string,
   file: SnapshotFile,
-  resume: boolean,
-  mayBeThere: boolean,
+  { there, resume, lanes }: Given,
   signal: AbortSignal,
 ): Promise<number | undefined> {
-  const committed = mayBeThere ? await container.committedBlocks(name, signal) : [];
-  const known = new Set([...committed, ...(resume ? await container.uncommittedBlocks(name, signal) : []).map(({ id }) => id)]);
+  let committed = there?.size === file.size ? await container.committedBlocks(name, signal) : [];
+  const begun = resume ? await container.uncommittedBlocks(name, signal) : [];
+  const known = new Set([...committed, ...begun.map(({ id }) => id)]);
+  // All blocks of a blob must have names of one length: what another program has begun and not ended goes away when none of it is taken.
+  if (begun.some(({ id }) => id.length !== idLength)) {
+    await container.commitBlocks(name, [], { signal });
+    committed = [];
+    known.clear();
+  }
   const ids: string[] = [];
   let sent = 0;
+  let own = true;
+  const stop = new AbortController();
   const inFlight = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;
+  const send = (id: string, block: Buffer, release: () => void): void => {
+    const sending: Promise<void> = container.putBlock(name, id, block, AbortSignal.any([signal, stop.signal])).finally(() => {
+      inFlight.delete(sending);
+      release();
+    });
+    // It may come while a block is read, when nobody waits for those in flight.
+    sending.catch((error: unknown) => (failure ??= { error }));
+    inFlight.add(sending);
+  };
   const source = await openSource(file);
   try {
     for (let offset = 0; offset < file.size; offset += WHOLE) {
@@ -140,17 +182,25 @@ async function uploadBlocks(
       ids.push(id);
       if (known.has(id)) continue;
       sent += block.length;
-      // Four blocks of one file at a time: memory stays small, a single large file still fills the line.
-      if (inFlight.size >= 4) await Promise.race(inFlight);
-      const sending: Promise<void> = container.putBlock(name, id, block, signal).finally(() => inFlight.delete(sending));
-      // It may come while a block is read, when nobody waits for those in flight.
-      sending.catch((error: unknown) => (failure ??= { error }));
-      inFlight.add(sending);
+      // One goes in the file's own lane. More of them, up to four, where lanes are free: memory stays small however many files are large,
+      // and a single one still fills the line.
+      let release: (() => void) | undefined;
+      while (!release) {
+        if (own) {
+          own = false;
+          release = () => (own = true);
+        } else if (inFlight.size < 4 && lanes.take()) release = () => lanes.give();
+        else await Promise.race(inFlight);
+      }
+      send(id, block, release);
     }
     await Promise.all(inFlight);
     if (failure) throw failure.error;
     await source.same();
   } finally {
+    // Nothing is written any more when this has failed.
+    stop.abort();
+    await Promise.allSettled(inFlight);
     await source.close();
   }
   if (committed.length === ids.length && committed.every((id, n) => id === ids[n])) return undefined;
@@ -184,6 +234,12 @@ async function openSource(file: SnapshotFile): Promise<Source> {
     return block;
   };
   return { read, same, close: () => handle.close() };
+}
+
+/** The file was removed, or is a folder now. */
+function isGone(error: unknown, file: SnapshotFile): boolean {
+  const { code, path, syscall } = error as NodeJS.ErrnoException;
+  return (path === file.path && (code === 'ENOENT' || code === 'ENOTDIR')) || (code === 'EISDIR' && syscall === 'read');
 }
 
 function changed(file: SnapshotFile): Failure {

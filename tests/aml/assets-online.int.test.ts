@@ -205,6 +205,11 @@ describe('assets of a job, in the embedded workspace', function () {
     const block = Buffer.from('d'.repeat(8 * 1024 * 1024));
     await container.putBlock(name, `000001-${createHash('md5').update(block).digest('hex')}`, block);
     assert.deepEqual((await compile(folder)).upload, { bytes: size - block.length, files: 1, reused: 0 });
+    // Those of another program that was killed: storage takes no others beside them.
+    await container.delete(name);
+    await container.putBlock(name, 'of another program', Buffer.from('x'));
+    await assert.rejects(container.putBlock(name, 'of ours', Buffer.from('y')), /InvalidBlobOrBlock|invalid/);
+    assert.deepEqual((await compile(folder)).upload, { bytes: size, files: 1, reused: 0 });
   });
 
   it('resolves labels to versions', async () => {

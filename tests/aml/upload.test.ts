@@ -1,7 +1,8 @@
 /** Uploads: the bytes that were hashed and no others, nothing twice, nothing after a failure or a cancel, so many at a time. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { appendFileSync, statSync, truncateSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, rmSync, statSync, truncateSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { Lanes, uploadFiles } from '../../src/aml/assets-upload.js';
 import type { SnapshotFile } from '../../src/aml/snapshot/types.js';
 import { Failure } from '../../src/azure/errors.js';
@@ -44,7 +45,11 @@ class Store {
     putBlock: async (name: string, id: string, bytes: Buffer, signal?: AbortSignal) => {
       // The caller may reuse its memory.
       const own = Buffer.from(bytes);
-      await this.#write(`${name} ${id}`, signal, () => this.blocks.set(id, own));
+      await this.#write(`${name} ${id}`, signal, () => {
+        for (const { length } of this.blocks.keys())
+          if (length !== id.length) throw new Failure('another length', { code: 'InvalidBlobOrBlock', status: 400 });
+        this.blocks.set(id, own);
+      });
     },
     commitBlocks: async (name: string, ids: string[]) => {
       this.written.push(`${name} commit`);
@@ -104,7 +109,28 @@ describe('uploads', () => {
       const list = found({ large: Buffer.alloc(7 * block, 'a') });
       const store = new Store(() => change(list[0]?.path ?? ''));
       await assert.rejects(upload(store, list), changed);
-      assert.equal(store.blobs.size, 0);
+      assert.deepEqual([store.blobs.size, store.running], [0, 0]);
+    }
+    // A folder in the place of the file, or of the folder that it was in.
+    for (const [name, change] of [
+      ['a', (path: string) => (unlinkSync(path), mkdirSync(path))],
+      ['sub/a', (path: string) => (rmSync(dirname(path), { recursive: true }), writeFileSync(dirname(path), ''))],
+    ] as const) {
+      const list = found({ [name]: 'x' });
+      change(list[0]?.path ?? '');
+      await assert.rejects(upload(new Store(), list), changed, name);
+    }
+  });
+
+  it('what another program has begun in blocks of its own and not ended stands in no way', async () => {
+    const large = Buffer.alloc(2 * block + 5, 'a');
+    const store = new Store();
+    store.blocks.set('another-program-0', Buffer.from('x'));
+    // Also where it has written the blob before, in the same blocks as we do, and had begun it once more.
+    for (const before of [undefined, large]) {
+      if (before) store.blocks.set('another-program-0', Buffer.from('x'));
+      assert.deepEqual(await upload(store, found({ large }), { resume: true }), { files: 1, bytes: large.length, reused: 0 });
+      assert.ok(store.blobs.get('p/large')?.bytes.equals(large));
     }
   });
 
@@ -215,6 +241,19 @@ describe('uploads', () => {
     });
     assert.equal((await upload(one, found({ large: Buffer.alloc(9 * block, 'a') }))).bytes, 9 * block);
     assert.equal(one.most, 4);
+    // All of several large files together: what is under way is in memory.
+    let open: () => void = () => undefined;
+    const both = new Promise<void>((resolve) => (open = resolve));
+    const several: Store = new Store(async () => {
+      if (several.running === 2) setTimeout(open, 300);
+      await both;
+    });
+    const three = found({ a: Buffer.alloc(3 * block, 'a'), b: Buffer.alloc(3 * block, 'b'), c: Buffer.alloc(3 * block, 'c') });
+    const shared = new Lanes(2);
+    await uploadFiles(several.container, 'p/', three, { resume: false, lanes: shared });
+    assert.deepEqual([several.most, several.blobs.size], [2, 3]);
+    // The lanes are free again.
+    assert.deepEqual([shared.take(), shared.take(), shared.take()], [true, true, false]);
     const lanes = new Lanes(2);
     let running = 0;
     let most = 0;
