@@ -39,8 +39,12 @@ export function sanitizeLine(line: string, longest = longestLine): string[] {
     text = text.slice(at);
   }
   pieces.push(text);
-  if (line.length > mostPerLine) pieces.push(`[... ${line.length - mostPerLine} more characters in this line]`);
+  if (line.length > mostPerLine) pieces.push(omitted(line.length - mostPerLine));
   return pieces;
+}
+
+function omitted(count: number): string {
+  return `[... ${count} more characters in this line]`;
 }
 
 /** Breaks every logging command and look-alike, and group marks, with an underscore: `##_vso[`. Leaves all other text as it is. */
@@ -67,20 +71,28 @@ export function sanitizeInline(text: string): string {
 /** Cuts a stream of chunks into lines; a line that arrives in pieces is put together before it is judged. */
 export class LineSplitter {
   #rest = '';
+  /** Characters left out of the line under way, whose beginning has been given. */
+  #left = 0;
 
   /** Complete lines of what has arrived so far. A carriage return overwrites, as on a terminal: only the last text of such a line counts. */
   push(chunk: string): string[] {
     const parts = (this.#rest + chunk).split(/\r\n|[\n\v\f\u0085\u2028\u2029]/);
     let rest = parts.pop() ?? '';
-    const lines = parts.map(overwritten);
+    const lines = parts.map((part) => this.#whole(overwritten(part)));
     // A progress bar without a line end still shows; a CR at the very end may be half of CR LF.
-    const bar = rest.lastIndexOf('\r', rest.length - 2);
+    const bar = rest.length > 1 ? rest.lastIndexOf('\r', rest.length - 2) : -1;
     if (bar >= 0) {
-      lines.push(overwritten(rest.slice(0, bar)));
+      const shown = overwritten(rest.slice(0, bar));
+      if (shown !== '' || this.#left > 0) lines.push(this.#whole(shown));
       rest = rest.slice(bar + 1);
     }
-    if (rest.length > mostPerLine * 4) {
-      lines.push(rest);
+    if (this.#left > 0) {
+      const kept = rest.endsWith('\r') ? '\r' : '';
+      this.#left += rest.length - kept.length;
+      rest = kept;
+    } else if (rest.length > mostPerLine * 4) {
+      lines.push(rest.slice(0, mostPerLine));
+      this.#left = rest.length - mostPerLine;
       rest = '';
     }
     this.#rest = rest;
@@ -91,7 +103,15 @@ export class LineSplitter {
   end(): string[] {
     const rest = overwritten(this.#rest);
     this.#rest = '';
-    return rest === '' ? [] : [rest];
+    return rest === '' && this.#left === 0 ? [] : [this.#whole(rest)];
+  }
+
+  /** The line, or how much of it was left out. */
+  #whole(line: string): string {
+    if (this.#left === 0) return line;
+    const left = this.#left + line.length;
+    this.#left = 0;
+    return omitted(left);
   }
 }
 

@@ -36,11 +36,25 @@ export class LogStore {
   readonly given: { step: string; text: string; file?: string }[] = [];
   readonly ended: string[] = [];
   readonly workspace = fakeWorkspace((request) => this.#answer(request));
-  readonly logs = new JobLogs(
-    this.workspace,
-    ({ step: { name }, text, file }) => this.given.push({ step: name, text, ...(file ? { file } : {}) }),
-    ({ name }) => this.ended.push(name),
-  );
+  /** Where a file lies. */
+  host: (path: string) => string = () => 'logs';
+  readonly logs: JobLogs;
+  constructor(
+    readonly taker: (step: StepState, text: string) => unknown = () => undefined,
+    readonly ender: (step: StepState) => void = () => undefined,
+  ) {
+    this.logs = new JobLogs(
+      this.workspace,
+      ({ step: one, text, file }) => {
+        this.given.push({ step: one.name, text, ...(file ? { file } : {}) });
+        return this.taker(one, text);
+      },
+      (one) => {
+        this.ended.push(one.name);
+        this.ender(one);
+      },
+    );
+  }
   now = 1_000_000;
   readonly #allowance = new Allowance(this.now);
   #steps: StepState[] = [];
@@ -56,7 +70,9 @@ export class LogStore {
       return (
         other ?? {
           body: {
-            logFiles: Object.fromEntries(names.map((name) => [name, `https://logs/${details}/${name}?${this.signature}`])),
+            logFiles: Object.fromEntries(
+              names.map((name) => [name, `https://${this.host(`${details}/${name}`)}/${details}/${name}?${this.signature}`]),
+            ),
           },
         }
       );
@@ -68,7 +84,7 @@ export class LogStore {
     if (Number(signature) !== this.signature) return { status: 403 };
     const content = this.files[path];
     if (content === undefined) return { status: 404, bytes: Buffer.from('<Error>BlobNotFound</Error>') };
-    const bytes = Buffer.from(content);
+    const bytes = Buffer.isBuffer(content) ? content : Buffer.from(content);
     if (this.whole) return { bytes };
     const [, from = 0, to = 0] = (/^bytes=(\d+)-(\d+)$/.exec(request.headers?.['Range'] ?? '') ?? []).map(Number);
     if (from >= bytes.length) return { status: 416, headers: { 'content-range': `bytes */${bytes.length}` } };

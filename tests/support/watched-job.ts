@@ -27,6 +27,8 @@ interface Told {
   end: WatchEnd;
   notices: string[];
   statuses: string[];
+  /** Statuses and notices in their order. */
+  said: string[];
   /** The steps at each change, as `name status`. */
   steps: string[];
   /** Steps of whose logs all has been given. */
@@ -129,16 +131,23 @@ export class WatchedJob {
     const workspace = openWorkspace(azure, { subscriptionId: 's', resourceGroup: 'g', workspace: 'w' });
     const job = (await readJob(workspace, 'j')) as JobState;
     server.asked.length = 0;
-    const told: Omit<Told, 'end' | 'endedAt' | 'asked'> = { notices: [], statuses: [], steps: [], closed: [], lines: [] };
+    const told: Omit<Told, 'end' | 'endedAt' | 'asked'> = {
+      said: [],
+      notices: [],
+      statuses: [],
+      steps: [],
+      closed: [],
+      lines: [],
+    };
     const end = await watchJob(
       workspace,
       job,
       {
-        status: ({ status }) => told.statuses.push(status),
+        status: ({ status }) => told.said.push(status) && told.statuses.push(status),
         steps: (steps) => told.steps.push(steps.map(({ name, status }) => `${name} ${status}`).join(', ')),
         text: (step: StepState, text) => told.lines.push({ step: step.name, text, at: clock.now() - born }),
         textEnd: ({ name }) => told.closed.push(name),
-        notice: (level, text) => told.notices.push(`${level}: ${text}`),
+        notice: (level, text) => told.said.push(`${level}: ${text}`) && told.notices.push(`${level}: ${text}`),
       },
       { clock, signal: new AbortController().signal, logs: false, ...options },
     );

@@ -30,6 +30,16 @@ describe('steps of a job', () => {
     });
     const names = (await reader.read()).map(({ name }) => name);
     assert.deepEqual(names, ['trial_0', 'bold_tree', 'inner', 'inner/fit']);
+    // Names that only look like a trial's, and such as nobody gave.
+    const odd = historyOf({
+      job: [
+        ...['1234567', 'job_x', 'job_1_2'].map((displayName, n) => ({ runId: `r${n}`, displayName, createdUtc: `${n}` })),
+        { runId: 'r3', displayName: '', name: 'fit', createdUtc: '3' },
+        { runId: 'a-long-run-id-4', displayName: null, createdUtc: '4' },
+      ],
+    });
+    const given = (await odd.reader.read()).map(({ name }) => name);
+    assert.deepEqual(given, ['1234567', 'job_x', 'job_1_2', 'fit', 'un-id-4'.padStart(8, 'r')]);
   });
 
   it('tells steps of one name apart, the same way at each look', async () => {

@@ -129,6 +129,17 @@ describe('the wait for a job', () => {
     );
   });
 
+  it('says that Azure answers again before it says what it answered', async () => {
+    const told = await world.watch({
+      status: (age) => (age < 8 * minute ? 'Running' : 'Completed'),
+      instead: (_asked, age) => (age > 5 * minute && age < 10 * minute ? { status: 503 } : undefined),
+    });
+    assert.deepEqual(
+      told.said.map((text) => text.replace(/(Still waiting|again) .*$/, '$1')).map((text) => text.replace(/: Could.*\. /, ': ')),
+      ['Running', 'warning: Still waiting; the job is not affected by that.', 'info: Azure answers again', 'Completed'],
+    );
+  });
+
   it('where all of Azure is out it is not said of the steps', async () => {
     // Wherever the outage begins between two looks at the job.
     for (const from of [10, 10.7, 11.4]) {
