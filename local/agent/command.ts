@@ -27,6 +27,9 @@ export function unescapeCommand(text: string, percents = true): string {
   return percents ? plain.replaceAll('%AZP25', '%') : plain;
 }
 
+/** Names without regard to the case of ASCII letters: the agent compares ordinally, so that a Kelvin sign is no `k`. */
+const lower = (text: string): string => text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+
 /** The first command of a line, wherever it begins; undefined when the line holds none that parses. */
 export function parseCommand(line: string, percents = true): LoggingCommand | undefined {
   const start = line.indexOf(prefix);
@@ -44,12 +47,12 @@ export function parseCommand(line: string, percents = true): LoggingCommand | un
       // Cut as .NET does without empty parts: `=` at the start of a name or a value is lost, an empty value drops the pair. A blank before a
       // name is part of it.
       const [, name, value] = /^=*([^=]+)=+([^=][^]*)$/.exec(pair) ?? [];
-      if (name !== undefined && value !== undefined) properties.set(name.toLowerCase(), unescapeCommand(value, percents));
+      if (name !== undefined && value !== undefined) properties.set(lower(name), unescapeCommand(value, percents));
     }
   }
   return {
-    area: area.toLowerCase(),
-    event: event.toLowerCase(),
+    area: lower(area),
+    event: lower(event),
     properties,
     data: unescapeCommand(line.slice(end + 1), percents),
   };
