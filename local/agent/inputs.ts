@@ -80,7 +80,7 @@ function find<Known extends { id: string; name: string }>(all: Known[], wanted: 
   const lower = wanted.toLowerCase();
   const found = all.find(({ id, name }) => id.toLowerCase() === lower || name.toLowerCase() === lower);
   if (found) return found;
-  const known = all.map(({ name }) => name).join(', ') || 'none';
+  const known = all.flatMap(({ id, name }) => (id === 'SystemVssConnection' ? [] : name)).join(', ') || 'none';
   throw new Failure(`Input ${input}: the ${what} ${wanted} could not be found.`, {
     code: 'InputUnknown',
     input,
