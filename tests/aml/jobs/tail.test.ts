@@ -78,6 +78,59 @@ describe('the end of a log', () => {
     assert.equal(await last({ 'logs/20_image_build_log.txt': 'no such package\n', 'x.txt': 'y' }), 'no such package');
   });
 
+  it('is that of the process that failed first, of many, and says which; not of those that failed because of it', async () => {
+    const trace = (exception: string) =>
+      `Traceback (most recent call last):\n  File "train.py", line 7, in <module>\n    fit()\n${exception}\n`;
+    const rank = (n: number) => `user_logs/std_log_process_${n}.txt`;
+    const fine = (n: number): [string, string] => [rank(n), `epoch 1\nrank ${n} fine\n`];
+    const of = async (...files: [string, string][]) => {
+      const { file, lines } = await tailOf({ files: Object.fromEntries(files) });
+      return [file?.replace('user_logs/std_log_', ''), lines.at(-1)];
+    };
+    const own = trace('ValueError: here');
+    for (const because of [
+      'torch.distributed.DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:1333, remote process exited',
+      'RuntimeError: [../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer [10.0.0.5]:41022',
+      'ConnectionResetError: [Errno 104] Connection reset by peer',
+      'torch.distributed.elastic.multiprocessing.api.SignalException: Process 12 got signal: 15',
+      'horovod.common.exceptions.HorovodInternalError: allreduce failed',
+    ])
+      assert.deepEqual(
+        await of([rank(0), trace(because)], fine(1), [rank(2), own]),
+        ['process_2.txt', 'ValueError: here'],
+        because,
+      );
+    // One that ended without a word of Python; one that got over its exception long before; the first of two.
+    assert.deepEqual(await of(fine(0), [rank(1), 'epoch 1\nSegmentation fault (core dumped)\n']), [
+      'process_1.txt',
+      'Segmentation fault (core dumped)',
+    ]);
+    const got = `${trace('OSError: no cache')}${'step\n'.repeat(100)}`;
+    assert.deepEqual(await of([rank(0), got], [rank(1), own]), ['process_1.txt', 'ValueError: here']);
+    assert.deepEqual(await of([rank(0), own], [rank(1), trace('ValueError: there')]), ['process_0.txt', 'ValueError: here']);
+    assert.deepEqual(await of(fine(0), fine(1)), ['process_0.txt', 'rank 0 fine']);
+    // By number, as many as there may be.
+    const many = Array.from({ length: 40 }, (_, n) => (n === 31 ? ([rank(31), own] as [string, string]) : fine(n)));
+    assert.deepEqual(await of(...many), ['process_31.txt', 'ValueError: here']);
+    assert.deepEqual(await of([rank(10), own], fine(0), [rank(9), trace('ValueError: nine')]), [
+      'process_9.txt',
+      'ValueError: nine',
+    ]);
+    // Two first ones: a worker and a parameter server.
+    const roles = { 'user_logs/std_log_ps_0.txt': own, 'user_logs/std_log_worker_0.txt': 'fine\n' };
+    assert.deepEqual((await tailOf({ files: roles })).lines.at(-1), 'ValueError: here');
+    // Older generations: the program's log before the service's.
+    const older = { 'azureml-logs/55_azureml-execution.txt': 'pulled\n', 'azureml-logs/65_job_prep.txt': 'ready\n' };
+    assert.equal(
+      (
+        await tailOf({ files: { ...older, 'azureml-logs/70_driver_log.txt': own, 'azureml-logs/75_job_post.txt': 'bye\n' } })
+      ).lines.at(-1),
+      'ValueError: here',
+    );
+    assert.equal((await tailOf({ files: older })).lines.at(-1), 'ready');
+    assert.equal((await tailOf({ files: { [user]: own } })).file, undefined);
+  });
+
   it('shows nothing of a reply that is no log', async () => {
     for (const status of [401, 403, 404, 416])
       assert.deepEqual(
