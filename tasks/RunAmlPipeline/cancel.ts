@@ -71,6 +71,9 @@ export async function cancelled(inputs: Inputs, workspace: Workspace, platform: 
       );
   } catch (error) {
     const task = inputs.cancelWithPipeline ? 'cancelled' : 'looked for';
-    platform.warn(`Job ${name} could not be ${task} in Azure (${reason(error)}). It may run on: look at it in the studio.`);
+    const advice = error instanceof Failure && !deadline.aborted ? (error.details.advice ?? '') : '';
+    platform.warn(
+      `Job ${name} could not be ${task} in Azure (${reason(error)}). It may run on: look at it in the studio. ${advice}`.trimEnd(),
+    );
   }
 }

@@ -110,7 +110,12 @@ describe('the story of RunAmlPipeline', () => {
     const cases: [Partial<Inputs>, Reply | undefined, number, RegExp][] = [
       [{}, undefined, 1, /Cancelled: Azure was asked to cancel job mine/],
       [{ cancelWithPipeline: false }, undefined, 0, /Cancelled, but job mine runs on in Azure/],
-      [{}, refusal(403), 1, /Job mine could not be cancelled in Azure \(.*no.*\)\. It may run on/],
+      [
+        {},
+        refusal(403),
+        1,
+        /Job mine could not be cancelled in Azure \(.*no.*\)\. It may run on: .*studio\. Give the service principal .* the role/,
+      ],
     ];
     for (const [more, reply, cancels, words] of cases) {
       const ended = await inTheWait(more, reply);
