@@ -1,75 +1,14 @@
 /** Uploads: the bytes that were hashed and no others, nothing twice, nothing after a failure or a cancel, so many at a time. */
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { appendFileSync, mkdirSync, rmSync, statSync, truncateSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Lanes, uploadFiles } from '../../src/aml/assets-upload.js';
 import type { SnapshotFile } from '../../src/aml/snapshot/types.js';
 import { Failure } from '../../src/azure/errors.js';
-import type { BlobContainer } from '../../src/azure/types.js';
+import { BlobStore as Store } from '../support/blob-store.js';
 import { cleanUp, files } from './compile/support.js';
 
 const block = 8 * 1024 * 1024;
-const md5 = (bytes: Uint8Array) => createHash('md5').update(bytes).digest('base64');
-
-/** Blobs as storage keeps them. `before` is awaited before anything is written. */
-class Store {
-  readonly blobs = new Map<string, { bytes: Buffer; ids: string[] }>();
-  /** Not committed yet. */
-  readonly blocks = new Map<string, Buffer>();
-  readonly #committed = new Map<string, Buffer>();
-  readonly written: string[] = [];
-  running = 0;
-  most = 0;
-  constructor(readonly before: (name: string, signal?: AbortSignal) => Promise<void> | void = () => undefined) {}
-
-  async #write(what: string, signal: AbortSignal | undefined, body: () => void): Promise<void> {
-    this.written.push(what);
-    this.most = Math.max(this.most, ++this.running);
-    try {
-      await new Promise((resolve) => setImmediate(resolve));
-      await this.before(what, signal);
-      signal?.throwIfAborted();
-      body();
-    } finally {
-      this.running -= 1;
-    }
-  }
-
-  readonly container = {
-    list: (prefix: string) => this.#list(prefix),
-    writeBytes: async (name: string, bytes: Buffer, { signal }: { signal?: AbortSignal } = {}) => {
-      await this.#write(name, signal, () => this.blobs.set(name, { bytes: Buffer.from(bytes), ids: [] }));
-      return { etag: '' };
-    },
-    putBlock: async (name: string, id: string, bytes: Buffer, signal?: AbortSignal) => {
-      // The caller may reuse its memory.
-      const own = Buffer.from(bytes);
-      await this.#write(`${name} ${id}`, signal, () => {
-        for (const { length } of this.blocks.keys())
-          if (length !== id.length) throw new Failure('another length', { code: 'InvalidBlobOrBlock', status: 400 });
-        this.blocks.set(id, own);
-      });
-    },
-    commitBlocks: async (name: string, ids: string[]) => {
-      this.written.push(`${name} commit`);
-      for (const [id, bytes] of this.blocks) this.#committed.set(id, bytes);
-      this.blocks.clear();
-      this.blobs.set(name, { bytes: Buffer.concat(ids.map((id) => this.#committed.get(id) ?? assert.fail(id))), ids });
-      return { etag: '' };
-    },
-    committedBlocks: async (name: string) => this.blobs.get(name)?.ids ?? [],
-    uncommittedBlocks: async () => [...this.blocks].map(([id, { length }]) => ({ id, size: length })),
-  } as unknown as BlobContainer;
-
-  async *#list(prefix: string) {
-    for (const [name, { bytes, ids }] of this.blobs) {
-      await Promise.resolve();
-      const sum = ids.length > 0 ? {} : { md5: md5(bytes) };
-      if (name.startsWith(prefix)) yield { name, size: bytes.length, etag: '', lastModified: new Date(), ...sum };
-    }
-  }
-}
 
 describe('uploads', () => {
   afterEach(cleanUp);
