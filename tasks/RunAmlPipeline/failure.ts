@@ -53,8 +53,8 @@ export async function digestFailure(inputs: Inputs, workspace: Workspace, platfo
 async function printLog(workspace: Workspace, platform: Platform, report: Report, digest: Digest): Promise<void> {
   try {
     const runId = firstFailed(report.steps)?.logsOf ?? report.job.name;
-    const { lines, cut } = await logTail(workspace, runId, { lines: 20_000, bytes: 4 * 1024 * 1024 }, platform.cancelled);
-    await platform.group(`Log of ${digest.step}`, async () => {
+    const { lines, cut, file } = await logTail(workspace, runId, { lines: 20_000, bytes: 4 * 1024 * 1024 }, platform.cancelled);
+    await platform.group(`Log of ${digest.step}${file ? ` (${file})` : ''}`, async () => {
       if (cut) platform.info(`The log has more before these ${lines.length} lines: see the link.`);
       for (const [n, line] of lines.entries()) {
         platform.foreign(`[${digest.step}] ${line}`);

@@ -275,6 +275,15 @@ describe('RunAmlPipeline: a failed job', () => {
       platform.foreignLines,
       log.map((line) => `  | ${line}`),
     );
+    // Of several processes it says which.
+    const names = ['user_logs/std_log_process_0.txt', 'user_logs/std_log_process_1.txt'];
+    const several = await digest({ streamLogs: 'failed' }, ({ url }) => {
+      if (url.endsWith('/r1/details'))
+        return { body: { logFiles: { [names[0] ?? '']: 'https://blob.test/fine', [names[1] ?? '']: 'https://blob.test/log' } } };
+      return url.endsWith('/fine') ? { bytes: Buffer.from('fine') } : undefined;
+    });
+    assert.ok(several.platform.lines.includes(`The last lines of its log (${names[1]}):`));
+    assert.ok(several.platform.lines.includes(`[group] Log of train (${names[1]})`));
     const said = 'Step train failed (user code): ValueError: ##vso[x] bad';
     assert.deepEqual(platform.issues, [{ type: 'error', message: said, code: 'user-code', sourcePath: 'src/train.py', line: 2 }]);
     const printed = await digest(
