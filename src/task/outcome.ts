@@ -35,11 +35,17 @@ export async function outcomeOf<Inputs>(task: Task<Inputs>, platform: Platform):
     }
     if (error instanceof Failure) {
       issue(platform, error);
-      return { result: 'Failed', message: error.message };
+      return { result: 'Failed', message: beginning(error.message) };
     }
     report(platform, error);
     return { result: 'Failed', message: `${task.name} had a fault of its own: ${text(error)}` };
   }
+}
+
+/** A heading with the first of what stands below it: a list of steps shows one line, and the error has all of them. */
+function beginning(message: string): string {
+  const [heading = '', first = '', ...more] = message.split('\n').map((line) => line.trim());
+  return `${heading} ${first}${more.length > 0 ? ' …' : ''}`.trim();
 }
 
 /** A Failure as the user reads it: what, where, what to do, and the ids that support asks for. */

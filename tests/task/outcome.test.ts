@@ -32,6 +32,10 @@ describe('the end of a task', () => {
     const place = { sourcePath: 'jobs/a.yml', line: 3, column: 7 };
     const message = 'The key is wrong. (jobs/a.yml:3:7)\nCorrect it.';
     assert.deepEqual(platform.issues, [{ type: 'error', message, code: 'YamlInvalid', ...place }]);
+    // A list of steps shows one line.
+    const list = await thrown(new Failure('Missing:\n  a\n  b', { code: 'X' }));
+    assert.deepEqual([list.outcome?.message, list.platform.issues[0]?.message], ['Missing: a …', 'Missing:\n  a\n  b']);
+    assert.equal((await thrown(new Failure('Missing:\n  a', { code: 'X' }))).outcome?.message, 'Missing: a');
     const bare = await thrown(new Failure('No.', { code: 'X' }));
     assert.deepEqual(bare.platform.issues, [{ type: 'error', message: 'No.', code: 'X' }]);
   });
