@@ -182,6 +182,17 @@ describe('logs of several processes', () => {
   });
 });
 
+describe('every request for a log', () => {
+  it('listens to a cancel', async () => {
+    const store = new LogStore();
+    store.files[`a/${user}`] = 'x\n';
+    const { signal } = new AbortController();
+    await store.logs.drain([completed], store.now, signal);
+    assert.deepEqual(new Set(store.workspace.asked.map((request) => request.signal)), new Set([signal]));
+    assert.equal(store.workspace.asked.length, 3);
+  });
+});
+
 describe('a log that comes late', () => {
   it('after the end of its step, or only at the end of the job: it is read', async () => {
     const store = new LogStore();

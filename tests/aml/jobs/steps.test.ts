@@ -106,6 +106,17 @@ describe('steps of a job', () => {
     assert.deepEqual(asked.sort(), ['job', 'open']);
   });
 
+  it('every request listens to a cancel', async () => {
+    const { signal } = new AbortController();
+    const workspace = fakeWorkspace(() => ({ body: { value: [] } }));
+    await new StepReader(workspace, 'job').read(signal);
+    await readDetails(workspace, 'run', signal);
+    assert.deepEqual(
+      workspace.asked.map((request) => request.signal),
+      [signal, signal],
+    );
+  });
+
   it('goes down a pipeline of pipelines, and not for ever', async () => {
     const { reader } = historyOf(new Proxy({}, { get: (_none, run: string) => [group(`${run}.`, 'Running')] }));
     assert.equal((await reader.read()).length, 9);
