@@ -90,11 +90,11 @@ describe('logs of steps', () => {
   it('every line once where the store knows no ranges', async () => {
     const store = new Store();
     store.whole = true;
-    for (let lines = 0; lines < 4; lines++) {
-      store.files[`a/${user}`] = 'line\n'.repeat(lines);
+    for (let lines = 0; lines < 40; lines++) {
+      store.files[`a/${user}`] = 'a line of some length, not of few letters\n'.repeat(lines);
       await store.look(running);
     }
-    assert.equal(store.text(), 'line\n'.repeat(3));
+    assert.equal(store.text(), 'a line of some length, not of few letters\n'.repeat(39));
   });
 
   it('a step that does not answer or is paused has not ended: what it writes afterwards is read', async () => {
