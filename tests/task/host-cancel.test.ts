@@ -10,8 +10,12 @@ const root = join(import.meta.dirname, '..', '..');
 describe('the host of a task that is cancelled', function () {
   this.timeout(60_000);
 
-  /** `story` is the body of `run(inputs, platform)`; SIGINT comes when it has written `ready`, `signals` times. */
-  async function told(story: string, signals = 1): Promise<{ code: number | null; out: string }> {
+  /** `story` is the body of `run(inputs, platform)`; `signal` comes when it has written `ready`, `signals` times. */
+  async function told(
+    story: string,
+    signals = 1,
+    signal: NodeJS.Signals = 'SIGINT',
+  ): Promise<{ code: number | null; out: string }> {
     const temp = mkdtempSync(join(tmpdir(), 'amlops-host-'));
     const script = `
       import { main } from ${JSON.stringify(join(root, 'src', 'task', 'host.ts'))};
@@ -26,7 +30,7 @@ describe('the host of a task that is cancelled', function () {
     let left = signals;
     child.stdout.on('data', (piece: Buffer) => {
       out += piece.toString();
-      if (out.includes('ready') && left-- > 0) child.kill('SIGINT');
+      if (out.includes('ready') && left-- > 0) child.kill(signal);
     });
     const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
     rmSync(temp, { recursive: true, force: true });
@@ -49,6 +53,14 @@ describe('the host of a task that is cancelled', function () {
       assert.equal(/stray/.test(out), stray !== '', out);
       assert.doesNotMatch(out, /task\.complete|fault of its own/);
     }
+  });
+
+  it('leaves by itself, and says so, when the story does not end in the time that the agent gives', async function () {
+    // Windows has no SIGTERM that a process could hear.
+    if (process.platform === 'win32') this.skip();
+    const { code, out } = await told(`${waits} await new Promise(() => undefined);`, 1, 'SIGTERM');
+    assert.equal(code, 0, out);
+    assert.match(out, /cancelled\nThe clean-up was not finished in the time that the agent gives; leaving\.\n$/);
   });
 
   it('without a cancel a stray fault ends the task, once, in red', async () => {

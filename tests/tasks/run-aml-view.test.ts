@@ -55,6 +55,32 @@ describe('RunAmlPipeline: what is read', () => {
     assert.match(platform.lines.at(-1) ?? '', /^Steps: 9 completed, 2 running, 3 waiting: s9, s10$/);
   });
 
+  it('goes on only when the agent has taken what was printed', async () => {
+    const platform = new FakePlatform();
+    let take: () => void = () => undefined;
+    platform.taken = () => new Promise((resolve) => (take = resolve));
+    const view = new JobView(platform, job());
+    let printed = false;
+    const printing = view.text(step('a'), 'line\n').then(() => (printed = true));
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual([platform.foreignLines, printed], [['[a] line'], false]);
+    take();
+    await printing;
+  });
+
+  it('a job that has one step, and one that fails among many, are told by name', () => {
+    const platform = new FakePlatform();
+    const view = new JobView(platform, job());
+    view.status(job({ nodes: ['only'] }));
+    view.steps([step('other')]);
+    assert.equal(platform.lines.at(-1), 'Steps: other running | only waiting');
+    const many = Array.from({ length: 11 }, (_, n) => step(`s${n}`, n < 3 ? { phase: 'failed', status: 'Failed' } : {}));
+    view.steps(many);
+    assert.equal(platform.lines.at(-1), 'Steps: 3 FAILED (s0, s1, s2), 8 running, 1 waiting');
+    view.steps(many.map((one, n) => (n === 3 ? step('s3', { phase: 'failed', status: 'Failed' }) : one)));
+    assert.equal(platform.lines.at(-1), 'Steps: 4 FAILED (s0, s1, s2, …), 7 running, 1 waiting');
+  });
+
   it('tells the graph in one line when it has changed, after the group that is open, and how far it is', () => {
     const platform = new FakePlatform();
     const now = platform.clock.now();
