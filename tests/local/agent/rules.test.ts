@@ -79,6 +79,7 @@ describe('rules of the agent', () => {
     const variables = new JobVariables({ c: { value: '1' } });
     variables.set('A.b', { value: '$(c)' });
     assert.equal(variables.expand('$(a.B) $(C)$(none) $(a$(c)) $() $('), '$(c) 1$(none) $(a1) $() $(');
+    for (const none of ['c)', 'xxc)', '(c)', '$c)', '${c}', '$ (c)', '$(c']) assert.equal(variables.expand(none), none);
     fc.assert(fc.property(fc.string(), (text) => typeof variables.expand(text) === 'string'));
   });
 
