@@ -156,6 +156,38 @@ describe('the wait in trouble', () => {
     assert.deepEqual(told.notices, []);
   });
 
+  it('at the end the logs are read though the steps cannot be, and once more after what passes', async () => {
+    const length = 5 * minute;
+    const status = (age: number) => (age < length ? 'Running' : 'Completed');
+    const whole = 'line\n'.repeat(30);
+    const log = (_id: string, age: number) => whole.slice(0, Math.floor(Math.min(age, length) / 10_000) * 5);
+    const blind = await world.watch(
+      {
+        ...{ status, log, steps: () => [{ id: 'a', status: 'Running' }] },
+        instead: ({ path }, age) => (path.endsWith('/children') && age >= length ? forbidden : undefined),
+      },
+      { logs: true },
+    );
+    assert.equal(blind.lines.map(({ text }) => text).join(''), whole);
+    assert.match(blind.notices.join('\n'), /^warning: The last log lines may be missing here: .*AuthorizationFailed/);
+    const without = await world.watch({
+      status,
+      instead: ({ path }, age) => (path.endsWith('/children') && age >= length ? forbidden : undefined),
+    });
+    assert.match(without.notices.join('\n'), /^warning: The steps of the job could not be read: .*AuthorizationFailed/);
+    let resets = 2;
+    const passing = await world.watch(
+      {
+        ...{ type: 'Command', status, log },
+        instead: ({ path }, age) => (path.startsWith('/log/') && age >= length && resets-- > 0 ? { reset: true } : undefined),
+      },
+      { logs: true },
+    );
+    assert.equal(passing.lines.map(({ text }) => text).join(''), whole);
+    assert.deepEqual([passing.notices, passing.closed], [[], ['job']]);
+    assert.ok(resets < 0);
+  });
+
   it('a cancel at the end is a cancel; a fault of our own is no outage', async () => {
     const first = { name: 'j', status: 'Running', phase: 'active', type: 'Command', displayName: 'j' } as JobState;
     const reply = { status: 200, body: { name: 'j', properties: { status: 'Completed', jobType: 'Command' } } };
