@@ -32,7 +32,8 @@ describe('a log that is replaced', () => {
         const store = new LogStore();
         store.whole = whole;
         store.files[`a/${user}`] = lines('old', 3);
-        await store.look(running);
+        // Nothing comes for a while.
+        for (let looks = 0; looks < 2; looks++) await store.look(running);
         store.files[`a/${user}`] = other;
         await store.look();
         await store.drain(completed);
