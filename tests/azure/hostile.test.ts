@@ -8,12 +8,12 @@ import { syncBuiltinESMExports } from 'node:module';
 import sinon from 'sinon';
 import { connectAzure, systemClock } from '../../src/azure/azure.js';
 import { resuming } from '../../src/azure/blob-stream.js';
-import { Failure } from '../../src/azure/errors.js';
 import { Http } from '../../src/azure/http.js';
 import { passesByItself, sendFailure } from '../../src/azure/line.js';
 import type { AzureConnection, BlobAuth } from '../../src/azure/types.js';
 import { FakeClock } from '../support/fake-platform.js';
 import { connectionTo, serve, type Asked, type Reply, type TestServer } from '../support/https-server.js';
+import { failureOf } from '../support/issuer.js';
 import { Readable } from 'node:stream';
 
 let server: TestServer;
@@ -25,14 +25,6 @@ let signIn: Reply | undefined;
 function connect(changes: Partial<AzureConnection> = {}) {
   return connectAzure(connectionTo(server, changes), { clock, onSecret: () => undefined, onTrouble: (text) => said.push(text) });
 }
-const failed = async (work: Promise<unknown>): Promise<Failure> => {
-  const error: unknown = await work.then(
-    () => assert.fail('it did not fail'),
-    (thrown: unknown) => thrown,
-  );
-  assert.ok(error instanceof Failure, String(error));
-  return error;
-};
 
 describe('between the agent and Azure', () => {
   before(async () => {
@@ -74,7 +66,7 @@ describe('between the agent and Azure', () => {
     it('a name that never was one is said within seconds, with what to do', async () => {
       const { asked } = resolver(() => 'ENOTFOUND');
       const before = clock.now();
-      const error = await failed(named().request({ method: 'GET', url: '/x' }));
+      const error = await failureOf(named().request({ method: 'GET', url: '/x' }));
       assert.equal(error.code, 'ENOTFOUND');
       assert.match(`${error.message} ${error.details.advice}`, /manager\.test.*after 3 tries.*check its spelling/);
       assert.equal(asked(), 3);
@@ -139,7 +131,7 @@ describe('between the agent and Azure', () => {
           headers: { 'Content-Type': 'text/html', Location: 'https://portal.example/login' },
           body: page,
         });
-        const error = await failed(connect().request({ method: 'GET', url: '/x', operation: 'read job j', accept: [404] }));
+        const error = await failureOf(connect().request({ method: 'GET', url: '/x', operation: 'read job j', accept: [404] }));
         assert.equal(error.code, 'NotFromAzure', String(status));
         assert.match(error.message, /^Could not read job j at localhost:\d+: .*\(HTTP \d+\)/);
         assert.match(error.message, status === 302 ? /redirects to portal\.example/ : /a web page came \("Access ##vso/);
@@ -148,9 +140,9 @@ describe('between the agent and Azure', () => {
         assert.equal(passesByItself(error), true);
       }
       answer = () => ({ status: 502, body: '<html><title>Bad gateway</title></html>' });
-      assert.match((await failed(connect().request({ method: 'POST', url: '/x' }))).message, /Bad gateway \(HTTP 502\)/);
+      assert.match((await failureOf(connect().request({ method: 'POST', url: '/x' }))).message, /Bad gateway \(HTTP 502\)/);
       answer = () => ({ headers: { 'Content-Type': 'application/json' }, body: '{"name":"j","prop' });
-      assert.equal((await failed(connect().request({ method: 'GET', url: '/x' }))).code, 'NotFromAzure');
+      assert.equal((await failureOf(connect().request({ method: 'GET', url: '/x' }))).code, 'NotFromAzure');
       // Azure's own services sign theirs.
       answer = () => ({ status: 404, headers: { 'x-ms-request-id': 'r' }, body: '<html></html>' });
       assert.equal((await connect().request({ method: 'GET', url: '/x', accept: [404] })).status, 404);
@@ -158,9 +150,9 @@ describe('between the agent and Azure', () => {
 
     it('are no token, and no blob; a blob that is a page is one', async () => {
       signIn = { headers: { 'Content-Type': 'text/html' }, body: page };
-      assert.equal((await failed(connect().request({ method: 'GET', url: '/x' }))).code, 'NotFromAzure');
+      assert.equal((await failureOf(connect().request({ method: 'GET', url: '/x' }))).code, 'NotFromAzure');
       signIn = { status: 403, headers: { 'Content-Type': 'text/html' }, body: page };
-      const refused = await failed(connect().request({ method: 'GET', url: '/x' }));
+      const refused = await failureOf(connect().request({ method: 'GET', url: '/x' }));
       assert.ok(refused.code === 'NotFromAzure' && !refused.message.includes('<html'));
       const container = connect().blobs(`${server.origin}/c`, { kind: 'sas', token: 'sig=x' });
       answer = () => ({ headers: { 'Content-Type': 'text/html' }, body: page });
@@ -170,7 +162,7 @@ describe('between the agent and Azure', () => {
         () => container.read('b'),
         () => container.readBytes('b'),
       ])
-        assert.equal((await failed(work())).code, 'NotFromAzure');
+        assert.equal((await failureOf(work())).code, 'NotFromAzure');
       answer = () => ({ headers: { 'Content-Type': 'text/html', 'x-ms-request-id': 'r' }, body: page });
       assert.equal((await container.readBytes('b'))?.bytes.toString(), page);
     });
@@ -182,7 +174,7 @@ describe('between the agent and Azure', () => {
           answer = () => ({ status, headers: { Location: `${other.origin}/steal` } });
           const container = connect().blobs(`${server.origin}/c`, { kind: 'entra' });
           for (const work of [connect().request({ method: 'GET', url: '/x' }), container.writeBytes('b', Buffer.from('1'))])
-            assert.equal((await failed(work)).code, 'NotFromAzure');
+            assert.equal((await failureOf(work)).code, 'NotFromAzure');
         }
         assert.equal(other.asked.length, 0);
       } finally {
@@ -196,12 +188,12 @@ describe('between the agent and Azure', () => {
       for (const value of ['0', '-7', 'soon', '5, 10', 'Thu, 01 Jan 1970 00:00:00 GMT', '1e99x']) {
         answer = () => ({ status: 503, headers: { 'Retry-After': value } });
         const before = clock.now();
-        await failed(connect().request({ method: 'GET', url: '/x' }));
+        await failureOf(connect().request({ method: 'GET', url: '/x' }));
         assert.ok(clock.now() - before > 10_000, `${value}: ${clock.now() - before}`);
       }
       answer = () => ({ status: 429, headers: { 'Retry-After': '90' } });
       said.length = 0;
-      await failed(connect().request({ method: 'GET', url: '/x', retries: 1 }));
+      await failureOf(connect().request({ method: 'GET', url: '/x', retries: 1 }));
       assert.match(said.join(), /answers HTTP 429; trying again in 90 s/);
     });
 
@@ -239,20 +231,20 @@ describe('between the agent and Azure', () => {
 
     it('no answer, headers and then nothing, a byte now and then: each ends', async () => {
       reply = () => undefined;
-      assert.match((await failed(ask())).message, /no answer within/);
+      assert.match((await failureOf(ask())).message, /no answer within/);
       reply = (response) => response.writeHead(200).flushHeaders();
-      assert.match((await failed(ask())).message, /no answer within/);
+      assert.match((await failureOf(ask())).message, /no answer within/);
       reply = (response) => {
         response.writeHead(200);
         timers.push(setInterval(() => response.write('x'), 20));
       };
-      assert.match((await failed(ask())).message, /ETIMEDOUT: only \d+ bytes of the answer came/);
+      assert.match((await failureOf(ask())).message, /ETIMEDOUT: only \d+ bytes of the answer came/);
     });
 
     it('a bomb and a body without end are cut off, and the line is closed', async () => {
       const bomb = gzipSync(Buffer.alloc(4_000_000));
       reply = (response) => response.writeHead(200, { 'Content-Encoding': 'gzip' }).end(bomb);
-      assert.equal((await failed(ask({ maxBytes: 100_000, timeoutMs: 10_000 }))).code, 'ReplyTooLarge');
+      assert.equal((await failureOf(ask({ maxBytes: 100_000, timeoutMs: 10_000 }))).code, 'ReplyTooLarge');
       let closed: Promise<unknown> | undefined;
       reply = (response) => {
         closed = new Promise((resolve) => response.once('close', resolve));
@@ -263,7 +255,7 @@ describe('between the agent and Azure', () => {
         };
         more();
       };
-      assert.equal((await failed(ask({ maxBytes: 100_000, timeoutMs: 10_000 }))).code, 'ReplyTooLarge');
+      assert.equal((await failureOf(ask({ maxBytes: 100_000, timeoutMs: 10_000 }))).code, 'ReplyTooLarge');
       await closed;
     });
 
@@ -273,7 +265,7 @@ describe('between the agent and Azure', () => {
         response.writeHead(200, { 'Content-Encoding': 'gzip' });
         response.write(half, () => response.destroy());
       };
-      const error = await failed(ask({ timeoutMs: 60_000 }));
+      const error = await failureOf(ask({ timeoutMs: 60_000 }));
       assert.ok(passesByItself(error), `${error.code} ${error.message}`);
     });
 
@@ -344,12 +336,12 @@ describe('between the agent and Azure', () => {
       let made = 0;
       const next = async (): Promise<BlobAuth> => ({ kind: 'sas', token: `sig=fresh-${++made}`, renewal: { next } });
       answer = () => refusal('AuthorizationFailure');
-      const firewall = await failed(container(next).writeBytes('a', Buffer.from('a')));
+      const firewall = await failureOf(container(next).writeBytes('a', Buffer.from('a')));
       assert.deepEqual([firewall.code, made], ['AuthorizationFailure', 0]);
       answer = () => refusal('AuthenticationFailed');
       const one = container(next);
       for (const name of ['a', 'b'])
-        assert.equal((await failed(one.writeBytes(name, Buffer.from(name)))).code, 'AuthenticationFailed');
+        assert.equal((await failureOf(one.writeBytes(name, Buffer.from(name)))).code, 'AuthenticationFailed');
       assert.equal(made, 1);
       assert.equal(calls().length, 4);
     });
@@ -389,7 +381,7 @@ describe('between the agent and Azure', () => {
     ] as const) {
       it(`that says "${said.replace(/\s+/g, ' ')}" is told from Azure, and never with its password`, async () => {
         line = [said];
-        const error = await failed(through({ username: 'me', password }).request({ method: 'GET', url: '/x' }));
+        const error = await failureOf(through({ username: 'me', password }).request({ method: 'GET', url: '/x' }));
         const text = `${error.message} ${error.details.advice}`;
         assert.equal(error.code, code);
         assert.match(text, words);
@@ -401,13 +393,13 @@ describe('between the agent and Azure', () => {
 
     it('that is not there is named', async () => {
       const url = 'http://127.0.0.1:1';
-      const error = await failed(through({ url }).request({ method: 'GET', url: '/x', retries: 0 }));
+      const error = await failureOf(through({ url }).request({ method: 'GET', url: '/x', retries: 0 }));
       assert.match(`${error.message} ${error.details.advice}`, /proxy 127\.0\.0\.1:1: connect ECONNREFUSED.*Agent\.ProxyUrl/);
     });
 
     it('that fails for a while is waited out, also for a POST', async () => {
       line = ['502 Bad Gateway', 'close', '503 Busy'];
-      const error = await failed(through().request({ method: 'POST', url: '/x' }));
+      const error = await failureOf(through().request({ method: 'POST', url: '/x' }));
       assert.deepEqual([error.code, opened], ['ProxyUnable', 6]);
     });
   });

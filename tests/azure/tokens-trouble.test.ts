@@ -5,7 +5,8 @@ import { Failure } from '../../src/azure/errors.js';
 import type { AzureConnection } from '../../src/azure/types.js';
 import { clientCertificate } from '../support/client-certificate.js';
 import { FakeClock } from '../support/fake-platform.js';
-import { serve, type Asked, type Reply, type TestServer } from '../support/https-server.js';
+import { connectionTo, type Reply } from '../support/https-server.js';
+import { failureOf, issuerOfTokens } from '../support/issuer.js';
 
 const scope = 'https://management.example/.default';
 const second = 1000;
@@ -13,63 +14,34 @@ const minute = 60 * second;
 const secret: AzureConnection['credential'] = { kind: 'secret', clientSecret: 'top-secret' };
 
 describe('tokens in trouble', () => {
-  let issuer: TestServer;
-  let imds: TestServer;
-  let answer: (asked: Asked) => Reply | Promise<Reply>;
-  let issued = 0;
+  const at = issuerOfTokens();
+  const { good } = at;
   let clock: FakeClock;
-  const good = (): Reply => ({ body: { access_token: `token-${++issued}`, expires_in: 3600 } });
   const connect = (credential: AzureConnection['credential'], changes: Partial<AzureConnection> = {}) =>
-    connectAzure(
-      {
-        ...{ name: 'arm-test', resourceManager: issuer.origin, authority: issuer.origin, tenantId: 'tenant', clientId: 'client' },
-        ...{ credential, ca: issuer.ca, ...changes },
-      },
-      { clock, onSecret: () => undefined },
-    );
-  const failure = async (asking: Promise<unknown>): Promise<Failure> => {
-    const error = await asking.then(
-      (value) => assert.fail(`got ${JSON.stringify(value)}`),
-      (thrown: unknown) => thrown,
-    );
-    assert.ok(error instanceof Failure, String(error));
-    return error;
-  };
+    connectAzure(connectionTo(at.issuer, { credential, ...changes }), { clock, onSecret: () => undefined });
 
-  before(async () => {
-    issuer = await serve((asked) => answer(asked));
-    imds = await serve((asked) => answer(asked), { plain: true });
-  });
-  after(async () => {
-    await issuer.close();
-    await imds.close();
-  });
   beforeEach(() => {
-    issuer.asked.length = 0;
-    imds.asked.length = 0;
-    issued = 0;
-    answer = good;
     clock = new FakeClock();
   });
 
   it('an old token serves to its end and no longer; then the refusal is told', async () => {
     const azure = connect(secret);
     await azure.token(scope);
-    answer = () => ({ status: 401, body: { error_description: 'AADSTS7000222: The secret has expired.' } });
+    at.answer = () => ({ status: 401, body: { error_description: 'AADSTS7000222: The secret has expired.' } });
     clock.time += 59 * minute;
     assert.equal(await azure.token(scope), 'token-1');
     // Who is cancelled meanwhile gets no token.
     const abort = new AbortController();
-    const refuse = answer;
-    answer = (asked) => {
+    const refuse = at.answer;
+    at.answer = (asked) => {
       abort.abort(new Error('enough'));
       return refuse(asked);
     };
     await assert.rejects(azure.token(scope, abort.signal), /enough/);
-    answer = refuse;
+    at.answer = refuse;
     clock.time += 56 * second;
-    assert.equal((await failure(azure.token(scope))).code, 'AADSTS7000222');
-    answer = good;
+    assert.equal((await failureOf(azure.token(scope))).code, 'AADSTS7000222');
+    at.answer = good;
     assert.equal(await azure.token(scope), 'token-2');
   });
 
@@ -81,7 +53,7 @@ describe('tokens in trouble', () => {
       [undefined, 55 * minute],
       ['soon', 55 * minute],
     ] as const) {
-      answer = () => ({ body: { access_token: `token-${++issued}`, expires_in } });
+      at.answer = () => ({ body: { access_token: `token-${++at.issued}`, expires_in } });
       const azure = connect(secret);
       const first = await azure.token(scope);
       clock.time += serves - 1;
@@ -93,7 +65,7 @@ describe('tokens in trouble', () => {
 
   it('sends forms as the protocol has them, with an assertion its kind; without a client id nothing', async () => {
     await connect({ kind: 'federated', assertion: async () => 'an-assertion' }).token(scope);
-    const [asked] = issuer.asked;
+    const [asked] = at.issuer.asked;
     assert.deepEqual(
       [asked?.method, asked?.headers['content-type'], Object.fromEntries(new URLSearchParams(asked?.body))],
       [
@@ -105,26 +77,26 @@ describe('tokens in trouble', () => {
         },
       ],
     );
-    const { code, message, details } = await failure(connect(secret, { clientId: '' }).token(scope));
-    assert.deepEqual([code, issuer.asked.length], ['ConnectionIncomplete', 1]);
+    const { code, message, details } = await failureOf(connect(secret, { clientId: '' }).token(scope));
+    assert.deepEqual([code, at.issuer.asked.length], ['ConnectionIncomplete', 1]);
     assert.match(`${message} ${details.advice}`, /arm-test names no service principal.*save it again/);
   });
 
   it('asks again what passes by itself, six times in all, and takes nothing for a token that is none', async () => {
     let busy = 5;
-    answer = () => (busy-- > 0 ? { status: 503 } : good());
+    at.answer = () => (busy-- > 0 ? { status: 503 } : good());
     assert.equal(await connect(secret).token(scope), 'token-1');
-    answer = () => ({ status: 503, body: '' });
-    issuer.asked.length = 0;
-    const out = await failure(connect(secret).token(scope));
-    assert.deepEqual([issuer.asked.length, out.code, out.details.status], [6, 'Http503', 503]);
+    at.answer = () => ({ status: 503, body: '' });
+    at.issuer.asked.length = 0;
+    const out = await failureOf(connect(secret).token(scope));
+    assert.deepEqual([at.issuer.asked.length, out.code, out.details.status], [6, 'Http503', 503]);
     assert.match(out.message, /^Could not sign in as service connection arm-test: HTTP 503$/);
     for (const body of [{}, { access_token: '' }, { access_token: 7 }, '[]', 'null', '"text"', 'no json']) {
-      answer = () => ({ headers: { 'Content-Type': 'application/json' }, body });
-      assert.equal((await failure(connect(secret).token(scope))).code, 'TokenReplyInvalid', JSON.stringify(body));
+      at.answer = () => ({ headers: { 'Content-Type': 'application/json' }, body });
+      assert.equal((await failureOf(connect(secret).token(scope))).code, 'TokenReplyInvalid', JSON.stringify(body));
     }
-    answer = () => ({ headers: { 'Content-Type': 'text/html' }, body: '<html><title>Please log in</title></html>' });
-    const page = await failure(connect(secret).token(scope));
+    at.answer = () => ({ headers: { 'Content-Type': 'text/html' }, body: '<html><title>Please log in</title></html>' });
+    const page = await failureOf(connect(secret).token(scope));
     assert.equal(page.code, 'NotFromAzure');
     assert.match(page.message, /sign in as service connection arm-test.*web page/);
   });
@@ -137,8 +109,8 @@ describe('tokens in trouble', () => {
       [{ status: 400, body: { error: 5, error_description: 6, correlation_id: 7 } }, 'Http400', /error_description/],
     ];
     for (const [reply, code, words] of cases) {
-      answer = () => reply;
-      const refused = await failure(connect(secret).token(scope));
+      at.answer = () => reply;
+      const refused = await failureOf(connect(secret).token(scope));
       assert.deepEqual([refused.code, refused.details.status, refused.details.correlationId], [code, reply.status, undefined]);
       assert.match(refused.message, words);
       assert.match(refused.details.advice ?? '', /Check the service connection/);
@@ -147,14 +119,14 @@ describe('tokens in trouble', () => {
 
   it('a certificate that has expired is said where it was refused, with its day', async () => {
     const refused = { error: 'invalid_client', error_description: 'AADSTS700027: The certificate is expired.' };
-    answer = () => ({ status: 401, body: refused });
+    at.answer = () => ({ status: 401, body: refused });
     for (const [notAfter, words] of [
       ['2025-06-30', /expired on 2025-06-30\. Upload a new one/],
       ['2040-01-01', /has expired, or is not one of the app registration's/],
     ] as const) {
       const { key, cert } = await clientCertificate({ rsa: true, notAfter: new Date(notAfter) });
       const pem = `${key}${cert}`;
-      const { code, message, details } = await failure(connect({ kind: 'certificate', pem }).token(scope));
+      const { code, message, details } = await failureOf(connect({ kind: 'certificate', pem }).token(scope));
       assert.equal(code, 'AADSTS700027');
       assert.match(message, /The certificate is expired/);
       assert.match(details.advice ?? '', words);
@@ -170,36 +142,36 @@ describe('tokens in trouble', () => {
       [404, 5],
     ] as const) {
       let left: number = tries;
-      answer = () => (left-- > 0 ? { status, body: { error: 'updating' } } : good());
-      imds.asked.length = 0;
+      at.answer = () => (left-- > 0 ? { status, body: { error: 'updating' } } : good());
+      at.imds.asked.length = 0;
       const began = clock.now();
-      const token = connect(credential(imds.origin), none).token(scope);
+      const token = connect(credential(at.imds.origin), none).token(scope);
       if (tries === 4) assert.match(await token, /^token-/);
       else {
-        const { code, details, message } = await failure(token);
+        const { code, details, message } = await failureOf(token);
         assert.deepEqual([code, details.status], ['ManagedIdentityRefused', 404]);
         assert.match(message, /managed identity.*arm-test.*: updating$/);
       }
-      assert.deepEqual([imds.asked.length, clock.now() - began], [5, 15 * second]);
+      assert.deepEqual([at.imds.asked.length, clock.now() - began], [5, 15 * second]);
     }
-    const [asked] = imds.asked;
+    const [asked] = at.imds.asked;
     assert.deepEqual(
       [asked?.method, Object.fromEntries(asked?.query ?? [])],
       ['GET', { 'api-version': '2018-02-01', resource: 'https://management.example' }],
     );
-    answer = () => ({ status: 400 });
-    assert.match((await failure(connect(credential(imds.origin), none).token(scope))).message, /: HTTP 400$/);
-    answer = () => ({ reset: true });
-    imds.asked.length = 0;
-    const silent = await failure(connect(credential(imds.origin), none).token(scope));
-    assert.deepEqual([silent.code, imds.asked.length], ['ManagedIdentityUnavailable', 4]);
+    at.answer = () => ({ status: 400 });
+    assert.match((await failureOf(connect(credential(at.imds.origin), none).token(scope))).message, /: HTTP 400$/);
+    at.answer = () => ({ reset: true });
+    at.imds.asked.length = 0;
+    const silent = await failureOf(connect(credential(at.imds.origin), none).token(scope));
+    assert.deepEqual([silent.code, at.imds.asked.length], ['ManagedIdentityUnavailable', 4]);
     assert.match(`${silent.message} ${silent.details.advice}`, /arm-test.*does not answer.*virtual machine/);
     assert.ok(silent.details.cause instanceof Failure);
   });
 
   it('who is cancelled while sign-in does not answer goes at once', async () => {
     const abort = new AbortController();
-    answer = ({ path }) => {
+    at.answer = ({ path }) => {
       assert.match(path, /token$/);
       abort.abort(new Error('enough'));
       return new Promise<never>(() => undefined);
@@ -209,12 +181,12 @@ describe('tokens in trouble', () => {
 
   it('a refused token is replaced once; one that the service calls expired four times, with pauses', async () => {
     const ask = (headers: Record<string, string>, body: unknown) => {
-      issuer.asked.length = 0;
-      answer = ({ path }) => (path.endsWith('/token') ? good() : { status: 401, headers, body });
+      at.issuer.asked.length = 0;
+      at.answer = ({ path }) => (path.endsWith('/token') ? good() : { status: 401, headers, body });
       const began = clock.now();
-      return failure(connect(secret).request({ method: 'GET', url: '/x' })).then(({ details }) => ({
+      return failureOf(connect(secret).request({ method: 'GET', url: '/x' })).then(({ details }) => ({
         status: details.status,
-        sent: issuer.asked.filter(({ path }) => path === '/x').map(({ headers: sent }) => sent.authorization),
+        sent: at.issuer.asked.filter(({ path }) => path === '/x').map(({ headers: sent }) => sent.authorization),
         waited: clock.now() - began,
       }));
     };
@@ -224,7 +196,7 @@ describe('tokens in trouble', () => {
       [{}, { error: { code: 'ExpiredAuthenticationToken' } }],
       [{ 'x-ms-error-code': 'InvalidAuthenticationInfo' }, undefined],
     ] as const) {
-      issued = 0;
+      at.issued = 0;
       const { sent, waited } = await ask(headers, body);
       assert.deepEqual(
         sent,

@@ -8,63 +8,40 @@ import { connectAzure } from '../../src/azure/azure.js';
 import { Failure } from '../../src/azure/errors.js';
 import type { AzureConnection } from '../../src/azure/types.js';
 import { FakeClock } from '../support/fake-platform.js';
-import { serve, type Asked, type Reply, type TestServer } from '../support/https-server.js';
+import { connectionTo, type Asked, type Reply } from '../support/https-server.js';
+import { issuerOfTokens } from '../support/issuer.js';
 
 const scope = 'https://management.example/.default';
 
 describe('tokens', () => {
-  let issuer: TestServer;
-  let imds: TestServer;
-  let answer: (asked: Asked) => Reply | Promise<Reply>;
-  let issued = 0;
+  const at = issuerOfTokens();
+  const { good } = at;
   const clock = new FakeClock();
   const secrets: string[] = [];
-  const good = (): Reply => ({ body: { access_token: `token-${++issued}`, expires_in: 3600, token_type: 'Bearer' } });
-  const connect = (credential: AzureConnection['credential'], clientId: string | undefined = 'client') =>
-    connectAzure(
-      {
-        name: 'arm-test',
-        resourceManager: issuer.origin,
-        authority: issuer.origin,
-        tenantId: 'tenant',
-        ...(clientId ? { clientId } : {}),
-        credential,
-        ca: issuer.ca,
-      },
-      { clock, onSecret: (value) => secrets.push(value) },
-    );
+  const connect = (credential: AzureConnection['credential'], clientId: string | undefined = 'client') => {
+    const { clientId: _none, ...rest } = connectionTo(at.issuer, { credential });
+    return connectAzure({ ...rest, ...(clientId ? { clientId } : {}) }, { clock, onSecret: (value) => secrets.push(value) });
+  };
   const form = (asked: Asked | undefined) => new URLSearchParams(asked?.body);
 
-  before(async () => {
-    issuer = await serve((asked) => answer(asked));
-    imds = await serve((asked) => answer(asked), { plain: true });
-  });
-  after(async () => {
-    await issuer.close();
-    await imds.close();
-  });
   beforeEach(() => {
-    issuer.asked.length = 0;
-    imds.asked.length = 0;
     secrets.length = 0;
-    issued = 0;
-    answer = good;
   });
 
   it('secret: one request for many callers, renewed five minutes early, the old one kept while the issuer is down', async () => {
     const azure = connect({ kind: 'secret', clientSecret: 'top-secret' });
     assert.deepEqual(new Set(await Promise.all(Array.from({ length: 20 }, () => azure.token(scope)))), new Set(['token-1']));
-    assert.equal(issuer.asked.length, 1);
-    assert.equal(issuer.asked[0]?.path, '/tenant/oauth2/v2.0/token');
-    const sent = Object.fromEntries(form(issuer.asked[0]));
+    assert.equal(at.issuer.asked.length, 1);
+    assert.equal(at.issuer.asked[0]?.path, '/tenant/oauth2/v2.0/token');
+    const sent = Object.fromEntries(form(at.issuer.asked[0]));
     assert.deepEqual(sent, { client_id: 'client', scope, grant_type: 'client_credentials', client_secret: 'top-secret' });
     assert.ok(secrets.includes('token-1') && secrets.includes('top-secret'));
     await clock.sleep(54 * 60_000);
     assert.equal(await azure.token(scope), 'token-1');
     await clock.sleep(2 * 60_000);
-    answer = () => ({ status: 400, body: { error: 'temporarily' } });
+    at.answer = () => ({ status: 400, body: { error: 'temporarily' } });
     assert.equal(await azure.token(scope), 'token-1');
-    answer = good;
+    at.answer = good;
     assert.equal(await azure.token(scope), 'token-2');
   });
 
@@ -75,9 +52,9 @@ describe('tokens', () => {
       await azure.token(scope);
       await clock.sleep(3600_000);
     }
-    assert.equal(issuer.asked.length, 12);
+    assert.equal(at.issuer.asked.length, 12);
     assert.deepEqual(
-      issuer.asked.map((asked) => form(asked).get('client_assertion')),
+      at.issuer.asked.map((asked) => form(asked).get('client_assertion')),
       Array.from({ length: 12 }, (_, n) => `assertion-${n + 1}`),
     );
     assert.ok(secrets.includes('assertion-12'));
@@ -101,12 +78,12 @@ describe('tokens', () => {
     const pem = `${key}\n${certificate.toString('pem')}`;
     const azure = connect({ kind: 'certificate', pem });
     assert.equal(await azure.token(scope), 'token-1');
-    const jwt = form(issuer.asked[0]).get('client_assertion') ?? '';
+    const jwt = form(at.issuer.asked[0]).get('client_assertion') ?? '';
     const [head = '', claims = '', signature = ''] = jwt.split('.');
     const read = (part: string) => JSON.parse(Buffer.from(part, 'base64url').toString()) as Record<string, unknown>;
     const der = new X509Certificate(certificate.toString('pem')).raw;
     assert.equal(read(head)['x5t'], createHash('sha1').update(der).digest('base64url'));
-    assert.equal(read(claims)['aud'], `${issuer.origin}/tenant/oauth2/v2.0/token`);
+    assert.equal(read(claims)['aud'], `${at.issuer.origin}/tenant/oauth2/v2.0/token`);
     assert.equal(read(claims)['iss'], 'client');
     const publicKey = createPublicKey(certificate.toString('pem'));
     assert.ok(verify('RSA-SHA256', Buffer.from(`${head}.${claims}`), publicKey, Buffer.from(signature, 'base64url')));
@@ -125,16 +102,16 @@ describe('tokens', () => {
 
   it('managed identity: the metadata endpoint, with numbers as text, its 410 waited out', async () => {
     const replies: Reply[] = [{ status: 410 }, { body: { access_token: 'mi-token', expires_in: '86400', expires_on: '1' } }];
-    answer = () => replies.shift() ?? {};
-    const azure = connect({ kind: 'managedIdentity', endpoint: imds.origin }, 'user-assigned');
+    at.answer = () => replies.shift() ?? {};
+    const azure = connect({ kind: 'managedIdentity', endpoint: at.imds.origin }, 'user-assigned');
     assert.equal(await azure.token(scope), 'mi-token');
     await clock.sleep(20 * 3600_000);
     assert.equal(await azure.token(scope), 'mi-token');
-    assert.equal(imds.asked[1]?.headers['metadata'], 'true');
-    assert.equal(imds.asked[1]?.query.get('resource'), 'https://management.example');
-    assert.equal(imds.asked[1]?.query.get('client_id'), 'user-assigned');
-    answer = () => ({ status: 400, body: { error: 'invalid_request', error_description: 'Identity not found' } });
-    const none = connect({ kind: 'managedIdentity', endpoint: imds.origin }, undefined);
+    assert.equal(at.imds.asked[1]?.headers['metadata'], 'true');
+    assert.equal(at.imds.asked[1]?.query.get('resource'), 'https://management.example');
+    assert.equal(at.imds.asked[1]?.query.get('client_id'), 'user-assigned');
+    at.answer = () => ({ status: 400, body: { error: 'invalid_request', error_description: 'Identity not found' } });
+    const none = connect({ kind: 'managedIdentity', endpoint: at.imds.origin }, undefined);
     await assert.rejects(none.token(scope), (error) => {
       assert.match(
         `${(error as Failure).message} ${(error as Failure).details.advice}`,
@@ -148,7 +125,7 @@ describe('tokens', () => {
     const azure = connect({ kind: 'secret', clientSecret: 'top-secret' });
     const waiting: (() => void)[] = [];
     let lost = 0;
-    answer = async ({ path, headers }) => {
+    at.answer = async ({ path, headers }) => {
       if (path.endsWith('/token')) return good();
       if (path === '/lost' && lost++ === 0) return { reset: true };
       if (headers.authorization === 'Bearer token-1') {
@@ -158,21 +135,21 @@ describe('tokens', () => {
       }
       return { body: { by: headers.authorization } };
     };
-    const ask = (path: string) => azure.request<{ by: string }>({ method: 'PUT', url: `${issuer.origin}${path}` });
+    const ask = (path: string) => azure.request<{ by: string }>({ method: 'PUT', url: `${at.issuer.origin}${path}` });
     const late = ask('/late');
     while (waiting.length === 0) await new Promise((resolve) => setTimeout(resolve, 2));
     const early = await ask('/lost');
     assert.deepEqual([early.body.by, early.ambiguous], ['Bearer token-2', true]);
     waiting[0]?.();
     const { body, ambiguous } = await late;
-    assert.deepEqual([body.by, ambiguous, issued], ['Bearer token-2', false, 2]);
+    assert.deepEqual([body.by, ambiguous, at.issued], ['Bearer token-2', false, 2]);
   });
 
   it('who does not want to wait for a token any more leaves alone; the others get it', async () => {
     const azure = connect({ kind: 'secret', clientSecret: 'top-secret' });
     const leaver = new AbortController();
     let issue = (): void => undefined;
-    answer = async () => {
+    at.answer = async () => {
       await new Promise<void>((resolve) => (issue = resolve));
       return good();
     };
@@ -180,11 +157,11 @@ describe('tokens', () => {
     const left = assert.rejects(azure.token(scope, leaver.signal), /enough/);
     const other = azure.token(scope, stays);
     assert.equal(getEventListeners(stays, 'abort').length, 1);
-    while (issuer.asked.length === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+    while (at.issuer.asked.length === 0) await new Promise((resolve) => setTimeout(resolve, 2));
     leaver.abort(new Error('enough'));
     await left;
     issue();
-    assert.deepEqual([await other, issuer.asked.length], ['token-1', 1]);
+    assert.deepEqual([await other, at.issuer.asked.length], ['token-1', 1]);
     // A wait of hours asks thousands of times with one signal.
     assert.equal(getEventListeners(stays, 'abort').length, 0);
     await assert.rejects(azure.token(scope, leaver.signal), /enough/);
@@ -198,7 +175,7 @@ describe('tokens', () => {
       ['AADSTS700024', /clock/],
     ] as const) {
       const error_description = `${code}: Something. Trace ID: x\r\nCorrelation ID: y`;
-      answer = () => ({ status: 401, body: { error: 'invalid_client', error_description, correlation_id: 'cid' } });
+      at.answer = () => ({ status: 401, body: { error: 'invalid_client', error_description, correlation_id: 'cid' } });
       await assert.rejects(connect({ kind: 'secret', clientSecret: 's3cret-value' }).token(scope), (error) => {
         assert.ok(error instanceof Failure);
         assert.equal(error.code, code);
