@@ -16,7 +16,8 @@ export interface Issuer {
 /** Opens and closes them around the tests of the `describe` that calls it; each test begins with the usual answer and nothing asked. */
 export function issuerOfTokens(): Issuer {
   const good = (): Reply => ({ body: { access_token: `token-${++at.issued}`, expires_in: 3600, token_type: 'Bearer' } });
-  const at = { answer: good, good, issued: 0 } as Issuer;
+  const none = undefined as never;
+  const at: Issuer = { issuer: none, imds: none, answer: good, good, issued: 0 };
   before(async () => {
     at.issuer = await serve((asked) => at.answer(asked));
     at.imds = await serve((asked) => at.answer(asked), { plain: true });
