@@ -6,6 +6,8 @@ const place = (input: string): Place => ({ file: input, line: 1, column: 1, inpu
 
 /** Applies lines `jobs.train.compute=azureml:gpu`. Values are YAML (numbers, lists, mappings); a path may end in a new key. */
 export function applyOverrides(root: YMap, overrides: readonly string[], problems: Problems): void {
+  const known = stepsOf(root)?.entries;
+  const before = new Set(known?.keys());
   for (const override of overrides) {
     const where = place(`override ${JSON.stringify(override)}`);
     const split = override.indexOf('=');
@@ -16,6 +18,24 @@ export function applyOverrides(root: YMap, overrides: readonly string[], problem
     }
     const value = readValue(override.slice(split + 1).trim(), where, problems);
     if (value) put(root, keys, value, where, problems);
+  }
+  if (before.size > 0) refuseHalfSteps(root, before, problems);
+}
+
+const stepsOf = (root: YMap): YMap | undefined => {
+  const jobs = root.entries.get('jobs')?.value;
+  return jobs?.kind === 'map' ? jobs : undefined;
+};
+
+/** A step that only overrides speak of, and that none of them says what to run: its name is a typing error, not a step that lacks a lot. */
+function refuseHalfSteps(root: YMap, before: ReadonlySet<string>, problems: Problems): void {
+  const steps = stepsOf(root)?.entries;
+  for (const [name, { key, value }] of steps ?? []) {
+    if (before.has(name) || value.kind !== 'map' || ['type', 'component', 'command'].some((one) => value.entries.has(one)))
+      continue;
+    const near = nearest(name, [...before]);
+    problems.add(key.place, `The job has no step ${name}.${near ? ` Did you mean ${near}?` : ''}`, [...before].join(', '));
+    steps?.delete(name);
   }
 }
 

@@ -142,4 +142,24 @@ jobs:
     assert.match(message, /override "command\.x=1": command is not a mapping/);
     assert.match(message, /override "limits\.timeout=soon": timeout: The text "soon" is not a whole number/);
   });
+
+  it('an override of a step that is not there is a name to correct, unless it says what the step runs', async () => {
+    const pipeline = (overrides: string[]) => ({
+      folder: files({
+        'job.yml':
+          'type: pipeline\nsettings: { default_compute: azureml:c }\njobs:\n  train: { command: echo, environment: azureml:e:1 }\n',
+      }),
+      overrides,
+    });
+    const typo = pipeline(['jobs.trian.compute=azureml:gpu', 'jobs.trian.limits.timeout=60']);
+    const message = await typo.folder.refused('job.yml', { overrides: typo.overrides });
+    assert.match(message, /^job\.yml cannot be submitted: one problem\./);
+    assert.match(
+      message,
+      /override "jobs\.trian\.compute=azureml:gpu": The job has no step trian\. Accepted: train\./,
+    );
+    const whole = pipeline(['jobs.more.command=echo', 'jobs.more.environment=azureml:e:1', 'jobs.train.compute=azureml:gpu']);
+    const { jobs } = properties(await whole.folder.compile('job.yml', { overrides: whole.overrides }));
+    assert.deepEqual(Object.keys(jobs), ['train', 'more']);
+  });
 });
