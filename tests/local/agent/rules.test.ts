@@ -140,6 +140,14 @@ describe('rules of the agent', () => {
     assert.equal(masker.mask('<abcdef/1 "x"yz>'), '<***>');
     assert.equal(masker.mask('client-id-123 https://u:pass-word@h/'), '*** https://u:***@h/');
     assert.equal(masker.leak('client-id-123'), undefined);
+    // What was a secret once stays one; the longest is hidden first; an occurrence may begin within another.
+    for (const options of [{}, { sensitive: false }]) masker.add('both-name-and-key', options);
+    assert.equal(masker.leak('a both-name-and-key'), 'a ***');
+    for (const secret of ['first-part', 'first-part-and-rest', 'zzzyzzz']) masker.add(secret);
+    assert.equal(masker.hide('x first-part-and-rest'), 'x ***');
+    assert.equal(masker.mask('zzzyzzzyzzz!'), '***!');
+    masker.add('qqqqqqq');
+    assert.equal(masker.mask('qqqqqqqq!'), '***!');
     fc.assert(
       fc.property(fc.string({ minLength: 6, maxLength: 30 }), fc.string(), fc.string(), (secret, before, after) => {
         fc.pre(secret.trim().length >= 6);
