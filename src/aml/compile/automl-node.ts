@@ -5,13 +5,13 @@ import { baseFields, readOnlyKeys } from './base-job.js';
 import { prefixed } from './component.js';
 import type { Context } from './context.js';
 import { child, textOf, type YNode } from './document.js';
-import { resourcesToRest } from './fields.js';
 import { isInputBinding, outputToRest, readInput } from './io.js';
 import type { Draft } from './nodes.js';
 import { asText, compact, isTreeObject, Pending, type Tree, type TreeObject } from './pending.js';
 import { PyFloat, pyStr, type Json } from './python.js';
 import { computeId } from './refs.js';
 import { raw, readObject, what } from './schema.js';
+import { plainResources } from './sweep-node.js';
 
 export function autoMLNode(context: Context, draft: Draft): Tree {
   const name = taskOf({ context, root: draft.node }, true);
@@ -44,7 +44,7 @@ export function autoMLNode(context: Context, draft: Draft): Tree {
         .filter(([, value]) => value.kind !== 'default')
         .map(([key, value]) => [key, outputToRest(value, 'snake')]),
     ),
-    resources: resourcesToRest(resources, 'snake'),
+    resources: plainResources(resources),
   };
   if (compute && computeText !== undefined) {
     const id = computeId(context, computeText, compute.place);
@@ -87,7 +87,10 @@ export function autoMLNode(context: Context, draft: Draft): Tree {
   const forecasting = read['forecasting'];
   if (isTreeObject(forecasting)) {
     const texts = LISTS_AS_TEXT.filter((key) => Array.isArray(forecasting[key]));
-    sent['forecasting'] = { ...forecasting, ...Object.fromEntries(texts.map((key) => [key, pyStr(forecasting[key] as Json)])) };
+    const used = Object.entries(forecasting).filter(([key, value]) => !(value === 0 && ZERO_IS_NONE.includes(key)));
+    sent['forecasting'] = Object.fromEntries(
+      used.map(([key, value]) => [key, texts.includes(key) ? pyStr(value as Json) : value]),
+    );
   }
   const parameters = read['training_parameters'];
   if (isTreeObject(parameters)) {
@@ -102,6 +105,8 @@ export function autoMLNode(context: Context, draft: Draft): Tree {
 
 /** Members that the client sends as Python writes them. */
 const LISTS_AS_TEXT = ['time_series_id_column_names', 'features_unknown_at_forecast_time'];
+/** Zero of these counts as not said, in a step. */
+const ZERO_IS_NONE = ['forecast_horizon', 'seasonality', 'target_lags', 'target_rolling_window_size'];
 const SWITCHES = { log_training_metrics: 'LogTrainingMetrics', log_validation_loss: 'LogValidationLoss' };
 
 /** A binding stays text; anything else is the text that Python makes of the mapping. */

@@ -87,13 +87,19 @@ export function environmentOf(context: Context, node: YMap, base: string): Tree 
   return value ? environment(context, value, base) : undefined;
 }
 
-/** The command: old single braces become `${{…}}`, and every input it names must be there. */
-export function commandText(context: Context, node: YMap, inputs: ReadonlyMap<string, InputValue>): string | undefined {
+/** The command: old single braces become `${{…}}`, and every input it names must be there; `old`: those in single braces too. */
+export function commandText(
+  context: Context,
+  node: YMap,
+  inputs: ReadonlyMap<string, InputValue>,
+  old: 'unchecked' | 'checked' = 'unchecked',
+): string | undefined {
   const value = child(node, 'command');
   const text = textOf(value);
   if (!value || text === undefined) return undefined;
-  checkInputsUsed(context, text, inputs, value.place, 'command');
-  return doubleBraces(text);
+  const sent = doubleBraces(text);
+  checkInputsUsed(context, old === 'checked' ? sent : text, inputs, value.place, 'command');
+  return sent;
 }
 
 /** `{inputs.x}` was the form of early versions; the client turns it into `${{inputs.x}}`. */

@@ -39,6 +39,7 @@ const nodeFields = {
   environment: raw,
   // The component's own; a step cannot change it.
   is_deterministic: raw,
+  parent_job_name: raw,
 };
 
 /** A step that names a component. */
@@ -115,9 +116,15 @@ export function inlineInputs(draft: Draft, scope: Scope): Map<string, PortInput>
       // A binding written as a mapping keeps its own type and mode; a bare one takes those of what it is bound to.
       if (value.type !== undefined || value.mode !== undefined || value.mapped)
         return [name, { type: value.type ?? 'uri_folder', ...own }];
-      return [name, { ...(scope.source(value.text) ?? { type: 'uri_folder' }) }];
+      return [name, typeOf(scope, value.text)];
     }),
   );
+}
+
+/** Of what a port is bound to it takes type and mode, not limits, default or description. */
+function typeOf(scope: Scope, text: string): { type: string; mode?: string } {
+  const { type, mode } = scope.source(text) ?? { type: 'uri_folder' };
+  return { type, ...(mode === undefined ? {} : { mode }) };
 }
 
 export function inlineOutputs(draft: Draft, scope: Scope): Map<string, PortOutput> {
@@ -127,7 +134,7 @@ export function inlineOutputs(draft: Draft, scope: Scope): Map<string, PortOutpu
       const own = value.mode === undefined ? {} : { mode: value.mode };
       if (value.kind === 'data') return [name, { type: value.type ?? 'uri_folder', ...own }];
       if (value.mapped) return [name, { type: value.type ?? 'uri_folder', ...own }];
-      return [name, { ...(scope.source(value.text) ?? { type: 'uri_folder' }) }];
+      return [name, typeOf(scope, value.text)];
     }),
   );
 }

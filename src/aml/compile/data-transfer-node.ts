@@ -1,5 +1,6 @@
 /** Steps that copy data, or move it from or to a database or file system; their components (tried against the client). */
 import { inlineInputs, inlineOutputs } from './command-node.js';
+import { readOnlyKeys } from './base-job.js';
 import {
   componentElsewhere,
   componentFields,
@@ -67,13 +68,14 @@ function copyNode(context: Context, draft: Draft, scope: Scope): Tree {
   const made = localComponent({ base: draft.base, source: 'YAML.JOB' }, 'data_transfer', inputs, outputs, { spec, defaults: {} });
   // The client does not hand the properties on.
   const { properties: _properties, ...base } = nodeBase(context, draft, read, made.source, made.id);
+  draft.component = made;
   return compact({ ...base, task: 'copy_data', data_copy_mode: mode });
 }
 
-const JOB_KEYS = (
-  'type task name id inputs outputs compute display_name description tags properties experiment_name services status ' +
-  'creation_context $schema parent_job_name'
-).split(' ');
+const JOB_KEYS = [
+  ...'type task name inputs outputs compute display_name description tags properties experiment_name services $schema'.split(' '),
+  ...readOnlyKeys,
+];
 
 /** A step without a component is a job of its own, whose keys are known. */
 function refuseUnknown(context: Context, draft: Draft, own: string): void {

@@ -1,5 +1,6 @@
 /** The steps of a pipeline: each becomes one object of `properties.jobs` (reference azure-ml-rest §1.7 and corrections). */
 import { autoMLNode } from './automl-node.js';
+import { readOnlyKeys } from './base-job.js';
 import { commandNode, inlineCommandNode } from './command-node.js';
 import { dataTransferNode } from './data-transfer-node.js';
 import { typeOfFile, useComponent, type ComponentUse, type LocalComponent } from './component.js';
@@ -193,7 +194,7 @@ function checkBindings(context: Context, draft: Draft, scope: Scope): void {
 
 /** Keys of a step that the client reads as settings of any node. */
 const COMMON: Record<string, Field> = { compute: str, comment: str, properties: dict(nullable(str)) };
-const NOT_SENT = ['parent_job_name', 'name', 'description', 'experiment_name', '$schema', 'id', 'status', 'creation_context'];
+const NOT_SENT = [...readOnlyKeys, 'name', 'description', 'experiment_name', '$schema', 'services'];
 const SENT_ELSEWHERE = ['type', 'component', 'trial', 'inputs', 'outputs', 'display_name', 'tags'];
 
 /**
@@ -209,7 +210,12 @@ export function readNode(
   const read = readObject(
     draft.node,
     known,
-    { name: `the step ${draft.name}`, unknown: 'include', elsewhere: [...NOT_SENT, ...SENT_ELSEWHERE] },
+    {
+      name: `the step ${draft.name}`,
+      unknown: 'include',
+      // Of a sweep the client sends `parameters`, a key that the service fills in of jobs.
+      elsewhere: [...NOT_SENT, ...SENT_ELSEWHERE].filter((key) => draft.type !== 'sweep' || key !== 'parameters'),
+    },
     context.reader(draft.base, true),
   );
   const more: TreeObject = {};

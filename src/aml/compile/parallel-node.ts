@@ -14,7 +14,7 @@ import { specResources } from './component-spec.js';
 import { readPortInputs, readPortOutputs } from './component-io.js';
 import type { Context } from './context.js';
 import { child, type YMap } from './document.js';
-import { componentResources, identity, identityToRest, resources, resourcesToRest } from './fields.js';
+import { componentResources, identity, identityToRest, resources, resourcesToRest, services } from './fields.js';
 import { nodeBase, readNode, type Draft } from './nodes.js';
 import { asText, compact, isTreeObject, type Tree, type TreeObject } from './pending.js';
 import { pyJson, type Json } from './python.js';
@@ -120,7 +120,7 @@ const nodeFields: Record<string, Field> = { ...settings, resources, identity, en
 
 /** A step that names a parallel component. */
 export function parallelNode(context: Context, draft: Draft): Tree {
-  const { read, more } = readNode(context, draft, nodeFields);
+  const { read, more } = readNode(context, draft, { ...nodeFields, is_deterministic: raw });
   const component = draft.component;
   if (!component) return undefined;
   const size = batchSize(context, draft.node, read['mini_batch_size']);
@@ -164,7 +164,7 @@ function body(values: TreeObject): TreeObject {
 
 /** A parallel job as a step: its definition goes into an anonymous component, without what is bound to the pipeline. */
 export function inlineParallelNode(context: Context, draft: Draft, scope: Scope): Tree {
-  const { read, more } = readNode(context, draft, nodeFields);
+  const { read, more } = readNode(context, draft, { ...nodeFields, services });
   // A job in the place of a step has the keys of a job, no others.
   for (const key of [...Object.keys(more), ...['comment', 'code', 'environment'].filter((name) => name in read)]) {
     const at = draft.node.entries.get(key)?.key.place ?? draft.place;
@@ -206,6 +206,7 @@ export function inlineParallelNode(context: Context, draft: Draft, scope: Scope)
     comment: _comment,
     ...common
   } = nodeBase(context, draft, read, component.source, component.id);
+  draft.component = component;
   const size = batchSize(context, draft.node, read['mini_batch_size']) ?? 0;
   return compact({ ...common, ...body({ ...read, task, mini_batch_size: size }) });
 }

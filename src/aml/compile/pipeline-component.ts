@@ -72,7 +72,8 @@ export function pipelineNode(context: Context, draft: Draft): Tree {
  */
 function inferOptional(context: Context, inputs: ReadonlyMap<string, PortInput>, drafts: readonly Draft[]): void {
   for (const draft of drafts) {
-    if (draft.component?.kind !== 'local') continue;
+    // A sweep has a trial, no component: the client does not look at it.
+    if (draft.component?.kind !== 'local' || draft.type === 'sweep') continue;
     const declared = draft.component.inputs;
     const bound = new Map<string, string[]>();
     const inside = new Set<string>();

@@ -40,6 +40,9 @@ export function pipelineJob(job: JobFile): JobBody {
     { name: 'a pipeline job' },
   );
   const inputs = readInputs(context, child(root, 'inputs'), base, true);
+  for (const { place, ...value } of inputs.values())
+    if (value.kind !== 'literal' && isBinding(value.type))
+      context.problems.add(place, 'The type of a job’s input is no expression.', 'uri_file, uri_folder, mltable, …');
   const outputs = readOutputs(context, child(root, 'outputs'), base, 'job');
   const component = child(root, 'component');
   const body = { ...commonBody(job, read), jobType: 'Pipeline', settings: {} as Tree };

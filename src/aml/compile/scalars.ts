@@ -79,3 +79,20 @@ function readFloat(text: string): number {
   if (body.includes(':')) return sign * body.split(':').reduce((sum, part) => sum * 60 + Number(part), 0);
   return sign * Number(body);
 }
+
+/** A YAML timestamp as the client's JSON has it: `2024-01-01T09:00:00.500000Z`; a day alone as `2024-01-01`. */
+export function timeText(text: string): string {
+  const match =
+    /^(\d{4})-(\d\d?)-(\d\d?)(?:(?:[Tt]|[ \t]+)(\d\d?):(\d\d):(\d\d)(?:\.(\d*))?(?:[ \t]*(?:Z|([-+])(\d\d?)(?::(\d\d))?))?)?$/.exec(
+      text,
+    );
+  if (!match) return text;
+  const part = (index: number): number => Number(match[index] ?? 0);
+  const east = (match[8] === '-' ? -1 : 1) * (part(9) * 60 + part(10));
+  const time = Date.UTC(part(1), part(2) - 1, part(3), part(4), part(5) - east, part(6));
+  if (Number.isNaN(time)) return text;
+  const iso = new Date(time).toISOString();
+  if (match[4] === undefined) return iso.slice(0, 10);
+  const micro = (match[7] ?? '').slice(0, 6).padEnd(6, '0');
+  return `${iso.slice(0, 19)}${Number(micro) === 0 ? '' : `.${micro}`}Z`;
+}

@@ -3,6 +3,7 @@ import { PyFloat } from './python.js';
 import type { Tree, TreeObject } from './pending.js';
 import { nearest, oneOf, Problems } from './problems.js';
 import type { YMap, YNode, YScalar } from './document.js';
+import { timeText } from './scalars.js';
 
 export interface Reader {
   problems: Problems;
@@ -117,8 +118,9 @@ export const raw: Field = { accepts: 'anything', shape: 'any', nullable: true, r
 /** `$schema`: whatever it says is for editors; only an empty one is refused. */
 export const schemaName: Field = { accepts: 'the address of a schema', shape: 'any', read: (node) => rawValue(node) };
 
-/** The plain value of any YAML. */
+/** The plain value of any YAML. A time is sent in UTC, without a zone as if it were, a day as it stands. */
 export function rawValue(node: YNode): Tree {
+  if (node.kind === 'scalar' && node.type === 'timestamp') return timeText(node.text);
   if (node.kind === 'seq') return node.items.map(rawValue);
   if (node.kind === 'map') return Object.fromEntries([...node.entries].map(([key, { value }]) => [key, rawValue(value)]));
   return node.value;

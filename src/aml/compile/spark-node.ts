@@ -161,5 +161,6 @@ export function inlineSparkNode(context: Context, draft: Draft, scope: Scope): T
     defaults: {},
   });
   const { comment: _comment, ...common } = nodeBase(context, draft, read, component.source, component.id);
+  draft.component = component;
   return compact({ ...common, ...body(staticParts(read), conf, read, read['resources']) });
 }

@@ -31,7 +31,7 @@ export function sweepJob(job: JobFile): JobBody {
     );
     trialResources = resourcesToRest(definition['resources'], 'camel');
     trial = {
-      command: commandText(context, trialNode, inputs),
+      command: commandText(context, trialNode, inputs, 'checked'),
       codeId: codeOf(context, trialNode, base),
       environmentId: environmentOf(context, trialNode, base),
       environmentVariables: definition['environment_variables'] ?? {},

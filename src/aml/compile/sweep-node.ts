@@ -1,14 +1,13 @@
 /** Sweep steps: a trial component and what is varied. */
 import type { Context } from './context.js';
-import { identity, services } from './fields.js';
+import { identity } from './fields.js';
 import { nodeBase, readNode, type Draft } from './nodes.js';
 import { asText, compact, isTreeObject, type Tree } from './pending.js';
 import { pyStr, type Json } from './python.js';
 import { policyToRest, sweepFields } from './sweep.js';
 
 export function sweepNode(context: Context, draft: Draft): Tree {
-  // Known, and not sent: a sweep step has no services of its own.
-  const { read, more } = readNode(context, draft, { ...sweepFields, identity, services });
+  const { read, more } = readNode(context, draft, { ...sweepFields, identity });
   for (const key of ['objective', 'limits']) {
     if (!draft.node.entries.has(key))
       context.problems.add(draft.place, `The sweep ${draft.name} has no ${key}.`, sweepFields[key]?.accepts);
@@ -28,7 +27,7 @@ export function sweepNode(context: Context, draft: Draft): Tree {
     early_termination: policyToRest(read['early_termination'], 'snake'),
     search_space: read['search_space'],
     queue_settings: read['queue_settings'],
-    resources: place(read['resources']),
+    resources: plainResources(read['resources']),
     trial: { componentId: component.id },
   });
 }
@@ -38,8 +37,8 @@ function sampling(algorithm: Tree): Tree {
   return isTreeObject(algorithm) ? { ...algorithm, type: asText(algorithm['type']).toLowerCase() } : algorithm;
 }
 
-/** A sweep step's list of Docker arguments goes as Python's text of it. */
-function place(resources: Tree): Tree {
+/** Resources of a sweep or automl step go as they are written, a list of Docker arguments as Python's text of it. */
+export function plainResources(resources: Tree): Tree {
   if (!isTreeObject(resources) || !Array.isArray(resources['docker_args'])) return resources;
   return { ...resources, docker_args: pyStr(resources['docker_args'] as Json) };
 }
