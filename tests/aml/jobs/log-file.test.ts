@@ -213,6 +213,15 @@ describe('a log that comes late', () => {
     assert.deepEqual([soon.text(), soon.ended], ['a little later\n', ['a']]);
   });
 
+  it('behind an image that was built for two hours: it is read within two minutes', async () => {
+    const store = new LogStore();
+    store.files['a/azureml-logs/20_image_build_log.txt'] = 'building\n';
+    for (let looks = 0; looks < 120; looks++) await store.look(running);
+    store.files[`a/${user}`] = 'training\n';
+    for (let looks = 0; looks < 2; looks++) await store.look();
+    assert.equal(store.text(), 'building\ntraining\n');
+  });
+
   it('faster than it is read: the look ends, and the next one is due at once', async () => {
     const store = new LogStore();
     store.files[`a/${user}`] = 'x'.repeat(17 * mega);
