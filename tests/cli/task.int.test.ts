@@ -167,7 +167,10 @@ describe('amlops task', function () {
       [usual.filter((_, index) => index < 3 || index > 4), /required option '--workspace <name>' not specified/],
       [of('--workspace', 'nope'), /There is no workspace nope; there are: dev, prod\./],
       [of('--input', 'nosuch=1'), /Probe@1 has no input "nosuch"\.\nIts inputs are: scenario, /],
-      [of('--input', 'connection=arm-no'), /Input connection: the service connection arm-no could not be found\.\nService connections here: arm-dev, arm-prod\.\n/],
+      [
+        of('--input', 'connection=arm-no'),
+        /Input connection: the service connection arm-no could not be found\.\nService connections here: arm-dev, arm-prod\.\n/,
+      ],
       [of('--root', missing), /--root .*such: there is no such folder\.\nName the folder/],
       [of('--root', connection), /--root .*: there is no such folder/],
       [of('--result', join(connection, 'result.json')), /--result .* cannot be written: /],
