@@ -53,7 +53,7 @@ function signature(
     of('if-none-match'),
     '',
     '',
-    ...own.map((name) => `${name}:${of(name).trim().replace(/\s+/g, ' ')}`),
+    ...own.map((name) => `${name}:${of(name).trim()}`),
     resource.join('\n'),
   ].join('\n');
   return createHmac('sha256', Buffer.from(auth.key, 'base64')).update(text, 'utf8').digest('base64');

@@ -212,6 +212,42 @@ describe('assets of a job, in the embedded workspace', function () {
     assert.deepEqual((await compile(folder)).upload, { bytes: size, files: 1, reused: 0 });
   });
 
+  it('signs every kind of request with the key of the account', async () => {
+    const { account, container } = await openDatastore(workspace, 'workspaceblobstore');
+    const { body } = await workspace.azure.request<{ key?: string }>({
+      method: 'POST',
+      url: `${workspace.id}/datastores/workspaceblobstore/listSecrets`,
+      body: {},
+    });
+    const keyed = workspace.azure.blobs(container.url, { kind: 'accountKey', account, key: body.key ?? assert.fail('no key') });
+    const names = ['plain', 'a b+c&d=e;f,g', "ü/日本/#1?x=%20'(*)!~", 'empty'];
+    for (const name of names) {
+      const bytes = Buffer.from(name === 'empty' ? '' : name);
+      const metadata = { two: 'b  c', one: 'a' };
+      const { etag } = await keyed.writeBytes(`key/${name}`, bytes, { ifNoneMatch: '*', contentType: 'text/plain', metadata });
+      await assert.rejects(keyed.writeBytes(`key/${name}`, bytes, { ifNoneMatch: '*' }), { code: 'ConditionNotMet' });
+      await keyed.writeBytes(`key/${name}`, bytes, { ifMatch: etag });
+      await keyed.setMetadata(`key/${name}`, { one: 'x' });
+      assert.deepEqual((await keyed.head(`key/${name}`))?.metadata, { one: 'x' });
+      assert.equal((await keyed.readBytes(`key/${name}`))?.bytes.toString(), bytes.toString());
+    }
+    const read = await keyed.read('key/plain', { offset: 1, count: 3 });
+    assert.equal(Buffer.concat(await (read?.stream ?? assert.fail('gone')).toArray()).toString(), 'lai');
+    await keyed.putBlock('key/blocks', 'one', Buffer.from('1'));
+    assert.deepEqual(await keyed.uncommittedBlocks('key/blocks'), [{ id: 'one', size: 1 }]);
+    await keyed.commitBlocks('key/blocks', ['one'], { contentType: 'text/plain' });
+    const listed: string[] = [];
+    for await (const { name } of keyed.list('key/')) listed.push(name);
+    assert.deepEqual(listed.sort(), [...names, 'blocks'].map((name) => `key/${name}`).sort());
+    for (const name of listed) assert.equal(await keyed.delete(name), true);
+    const wrong = workspace.azure.blobs(container.url, {
+      kind: 'accountKey',
+      account,
+      key: Buffer.from('other').toString('base64'),
+    });
+    await assert.rejects(wrong.writeBytes('key/x', Buffer.from('x')), { code: 'AuthenticationFailed' });
+  });
+
   it('resolves labels to versions', async () => {
     const properties = { image: 'python:3.11', isAnonymous: false };
     for (const version of ['1', '2']) {

@@ -105,7 +105,11 @@ describe('assets of a job, told by single answers', () => {
       const folder = files({ 'c/B': 'bb', 'c/a': 'a' });
       const store = new BlobStore();
       const told: unknown[] = [];
-      const { one, asked, id } = world(store, { progress: (upload) => told.push(upload) });
+      const { one, asked, id } = world(store, { progress: (upload) => told.push(upload) }, (request) => {
+        // What is registered is whole.
+        if (request.method === 'PUT') assert.equal(store.written.at(-1)?.endsWith(' metadata'), true);
+        return usual(request);
+      });
       const snapshot = await codeSnapshot({ code: folder.path('c') });
       const made = await one.code(snapshot, signal);
       const [look, begin, put] = asked;
@@ -167,7 +171,9 @@ describe('assets of a job, told by single answers', () => {
       const begun = async (name: string, key: string | undefined, store = new BlobStore()) => {
         const { one, asked } = world(store, key === undefined ? {} : { resumeKey: async () => key });
         await one.code(await code(name));
-        const { url = '', body } = asked.find((request) => request.url.endsWith('/startPendingUpload')) ?? {};
+        const begins = asked.filter((request) => request.url.endsWith('/startPendingUpload'));
+        assert.equal(begins.length, 1);
+        const [{ url, body }] = begins as [AzureRequest];
         return {
           name: url.split('/').at(-4),
           before: (body as { pendingUploadId?: string }).pendingUploadId,

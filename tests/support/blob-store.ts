@@ -54,6 +54,7 @@ export class BlobStore {
       return { etag: '' };
     },
     setMetadata: async (name: string, metadata: Record<string, string>) => {
+      await new Promise((resolve) => setImmediate(resolve));
       this.written.push(`${name} metadata`);
       Object.assign(this.blobs.get(name) ?? assert.fail(name), { metadata });
     },
