@@ -116,7 +116,7 @@ function pipelineJob(world: World, control: boolean): YamlMap {
   const { random } = world;
   const both = ports(world, 'job', 4);
   const typeOf = (value: Yaml | undefined): string => {
-    if (typeof value === 'object' && value !== null && 'path' in value) return textOf((value)['type']);
+    if (typeof value === 'object' && value !== null && 'path' in value) return textOf(value['type']);
     return typeof value === 'number'
       ? Number.isInteger(value)
         ? 'integer'

@@ -170,7 +170,6 @@ const sparkStep: StepMaker = (world, base, scope) => {
         resources: {
           instance_type: random.pick(['standard_e4s_v3', 'Standard_E8S_V3']),
           runtime_version: random.pick<Yaml>(['3.4', new Plain('3.3')]),
-          runtime_version: random.pick<Yaml>(['3.4', new Plain('3.3')]),
         },
       };
   const inputs = {
