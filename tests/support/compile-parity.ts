@@ -119,6 +119,21 @@ const KNOWN: { reason: string; verdict: Outcome; client?: RegExp; problem?: RegE
     verdict: 'we-refuse',
     problem: /The key (command|environment) of the step/,
   },
+  {
+    reason: 'bare text for a port of type path is a path',
+    verdict: 'client-refuses',
+    client: /Job input type path is not supported/,
+  },
+  {
+    reason: 'a copy step may bind with spaces in the braces',
+    verdict: 'client-refuses',
+    client: /Value 'string' passed is not in set \['path', 'custom_model'/,
+  },
+  {
+    reason: 'an automl step’s training_parameters may be an expression',
+    verdict: 'client-refuses',
+    client: /"path": "jobs\.\w+\.task",\s*"value": "(image|text)_/,
+  },
   { reason: 'infinities are no JSON', verdict: 'differ', difference: /client (-?Infinity|NaN),/ },
 ];
 
