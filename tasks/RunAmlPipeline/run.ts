@@ -255,9 +255,7 @@ async function explain(
       return failed(`Job ${job.name} failed${where} (${digest.cause}): ${digest.message}`);
     }
     case 'canceled':
-      return failed(
-        `Job ${job.name} was cancelled in Azure, not by this step. The workspace's activity log names who did it.`,
-      );
+      return failed(`Job ${job.name} was cancelled in Azure, not by this step. The workspace's activity log names who did it.`);
     case 'paused':
       return failed(`Job ${job.name} is paused and nobody resumed it. It was left as it is.`);
     case 'stalled':

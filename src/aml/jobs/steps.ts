@@ -117,7 +117,7 @@ function stepState(run: RunBody, prefix: string, parent: string): StepState {
   const anonymous = !run.displayName && (!run.name || run.name === 'azureml_anonymous');
   return {
     runId,
-    name: prefix + (trial !== undefined ? `trial_${trial}` : anonymous ? runId.slice(-8) : (run.displayName || run.name || '')),
+    name: prefix + (trial !== undefined ? `trial_${trial}` : anonymous ? runId.slice(-8) : run.displayName || run.name || ''),
     status: run.status ?? '',
     phase: phaseOf(run.status ?? ''),
     group: isGroup(run),
