@@ -134,10 +134,11 @@ jobs:
   it('names overrides and inputs that do not fit', async () => {
     const folder = files({ 'job.yml': 'command: echo\nenvironment: azureml:e:1\ninputs: { rate: 1 }\n' });
     const message = await folder.refused('job.yml', {
-      inputs: { rat: '2' },
+      inputs: { rat: '2', rtae: '2' },
       overrides: ['nonsense', 'command.x=1', 'limits.timeout=soon'],
     });
     assert.match(message, /input rat: The job has no input rat\. Did you mean rate\? Accepted: rate/);
+    assert.match(message, /input rtae: The job has no input rtae\. Did you mean rate\?/, 'two letters swapped');
     assert.match(message, /override "nonsense": This is no override/);
     assert.match(message, /override "command\.x=1": command is not a mapping/);
     assert.match(message, /override "limits\.timeout=soon": timeout: The text "soon" is not a whole number/);
@@ -154,7 +155,7 @@ jobs:
     const typo = pipeline(['jobs.trian.compute=azureml:gpu', 'jobs.trian.limits.timeout=60']);
     const message = await typo.folder.refused('job.yml', { overrides: typo.overrides });
     assert.match(message, /^job\.yml cannot be submitted: one problem\./);
-    assert.match(message, /override "jobs\.trian\.compute=azureml:gpu": The job has no step trian\. Accepted: train\./);
+    assert.match(message, /override "jobs\.trian\.compute=azureml:gpu": The job has no step trian\. Did you mean train\? Accepted: train\./);
     const whole = pipeline(['jobs.more.command=echo', 'jobs.more.environment=azureml:e:1', 'jobs.train.compute=azureml:gpu']);
     const { jobs } = properties(await whole.folder.compile('job.yml', { overrides: whole.overrides }));
     assert.deepEqual(Object.keys(jobs), ['train', 'more']);
