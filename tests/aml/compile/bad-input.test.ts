@@ -155,7 +155,10 @@ jobs:
     const typo = pipeline(['jobs.trian.compute=azureml:gpu', 'jobs.trian.limits.timeout=60']);
     const message = await typo.folder.refused('job.yml', { overrides: typo.overrides });
     assert.match(message, /^job\.yml cannot be submitted: one problem\./);
-    assert.match(message, /override "jobs\.trian\.compute=azureml:gpu": The job has no step trian\. Did you mean train\? Accepted: train\./);
+    assert.match(
+      message,
+      /override "jobs\.trian\.compute=azureml:gpu": The job has no step trian\. Did you mean train\? Accepted: train\./,
+    );
     const whole = pipeline(['jobs.more.command=echo', 'jobs.more.environment=azureml:e:1', 'jobs.train.compute=azureml:gpu']);
     const { jobs } = properties(await whole.folder.compile('job.yml', { overrides: whole.overrides }));
     assert.deepEqual(Object.keys(jobs), ['train', 'more']);
