@@ -47,7 +47,7 @@ const cases: Case[] = [
   {
     what: 'a file of another name',
     inputs: { pipelineFile: 'Job.yaml' },
-    says: [/pipelineFile/, /Job\.yaml is not there/, /: job\.yml\./],
+    says: [/pipelineFile/, /Job\.yaml is not there/, /Did you mean job\.yml\?/],
   },
   { what: 'no file at all', inputs: { pipelineFile: '' }, says: [/pipelineFile/, /required/] },
   {
