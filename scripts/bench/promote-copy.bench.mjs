@@ -6,6 +6,7 @@ import { Agent, request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { tsImport } from 'tsx/esm/api';
+import { median, seconds } from '../lib/measure.mjs';
 import { root } from '../lib/setup.mjs';
 
 export const title = 'promotion by copy, 256 MiB in 2,000 files';
@@ -14,7 +15,7 @@ export const goal = '<= 1.3x; resume after 90 % moves <= 10 % plus one block';
 const count = 2000;
 const size = (256 * 1024 * 1024) / count;
 const width = 24;
-const rounds = 3;
+const rounds = 5;
 
 async function each(items, work) {
   let next = 0;
@@ -68,26 +69,31 @@ export async function measure() {
     const [read, write] = [await dev.azure.token(scope), await prod.azure.token(scope)];
     const ours = [];
     const raw = [];
+    const timed = async (into, work) => {
+      const started = performance.now();
+      await work();
+      into.push(performance.now() - started);
+    };
     for (let round = 0; round < rounds; round++) {
-      let started = performance.now();
-      await each(names, async (name) => {
-        const bytes = await bare(agent, 'GET', `${from.url}/bench/${name}`, read);
-        createHash('sha256').update(bytes).digest('hex');
-        await bare(agent, 'PUT', `${to.url}/raw-${round}/${name}`, write, bytes);
-      });
-      raw.push(performance.now() - started);
-      started = performance.now();
-      await copyModel(new BlobModelFiles(from, 'bench', 'bench'), to, `copy-${round}`);
-      ours.push(performance.now() - started);
+      const bareCopy = () =>
+        each(names, async (name) => {
+          const bytes = await bare(agent, 'GET', `${from.url}/bench/${name}`, read);
+          createHash('sha256').update(bytes).digest('hex');
+          await bare(agent, 'PUT', `${to.url}/raw-${round}/${name}`, write, bytes);
+        });
+      const copy = () => copyModel(new BlobModelFiles(from, 'bench', 'bench'), to, `copy-${round}`);
+      // In turns, so that neither is always the one that comes to the emptier store.
+      if (round % 2) await timed(ours, copy);
+      await timed(raw, bareCopy);
+      if (!(round % 2)) await timed(ours, copy);
     }
     agent.destroy();
     await each(names.slice(0, count / 10), (name) => to.delete(`copy-0/${name}`));
     const { moved } = await copyModel(new BlobModelFiles(from, 'bench', 'bench'), to, 'copy-0');
-    const best = (list) => Math.min(...list);
-    const ratio = best(ours) / best(raw);
+    const ratio = median(ours.map((value, index) => value / raw[index]));
     const share = moved / (count * size);
     return [
-      { value: `${ratio.toFixed(2)}x`, beside: `raw copy plus hash, ${(best(raw) / 1000).toFixed(1)} s`, ok: ratio <= 1.3 },
+      { value: `${ratio.toFixed(2)}x`, beside: `raw copy plus hash, ${seconds(median(raw))}`, ok: ratio <= 1.3 },
       {
         value: `${(share * 100).toFixed(1)} % moved`,
         detail: 'resumed after 90 %',
