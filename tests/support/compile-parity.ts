@@ -108,7 +108,7 @@ const KNOWN: { reason: string; verdict: Outcome; client?: RegExp; problem?: RegE
   },
   { reason: '`file:` is no address of data', verdict: 'we-refuse', problem: /A path of data cannot begin with/ },
   { reason: 'whole numbers beyond 2^53 are text', verdict: 'differ', difference: /client (-?\d{16,}), ours "\1"$/ },
-  { reason: 'code at a URL is taken', verdict: 'client-refuses', client: /No such file or directory: .*https?:\/example/ },
+  { reason: 'code at a URL is taken', verdict: 'client-refuses', client: /No such file or directory: .*https?:\// },
   {
     reason: 'an ARM id after azureml: is taken for data, as elsewhere',
     verdict: 'client-refuses',
