@@ -10,8 +10,6 @@ import type { SnapshotFile } from './types.js';
 
 interface Walked {
   files: SnapshotFile[];
-  /** Folders met, for hashes that count them; path below the root. */
-  folders: string[];
   warnings: string[];
 }
 
@@ -26,7 +24,7 @@ export interface Spot {
  * Errors: those of the file system; Failure for a file that vanished or whose name is not UTF-8.
  */
 export function walk(root: string, rules: IgnoreRules): Walked {
-  const found: Walked = { files: [], folders: [], warnings: [] };
+  const found: Walked = { files: [], warnings: [] };
   enter(spotOf(root, rules), '', rules, found, []);
   return found;
 }
@@ -125,7 +123,6 @@ function enter(spot: Spot, prefix: string, rules: IgnoreRules, found: Walked, ab
     const isLink = entry.isSymbolicLink();
     if (!isLink && entry.isDirectory()) {
       if (rules.prunes(match)) continue;
-      found.folders.push(name);
       enter({ real: full, match }, name, rules, found, above);
       continue;
     }
@@ -142,7 +139,6 @@ function enter(spot: Spot, prefix: string, rules: IgnoreRules, found: Walked, ab
         continue;
       }
       const before = found.files.length;
-      found.folders.push(name);
       enter(inside, name, rules, found, chain);
       if ((isOut || rules.prunes(match)) && found.files.length > before) found.warnings.push(sentAnyway(full, inside));
     } else if (!stat && !isOut) found.warnings.push(nowhere(full));
