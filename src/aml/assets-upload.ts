@@ -161,10 +161,11 @@ async function uploadBlocks(
   let sent = 0;
   let own = true;
   const stop = new AbortController();
+  const either = AbortSignal.any([signal, stop.signal]);
   const inFlight = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;
   const send = (id: string, block: Buffer, release: () => void): void => {
-    const sending: Promise<void> = container.putBlock(name, id, block, AbortSignal.any([signal, stop.signal])).finally(() => {
+    const sending: Promise<void> = container.putBlock(name, id, block, either).finally(() => {
       inFlight.delete(sending);
       release();
     });

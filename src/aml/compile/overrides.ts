@@ -1,5 +1,5 @@
 /** `--set path=value` and input values laid over a file before it is compiled. */
-import { parseYaml, textNode, type YMap, type YNode } from './document.js';
+import { child, parseYaml, textNode, type YMap, type YNode } from './document.js';
 import { nearest, type Place, type Problems } from './problems.js';
 
 const place = (input: string): Place => ({ file: input, line: 1, column: 1, input });
@@ -23,7 +23,7 @@ export function applyOverrides(root: YMap, overrides: readonly string[], problem
 }
 
 const stepsOf = (root: YMap): YMap | undefined => {
-  const jobs = root.entries.get('jobs')?.value;
+  const jobs = child(root, 'jobs');
   return jobs?.kind === 'map' ? jobs : undefined;
 };
 
